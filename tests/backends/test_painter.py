@@ -297,3 +297,75 @@ def test_a_person_has_the_hair_the_prompt_asks_for():
     ]
     reds = [ImageStat.Stat(each.crop((96, 16, 160, 40))).mean[0] for each in pictures]
     assert reds[1] > reds[0] + 60
+
+
+STICKER = replace(
+    FOX, prompt="solo, 1girl, brown hair, red dress, ", width=384, height=576, background="#00ff00"
+)
+EMOTIONS = {
+    "happy": "happy, bright smile, open mouth, cheerful pose",
+    "sad": "sad, frown, teary eyes, looking down",
+    "angry": "angry, furrowed brow, clenched teeth, clenched hands",
+    "surprised": "surprised, wide-eyed, open mouth, raised hands",
+    "neutral": "expressionless, closed mouth, relaxed pose",
+    "thinking": "thinking, hand on own chin, looking up",
+    "shy": "shy, blush, looking away, hands together",
+    "waving": "waving, raised hand, smile",
+}
+
+
+def count(image: Image.Image, colour: tuple[int, int, int], within: int = 12) -> int:
+    """The pixels of about this colour."""
+    apart = ImageChops.difference(image, Image.new("RGB", image.size, colour)).split()
+    most = ImageChops.lighter(ImageChops.lighter(apart[0], apart[1]), apart[2])
+    return sum(most.histogram()[: within + 1])
+
+
+def test_every_emotion_has_a_face_and_one_seed_is_one_person() -> None:
+    faces = [
+        painted(replace(STICKER, prompt=STICKER.prompt + tags)).crop((140, 20, 250, 150))
+        for tags in EMOTIONS.values()
+    ]
+    apart = [difference(a, b) for number, a in enumerate(faces) for b in faces[:number]]
+    assert min(apart) > 1
+    # Hair and skin are those of one person; other seeds have other people.
+    brown = [count(face, (70, 44, 30), 40) for face in faces]
+    assert max(brown) < 1.1 * min(brown)
+    others = [painted(replace(STICKER, prompt=STICKER.prompt + "sad", seed=seed)) for seed in range(6)]
+    assert len({other.crop((140, 20, 250, 150)).tobytes() for other in others}) == 6
+
+
+@pytest.mark.parametrize("background", [None, "#00ff00"])
+@pytest.mark.parametrize(
+    ("words", "colour"),
+    [("red dress", (190, 32, 36)), ("blue shirt", (40, 84, 190)), ("white pants", (232, 232, 236))],
+)
+def test_clothes_have_the_colours_that_the_prompt_names(
+    words: str, colour: tuple[int, int, int], background: str | None
+) -> None:
+    spec = replace(STICKER, prompt=f"solo, 1girl, {words}", background=background)
+    named = count(painted(spec), colour)
+    assert named > 3000
+    assert named > 4 * count(painted(replace(spec, prompt="solo, 1girl, brown coat")), colour)
+
+
+def test_eyes_have_the_colour_that_the_prompt_names() -> None:
+    portrait = replace(FOX, prompt="headshot, solo, 1girl, blue eyes", width=512, height=512)
+    blue = (40, 120, 220)
+    assert count(painted(portrait), blue) > 200
+    assert count(painted(replace(portrait, prompt="headshot, solo, 1girl, brown eyes")), blue) < 20
+
+
+def test_a_colour_of_the_key_is_not_painted() -> None:
+    green = painted(replace(STICKER, prompt="solo, 1girl, green dress"))
+    assert count(green, (40, 130, 72)) == 0
+
+
+def test_two_people_are_two_each_in_their_own_clothes() -> None:
+    prompt = (
+        "scene, detailed background, 1girl, 1boy, (Ana:1.2), red dress, (Rex:1.2), blue shirt, white pants"
+    )
+    both = painted(replace(FOX, prompt=prompt, width=512, height=512))
+    left, right = both.crop((0, 0, 256, 512)), both.crop((256, 0, 512, 512))
+    assert count(left, (190, 32, 36)) > 2000 > count(right, (190, 32, 36))
+    assert count(right, (40, 84, 190)) > 1000 > count(left, (40, 84, 190))

@@ -96,6 +96,63 @@ PACK: dict[str, Any] = {
 }
 
 
+REMOVER: dict[str, Any] = {
+    "easy imageRemBg": {
+        "input": {
+            "required": {
+                "images": ["IMAGE"],
+                "rem_mode": [["RMBG-2.0", "RMBG-1.4", "Inspyrenet", "BEN2"], {"default": "RMBG-1.4"}],
+                "image_output": [["Hide", "Preview", "Save", "Hide/Save"], {"default": "Preview"}],
+                "save_prefix": ["STRING", {"default": "ComfyUI"}],
+            },
+            "optional": {"torchscript_jit": ["BOOLEAN", {"default": False}]},
+        },
+        "output": ["IMAGE", "MASK"],
+    },
+    "RMBG": {
+        "input": {
+            "required": {"image": ["IMAGE"], "model": [["RMBG-2.0", "INSPYRENET"], {}]},
+            "optional": {"sensitivity": ["FLOAT", {"default": 1.0}]},
+        },
+        "output": ["IMAGE", "MASK", "IMAGE"],
+    },
+}
+
+
+@pytest.mark.parametrize(("name", "picture"), [("easy imageRemBg", "images"), ("RMBG", "image")])
+def test_the_remover_of_a_node_is_used_for_a_cutout(name: str, picture: str):
+    graph, catalogue = cutout_graph(name)
+    assert catalogue.faults(graph) == []
+    ((remover, inputs),) = nodes_of(graph, name).items()
+    (decoded,) = nodes_of(graph, "VAEDecode")
+    assert inputs[picture] == [decoded, 0]
+    assert inputs.get("image_output", "Hide") == "Hide"
+    ((inverted, mask),) = nodes_of(graph, "InvertMask").items()
+    assert mask["mask"] == [remover, 1]
+    ((joined, join),) = nodes_of(graph, "JoinImageWithAlpha").items()
+    assert (join["image"], join["alpha"]) == ([decoded, 0], [inverted, 0])
+    (save,) = nodes_of(graph, "SaveImage").values()
+    assert save["images"] == [joined, 0]
+
+
+def test_without_a_remover_a_cutout_is_left_to_the_chroma_key():
+    graph, catalogue = cutout_graph()
+    assert catalogue.faults(graph) == []
+    (save,) = nodes_of(graph, "SaveImage").values()
+    assert save["images"] == [next(iter(nodes_of(graph, "VAEDecode"))), 0]
+
+
+def cutout_graph(*packs: str) -> tuple[dict[str, Any], Catalogue]:
+    with TestNode(models=MODELS) as node, Client(node) as client:
+        info = client.get("/object_info").json | {name: REMOVER[name] for name in packs}
+    catalogue = Catalogue.read(info)
+    spec = ImageSpec(
+        "a", "b", SDXL, MODELS["checkpoints"][0], "sdxl", 768, 1152, 30, 7.0, "euler_ancestral", "karras", 5,
+        background="#00ff00", cutout=True,
+    )  # fmt: skip
+    return builder.build(spec, catalogue, prefix="p", images={}), catalogue
+
+
 def cover_graph(*packs: str) -> tuple[dict[str, Any], Catalogue]:
     with TestNode(models=MODELS) as node, Client(node) as client:
         info = client.get("/object_info").json | {name: PACK[name] for name in packs}

@@ -49,8 +49,12 @@ def test_a_stored_sheet_is_used_by_every_picture(program: Program, tmp_path: Pat
     listed = characters(*ask, "images", "iara")
     assert [line.split()[2] for line in listed.splitlines()] == ["cover", "sticker", "avatar"]
     assert characters(*ask, "images", "c1", "--of", "chat").split()[2] == "scene"
+    characters(*ask, "store", "new", *sheet)
+    assert characters(*ask, "images", "new") == "there is no picture of the character new\n"
+    characters(*ask, "remove", "new")
     characters(*ask, "remove", "iara", "--pictures")
-    assert characters(*ask, "images", "iara") == "there is no picture of the character iara\n"
+    gone = run("characters", "images", "iara", cwd=tmp_path, IMAGEMILL_URL=program.url)
+    assert (gone.returncode, "there is no character iara" in gone.stderr) == (1, True)
     assert characters(*ask, "list") == "no sheet is stored\n"
 
 

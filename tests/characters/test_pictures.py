@@ -44,8 +44,8 @@ def images(server: Server, subject: str = "lia", **query: str) -> list[dict[str,
     """The pictures of a character, or of ``stories/ID`` or ``chats/ID``."""
     path = subject if "/" in subject else f"characters/{subject}"
     answer = server.client.get(f"{API}/{path}/images", params=query)
-    assert answer.status_code == 200, answer.text
-    return answer.json()["items"]
+    assert answer.status_code in (200, 404), answer.text
+    return answer.json()["items"] if answer.status_code == 200 else []
 
 
 def blobs(server: Server, prefix: str) -> set[str]:

@@ -236,8 +236,9 @@ CONTEXT = PrepareContext("ann", lambda _: b"", lambda *_: [])
 class Tools:
     """Answers as a test wants it."""
 
-    def __init__(self, palette: Any = None, avatar: str | None = None) -> None:
+    def __init__(self, palette: Any = None, avatar: str | None = None, bad_outputs: int = 0) -> None:
         self.asked: list[str] = []
+        self.bad_outputs = bad_outputs
         self._palette, self._avatar = palette, avatar
 
     def look(self, sheet: Any) -> Any:
@@ -293,6 +294,13 @@ def test_a_sticker_without_any_picture_stands_on_green():
     assert ready.details["keyColour"] == "green"
     assert isinstance(plan.work, ImageSpec)
     assert plan.work.background == "#00ff00"
+
+
+def test_a_sticker_is_retried_with_another_seed_and_the_remover_of_the_node():
+    specs = [prepared("sticker", Tools(bad_outputs=count), seed=2**32 - 1)[1].work for count in (0, 1, 2)]
+    assert all(isinstance(spec, ImageSpec) for spec in specs)
+    assert [spec.seed for spec in specs if isinstance(spec, ImageSpec)] == [2**32 - 1, 7918, 15837]
+    assert [spec.cutout for spec in specs if isinstance(spec, ImageSpec)] == [False, True, True]
 
 
 def test_what_was_prepared_is_planned_again_alike():

@@ -102,6 +102,6 @@ def test_commands_say_what_went_wrong(program: Program, tmp_path: Path):
     )
     assert (absent.returncode, "--reference: no.png cannot be read" in absent.stderr) == (2, True)
     nobody = run("characters", "sheet", "nobody", cwd=tmp_path, IMAGEMILL_URL=program.url)
-    assert (nobody.returncode, "there is no picture of the character nobody" in nobody.stderr) == (1, True)
+    assert (nobody.returncode, "there is no character nobody" in nobody.stderr) == (1, True)
     odd = run("characters", "sheet", "lia", "-o", "lia.pdf", cwd=tmp_path, IMAGEMILL_URL=program.url)
     assert (odd.returncode, ".png or .html" in odd.stderr) == (2, True)

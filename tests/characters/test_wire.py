@@ -176,10 +176,16 @@ def test_another_users_job_and_pictures_are_not_there(make_server: Callable[...,
     server = idle(make_server, auth={"admin_key": ADMIN_KEY, "remember_s": 0})
     with account(server, "ann") as ann, account(server, "bob") as bob:
         job_id = order(ann, "avatar", avatar())["jobId"]
-        for path in (f"status/{job_id}", "status/nonsense", "characters/lia", "nowhere"):
+        for path in (
+            f"status/{job_id}",
+            "status/nonsense",
+            "characters/lia",
+            "characters/lia/images",
+            "nowhere",
+        ):
             answer = bob.get(f"{API}/{path}")
             assert (answer.status_code, answer.json()["code"]) == (404, "NOT_FOUND"), path
-        assert bob.get(f"{API}/characters/lia/images").json() == {"items": [], "next": None}
+        assert ann.get(f"{API}/characters/lia/images").json() == {"items": [], "next": None}
         native = ann.post("/v1/consumer/jobs", json=image_job()).json()["jobs"][0]["jobId"]
         assert ann.get(f"{API}/status/{native}").status_code == 404
 

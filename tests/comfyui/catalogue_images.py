@@ -137,6 +137,7 @@ IMAGES = {
         "mask", {"image": "IMAGE", "channel": Choice(("red", "green", "blue", "alpha"))}, "MASK"
     ),
     "MaskToImage": extra("mask", {"mask": "MASK"}, "IMAGE"),
+    "JoinImageWithAlpha": extra("mask/compositing", {"image": "IMAGE", "alpha": "MASK"}, "IMAGE"),
     "InvertMask": extra("mask", {"mask": "MASK"}, "MASK"),
     "GrowMask": extra(
         "mask",

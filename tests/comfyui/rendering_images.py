@@ -156,6 +156,16 @@ def invert_mask(run: Run, given: Inputs) -> Outputs:
     return ([ImageChops.invert(mask) for mask in given["mask"]],)
 
 
+@does("JoinImageWithAlpha")
+def join_alpha(run: Run, given: Inputs) -> Outputs:
+    joined: list[Picture] = []
+    for one, mask in zip(given["image"], given["alpha"], strict=False):
+        image = one.image.convert("RGB")
+        image.putalpha(ImageChops.invert(mask.resize(image.size)))
+        joined.append(Picture(image))
+    return (joined,)
+
+
 @does("GrowMask")
 def grow_mask(run: Run, given: Inputs) -> Outputs:
     grow = given["expand"]

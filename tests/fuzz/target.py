@@ -92,6 +92,9 @@ def _character(http: httpx2.Client, headers: dict[str, str]) -> dict[str, dict[s
     image = {"character_id": "fuzzed", "image_id": status["result"]["imageId"]}
     return {
         f"{root}/status/{{job_id}}": {"job_id": job_id},
+        f"{root}/cancel/{{job_id}}": {"job_id": job_id},
+        f"{root}/stories/{{story_id}}": {**image, "story_id": "fuzzed"},
+        f"{root}/chats/{{chat_id}}": {**image, "chat_id": "fuzzed"},
         f"{root}/characters/{{character_id}}": image,
         "/api/v1/stories/{story_id}": {"story_id": "fuzzed"},
     }

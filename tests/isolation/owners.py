@@ -102,6 +102,7 @@ COMMON = {
     "faults/{fault_id}",
     "library/{template}",
     "stories/{story_id}",
+    "chats/{chat_id}",
     *FAL_APP,
 }
 """Parameters that name what is nobody's own."""
@@ -207,9 +208,11 @@ def _add_character(has: Belongings) -> None:
     has.paths |= dict(zip(parts, place, strict=True))
     has.paths |= {
         "status/{job_id}": job_id,
+        "cancel/{job_id}": job_id,
         "characters/{character_id}": character,
         "images/{image_id}": result["imageId"],
         "stories/{story_id}": "a-story",
+        "chats/{chat_id}": "a-chat",
     }
 
 

@@ -36,6 +36,8 @@ PUBLIC = {
 """What needs no key. Blobs need a signed address; the rest tells nothing of anybody."""
 ADMINS_ONLY: set[str] = set()
 """Routes without a permit, which only administrators see."""
+CREATING = {"PUT /api/v1/image-generation/characters/{character_id}"}
+"""What makes one's own thing of any name; asked with a body that is refused."""
 BODIES: Mapping[str, Any] = {
     "PUT /v1/consumer/jobs": {"reason": "other"},
     "PUT /v1/consumer/jobs/{job_id}": {"reason": "other"},
@@ -46,11 +48,11 @@ BODIES: Mapping[str, Any] = {
 }
 """What is wrong with a body is told before what it is for is looked up; so these are right."""
 PLAIN_QUERIES = {
-    "ageRange", "bodyType", "gender", "latest", "pose", "style",
-    "after", "backend", "callbackUrl", "charge", "descending", "detailed", "emotion", "endDate",
-    "exp", "fal_webhook", "failed", "force", "format", "height", "label", "limit", "logs", "model", "name",
-    "page", "priority", "q", "quantity", "recipe", "shared", "sig", "since", "startDate", "status", "steps",
-    "stream", "take", "type", "until", "version", "wait", "whatif", "width",
+    "after", "ageRange", "backend", "bodyType", "callbackUrl", "charge", "descending", "detailed",
+    "emotion", "endDate", "exp", "failed", "fal_webhook", "force", "format", "gender", "height", "label",
+    "latest", "limit", "logs", "model", "name", "page", "pictures", "pose", "priority", "q", "quantity",
+    "recipe", "shared", "sig", "since", "startDate", "status", "steps", "stream", "style", "take", "type",
+    "until", "version", "wait", "whatif", "width",
 }  # fmt: skip
 """Query parameters that name nothing of anybody."""
 
@@ -80,6 +82,8 @@ def expected(stage: Stage, operation: Operation) -> set[int] | None:
         return {403}
     if "keys/{key}" in operation.parameters:
         return {404, 403}  # end users have no keys at all
+    if str(operation) in CREATING:
+        return {400}
     return {404} if set(operation.parameters) - COMMON else None
 
 
@@ -110,6 +114,8 @@ def state(things: Belongings) -> dict[str, Any]:
     if model := things.paths.get("models/{model_id}"):
         versions = things.owner.get(f"/api/v1/models/{model}/versions")["items"]
         found["models"] = [{**each, "signed": None} for each in versions]
+    if character := things.paths.get("characters/{character_id}"):
+        found["sheet"] = things.owner.get(f"/api/v1/image-generation/characters/{character}")
     if webhook := things.paths.get("webhooks/{webhook_id}"):
         found["webhook"] = things.owner.get(f"/api/v1/webhooks/{webhook}")
     return found

@@ -74,7 +74,8 @@ def test_exiftool_reads_all_of_it(kind: str, exiftool: Any):
     assert said["XMP-imagemill:Job"] == LABELS.job_id
     assert said["XMP-xmp:CreateDate"] == "2026:10:26 07:33:20Z"
     assert said["IFD0:Software"] == "Imagemill"
-    assert said["IFD0:ImageDescription"] == LABELS.prompt
+    assert said["IFD0:ImageDescription"] == 'menina de cabelo azul, "e" <b> & ??'
+    assert said["IFD0:XPComment"] == LABELS.prompt
     assert said["ExifIFD:DateTimeOriginal"] == "2026:10:26 07:33:20"
     assert json.loads(said["ExifIFD:UserComment"]) == {
         "prompt": LABELS.prompt,
@@ -84,6 +85,12 @@ def test_exiftool_reads_all_of_it(kind: str, exiftool: Any):
         "job": "job-1",
     }
     assert "ExifTool:Warning" not in said
+
+
+def test_a_reader_of_ascii_tags_reads_the_description():
+    labels = ImageMetadata(0, "João, maçã")
+    with Image.open(io.BytesIO(labelled("webp", labels))) as image:
+        assert image.getexif()[0x010E] == "Joao, maca"
 
 
 @pytest.mark.parametrize("kind", ["webp", "png"])

@@ -94,6 +94,8 @@ class ImageSpec:
     """``#rrggbb`` of a flat background behind one subject; None means no such background."""
     faces: bool = False
     """Whether faces are redrawn in detail, where the backend can."""
+    cutout: bool = False
+    """Whether the backend removes the background, where it can."""
 
 
 @dataclass(frozen=True, slots=True)

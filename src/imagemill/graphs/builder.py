@@ -10,6 +10,7 @@ from typing import Any
 
 from imagemill.domain.images import ImageSpec, Network
 from imagemill.graphs import builder_parts
+from imagemill.graphs.background import remove_background
 from imagemill.graphs.builder_parts import (
     CORE_PREPROCESSORS,
     DECODE,
@@ -65,7 +66,10 @@ def build(spec: ImageSpec, catalogue: Catalogue | None, *, prefix: str, images: 
     if spec.clip_skip > 1 and not is_flux:
         builder_parts.skip_clip_layers(graph, spec.clip_skip)
     builder_parts.add_controlnets(graph, spec, catalogue, images)
-    builder_parts.crop_and_upscale(graph, spec, catalogue, add_face_pass(graph, spec, catalogue))
+    picture = add_face_pass(graph, spec, catalogue)
+    if spec.cutout:
+        picture = remove_background(graph, catalogue, picture)
+    builder_parts.crop_and_upscale(graph, spec, catalogue, picture)
     return graph
 
 

@@ -150,7 +150,9 @@ class Preparation:
         """Return the input as the recipe prepares it. Raises `BackendError`, also when a text is blocked."""
         if recipe.prepare is None:
             return Prepared(input_)
-        context = PrepareContext(job.owner, self.load_picture, self.run_transform)
+        is_bad = job.error is not None and job.error.code is FailureCode.BAD_OUTPUT
+        bad_outputs = job.failures if is_bad else 0
+        context = PrepareContext(job.owner, self.load_picture, self.run_transform, bad_outputs)
         ready = recipe.prepare(input_, context)
         return Prepared(self.gate.admit_again(recipe, ready.input, job), ready.details)
 

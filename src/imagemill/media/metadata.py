@@ -6,6 +6,7 @@ model made, ``algorithmicMedia``.
 
 import json
 import struct
+import unicodedata
 import zlib
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -24,7 +25,8 @@ NAMESPACE = "urn:imagemill:labels:1"
 
 _DESCRIPTION, _SOFTWARE, _CHANGED, _EXIF_IFD = 0x010E, 0x0131, 0x0132, 0x8769
 _VERSION, _TAKEN, _ZONE, _COMMENT = 0x9000, 0x9003, 0x9011, 0x9286
-_ASCII, _LONG, _UNDEFINED = 2, 4, 7
+_XP_COMMENT = 0x9C9C
+_BYTE, _ASCII, _LONG, _UNDEFINED = 1, 2, 4, 7
 _Entry = tuple[int, int, bytes]
 """Tag, type and value."""
 _NO_XML = {code: None for code in range(32) if code not in (9, 10, 13)} | {0xFFFE: None, 0xFFFF: None}
@@ -58,8 +60,9 @@ def redacted(meta: ImageMetadata, metadata: Metadata) -> ImageMetadata | None:
 def exif(meta: ImageMetadata) -> bytes:
     """The EXIF block with its ``Exif`` prefix.
 
-    Texts are UTF-8; the parameters are one JSON object in the user comment. Written by hand, as Pillow
-    gives the user comment a wrong type.
+    The description is ASCII, as its tag requires; a prompt with other characters is whole in XPComment, in
+    UTF-16. The parameters are one JSON object in the user comment. Written by hand, as Pillow gives the user
+    comment a wrong type.
     """
     time = meta.time.strftime("%Y:%m:%d %H:%M:%S")
     outer: list[_Entry] = [
@@ -67,7 +70,10 @@ def exif(meta: ImageMetadata) -> bytes:
         (_CHANGED, _ASCII, _null_terminated(time)),
     ]
     if meta.prompt:
-        outer.insert(0, (_DESCRIPTION, _ASCII, _null_terminated(meta.prompt)))
+        outer.insert(0, (_DESCRIPTION, _ASCII, _null_terminated(_ascii(meta.prompt))))
+    last: list[_Entry] = []
+    if not meta.prompt.isascii():
+        last.append((_XP_COMMENT, _BYTE, f"{meta.prompt}\0".encode("utf-16-le", "replace")))
     inner: list[_Entry] = [
         (_VERSION, _UNDEFINED, b"0232"),
         (_TAKEN, _ASCII, _null_terminated(time)),
@@ -78,8 +84,8 @@ def exif(meta: ImageMetadata) -> bytes:
         inner.append((_COMMENT, _UNDEFINED, b"ASCII\0\0\0" + json.dumps(parameters).encode()))
     start = 8
     # The directory's length does not depend on the value of the pointer in it.
-    pointer = start + len(_directory([*outer, (_EXIF_IFD, _LONG, bytes(4))], start))
-    first = _directory([*outer, (_EXIF_IFD, _LONG, struct.pack("<I", pointer))], start)
+    pointer = start + len(_directory([*outer, (_EXIF_IFD, _LONG, bytes(4)), *last], start))
+    first = _directory([*outer, (_EXIF_IFD, _LONG, struct.pack("<I", pointer)), *last], start)
     return b"Exif\0\0II*\0" + struct.pack("<I", start) + first + _directory(inner, pointer)
 
 
@@ -96,6 +102,12 @@ def _directory(entries: list[_Entry], start: int) -> bytes:
             values += value + b"\0" * (len(value) % 2)
         head += struct.pack("<HHI", tag, kind, count) + place
     return head + bytes(4) + values
+
+
+def _ascii(text: str) -> str:
+    """Return the text without accents, and with a question mark for other characters."""
+    plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    return plain.encode("ascii", "replace").decode()
 
 
 def _null_terminated(text: str) -> bytes:

@@ -62,6 +62,8 @@ class PrepareContext:
     """Return an input picture by its source. Raises `BackendError` and `StorageError`."""
     run_transform: Callable[[ImageTransform, bytes, TransformContext], Sequence[OutputFile]]
     """Run a transform in a confined process."""
+    bad_outputs: int = 0
+    """The number of failures so far, if the last attempt delivered an unusable picture; else 0."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,14 +14,19 @@ from struct import pack
 from PIL import Image, ImageChops, ImageFilter
 
 from imagemill.backends.simulator.drawing import Colour, map_levels, print_strip, rgb, scale_image
+from imagemill.backends.simulator.expression import split_people
 from imagemill.backends.simulator.landscape import draw_scene
-from imagemill.backends.simulator.person import draw_figure
+from imagemill.backends.simulator.person import draw_figure, draw_people
 from imagemill.domain.images import ImageSpec
 
 _COLOUR = re.compile("#[0-9a-fA-F]{6}")
 
 _PERSON = re.compile(r"\b(?:1girl|1boy|1person|fashion model|headshot)\b", re.IGNORECASE)
 """Prompts that ask for one person."""
+_STORY = re.compile(r"\b(?:book cover illustration|scene, detailed background)\b", re.IGNORECASE)
+"""Prompts of a picture of a story: people stand in a landscape."""
+_NAME = re.compile(r"\(([^():]{1,80}):1\.2\)")
+_SOLO = re.compile(r"\bsolo\b", re.IGNORECASE)
 _STUDIO = re.compile(r"\b(?:gr[ae]y|white|neutral) background\b", re.IGNORECASE)
 
 MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "jpg": "image/jpeg", "webp": "image/webp"}
@@ -48,7 +53,7 @@ def cover(spec: ImageSpec, index: int) -> Image.Image:
 
     ``spec.background`` must be set.
     """
-    random = Random(_digest(spec, index))  # noqa: S311 - draws pictures
+    random = Random(_person_digest(spec, index, spec.prompt))  # noqa: S311 - draws pictures
     size = spec.width, spec.height
     scale = _scale(size)
     key = _colour(spec.background or "")
@@ -65,7 +70,7 @@ def preview(spec: ImageSpec, index: int, fraction: float) -> bytes:
     """A small JPEG of the picture after ``fraction`` (0..1) of its steps: noise that becomes clear."""
     shrink = min(1.0, PREVIEW_SIDE / max(spec.width, spec.height))
     size = max(1, round(spec.width * shrink)), max(1, round(spec.height * shrink))
-    image, _ = _draw(spec, _digest(spec, index), size, fine=spec.height >= FINE_FROM)
+    image, _ = _draw(spec, index, size, fine=spec.height >= FINE_FROM)
     left = min(1.0, max(0.0, 1.0 - fraction))
     if left > 0:
         image = image.filter(ImageFilter.BoxBlur(left * min(size) / 12))
@@ -114,26 +119,32 @@ def _png(image: Image.Image) -> bytes:
 
 def _picture(spec: ImageSpec, index: int) -> Image.Image:
     fine = spec.height >= FINE_FROM
-    digest = _digest(spec, index)
-    image, accent = _draw(spec, digest, (spec.width, spec.height), fine=fine)
+    image, accent = _draw(spec, index, (spec.width, spec.height), fine=fine)
     if fine and spec.background is None:
         print_strip(image, spec.prompt, _facts(spec), accent)
     return image
 
 
-def _draw(spec: ImageSpec, digest: bytes, size: tuple[int, int], *, fine: bool) -> tuple[Image.Image, Colour]:
+def _draw(spec: ImageSpec, index: int, size: tuple[int, int], *, fine: bool) -> tuple[Image.Image, Colour]:
     """The picture without its text, and its accent colour."""
     scale = _scale(size)
     canvas = size[0] * scale, size[1] * scale
-    random = Random(digest)  # noqa: S311 - draws pictures
-    if spec.background is None and _PERSON.search(spec.prompt):
+    random = Random(_digest(spec, index))  # noqa: S311 - draws pictures
+    people = split_people(spec.prompt)
+    alone = Random(_person_digest(spec, index, spec.prompt))  # noqa: S311 - draws pictures
+    if spec.background is None and (len(people) > 1 or _STORY.search(spec.prompt)):
+        image, accent = draw_scene(random, canvas, fine=fine)
+        if len(people) > 1 or _PERSON.search(spec.prompt):
+            each = [Random(_person_digest(spec, place, part)) for place, part in enumerate(people)]  # noqa: S311
+            draw_people(image, each, people, fine=fine)
+    elif spec.background is None and _PERSON.search(spec.prompt):
         accent = _STUDIO_GREY if _STUDIO.search(spec.prompt) else rgb((random.random(), 0.2, 0.92))
-        image = draw_figure(random, canvas, accent, fine=fine, prompt=spec.prompt)
+        image = draw_figure(alone, canvas, accent, fine=fine, prompt=spec.prompt, is_keyed=False)
     elif spec.background is None:
         image, accent = draw_scene(random, canvas, fine=fine)
     else:
         accent = _colour(spec.background)
-        image = draw_figure(random, canvas, accent, fine=fine, prompt=spec.prompt)
+        image = draw_figure(alone, canvas, accent, fine=fine, prompt=spec.prompt)
     return (image.reduce(scale) if scale > 1 else image), accent
 
 
@@ -155,6 +166,15 @@ def _digest(spec: ImageSpec, index: int) -> bytes:
     """The seed of the composition: everything that would change a real picture, except its size."""
     networks = [(network.air, network.strength) for network in spec.networks]
     text = repr((spec.prompt, spec.negative_prompt, spec.model, spec.seed, index, networks))
+    return blake2b(text.encode("utf-8", "backslashreplace"), digest_size=32).digest()
+
+
+def _person_digest(spec: ImageSpec, index: int, part: str) -> bytes:
+    """The seed of a person: the same with every expression and pose, so that a set of stickers shows one."""
+    if not _SOLO.search(spec.prompt) and spec.background is None and len(split_people(spec.prompt)) == 1:
+        return _digest(spec, index)
+    networks = [(network.air, network.strength) for network in spec.networks]
+    text = repr((_NAME.findall(part), spec.model, spec.seed, index, networks))
     return blake2b(text.encode("utf-8", "backslashreplace"), digest_size=32).digest()
 
 

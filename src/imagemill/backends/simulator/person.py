@@ -1,18 +1,19 @@
-"""Draw one person on an exactly flat background, for tests of chroma key and face detection.
+"""Draw people: on an exactly flat background, for tests of chroma key and face detection, or in a scene.
 
 Lengths are in half heads: the centre of the head is the origin, its chin at y = 1, its crown at y = -1.
 """
 
-import re
+from collections.abc import Sequence
 from colorsys import rgb_to_hsv
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from dataclasses import dataclass
 from math import cos, pi, sin
 from random import Random
 
 from PIL import Image, ImageDraw
 
 from imagemill.backends.simulator.drawing import Colour, Point, mix, rgb
+from imagemill.backends.simulator.expression import Expression, Pose, read_expression, read_look
+from imagemill.backends.simulator.face import PersonCanvas, Skin, draw_face, draw_tears
 
 FULL_BODY_FROM = 1.2
 """Height over width from which the whole body is drawn; wider pictures get head and shoulders."""
@@ -26,176 +27,6 @@ HAIRS: tuple[Colour, ...] = (
 EYES: tuple[Colour, ...] = ((74, 50, 34), (58, 96, 140), (72, 118, 78), (96, 92, 98), (108, 74, 34))
 DUSK: Colour = (20, 10, 40)
 """The colour that shades are mixed with."""
-
-_MAN = re.compile(r"\b(?:1boy|male)\b", re.IGNORECASE)
-_HAIR = re.compile(r"\b(black|brown|blonde?|red|gr[ae]y|white|blue|green|pink|purple) hair\b", re.IGNORECASE)
-_HAIRS: dict[str, Colour] = {
-    "black": HAIRS[0], "brown": HAIRS[1], "blond": HAIRS[4], "blonde": HAIRS[4], "red": HAIRS[5],
-    "gray": HAIRS[6], "grey": HAIRS[6],
-    "white": (222, 222, 226), "blue": (52, 84, 160), "green": (52, 120, 84), "pink": (226, 130, 170),
-    "purple": (110, 70, 150),
-}  # fmt: skip
-
-
-# Canvas.
-
-
-@dataclass(frozen=True, slots=True)
-class PersonCanvas:
-    """A canvas with the centre of the head as the origin."""
-
-    draw: ImageDraw.ImageDraw
-    random: Random
-    x: float
-    y: float
-    unit: float
-    """Pixels of half a head."""
-    fine: bool
-
-    def at(self, *points: Point) -> list[Point]:
-        return [(self.x + x * self.unit, self.y + y * self.unit) for x, y in points]
-
-    def shape(self, colour: Colour, *points: Point) -> None:
-        self.draw.polygon(self.at(*points), fill=colour)
-
-    def disc(self, colour: Colour, x: float, y: float, rx: float, ry: float | None = None) -> None:
-        (cx, cy), u = self.at((x, y))[0], self.unit
-        ry = rx if ry is None else ry
-        self.draw.ellipse((cx - rx * u, cy - ry * u, cx + rx * u, cy + ry * u), fill=colour)
-
-    def line(self, colour: Colour, thick: float, *points: Point) -> None:
-        width = max(1, round(thick * self.unit))
-        self.draw.line(self.at(*points), fill=colour, width=width, joint="curve")
-
-    def limb(self, colour: Colour, *joints: tuple[float, float, float]) -> None:
-        """A rounded, tapering chain of (x, y, radius)."""
-        for (x1, y1, r1), (x2, y2, r2) in pairwise(joints):
-            length = max(1e-6, ((x2 - x1) ** 2 + (y2 - y1) ** 2) ** 0.5)
-            nx, ny = (y1 - y2) / length, (x2 - x1) / length
-            self.shape(colour, (x1 + nx * r1, y1 + ny * r1), (x2 + nx * r2, y2 + ny * r2),
-                       (x2 - nx * r2, y2 - ny * r2), (x1 - nx * r1, y1 - ny * r1))  # fmt: skip
-        for x, y, r in joints:
-            self.disc(colour, x, y, r)
-
-
-# Face.
-
-
-@dataclass(frozen=True, slots=True)
-class Skin:
-    base: Colour
-    eyes: Colour
-
-    @property
-    def shade(self) -> Colour:
-        return mix(self.base, (70, 20, 20), 0.26)
-
-    @property
-    def lit(self) -> Colour:
-        return mix(self.base, (255, 244, 230), 0.35)
-
-    @property
-    def lips(self) -> Colour:
-        return mix(self.base, (170, 40, 56), 0.55)
-
-
-def outline(grow: float = 1.0) -> list[Point]:
-    """The face's contour from the right temple clockwise: round skull, narrower jaw."""
-    points: list[Point] = []
-    for step in range(48):
-        turn = 2 * pi * step / 48
-        x, y = cos(turn) * 0.76, sin(turn)
-        if y > 0:
-            x *= 1 - 0.26 * y**2.2
-        points.append((x * grow, y * grow))
-    return points
-
-
-def draw_face(canvas: PersonCanvas, skin: Skin, hair: Colour) -> None:
-    dark = mix(skin.base, (40, 14, 14), 0.72)
-    for side in (-1, 1):
-        canvas.disc(skin.base if side < 0 else skin.shade, side * 0.77, 0.10, 0.13, 0.22)
-        canvas.disc(skin.shade, side * 0.78, 0.11, 0.07, 0.13)
-    _draw_shading(canvas, skin)
-    for side in (-1, 1):
-        _draw_eye(canvas, skin, dark, side)
-        _draw_brow(canvas, mix(hair, (30, 20, 20), 0.35), side)
-    _draw_nose(canvas, skin, dark)
-    _draw_mouth(canvas, skin)
-
-
-def _draw_shading(canvas: PersonCanvas, skin: Skin) -> None:
-    """Rings from the shaded rim to the lit centre, shifted to the left, where the light comes from."""
-    rings = 14 if canvas.fine else 4
-    contour = outline()
-    for ring in range(rings):
-        share = ring / (rings - 1)
-        size = 1.0 - 0.62 * share
-        tone = mix(skin.shade, skin.base, min(1.0, share * 1.9 + 0.15))
-        tone = mix(tone, skin.lit, max(0.0, share - 0.5) * 0.9)
-        shift = -0.13 * (1 - size)
-        canvas.shape(tone, *[(x * size + shift, y * size - 0.10 * (1 - size)) for x, y in contour])
-    if canvas.fine:
-        blush = mix(skin.base, (220, 90, 84), 0.15)
-        for side in (-1, 1):
-            for ring in range(6):
-                tone = mix(skin.base, blush, (ring + 1) / 6)
-                canvas.disc(tone, side * 0.37, 0.37, 0.15 - 0.022 * ring, 0.11 - 0.016 * ring)
-
-
-def _draw_eye(canvas: PersonCanvas, skin: Skin, dark: Colour, side: int) -> None:
-    x, y = side * 0.31, 0.04
-    if canvas.fine:
-        for ring in range(5):
-            tone = mix(skin.base, skin.shade, 0.18 * (ring + 1) / 2)
-            canvas.disc(tone, x, y - 0.02, 0.24 - 0.02 * ring, 0.15 - 0.014 * ring)
-    upper = [(x + 0.18 * cos(pi + pi * k / 10), y - 0.105 * sin(pi * k / 10)) for k in range(11)]
-    lower = [(x + 0.18 * cos(pi * k / 10), y + 0.062 * sin(pi * k / 10)) for k in range(11)]
-    canvas.shape((246, 243, 240), *upper, *lower)
-    canvas.disc(mix(skin.eyes, (0, 0, 0), 0.45), x, y - 0.02, 0.092)
-    canvas.disc(skin.eyes, x, y - 0.012, 0.074)
-    canvas.disc((18, 14, 16), x, y - 0.02, 0.042)
-    canvas.disc((255, 255, 255), x - 0.032, y - 0.052, 0.022)
-    # The lid covers the top of the iris, as in a relaxed eye.
-    lid = [(px, py + 0.012) for px, py in upper]
-    corner = (x + side * 0.205, y - 0.012)
-    canvas.line(dark, 0.045, *((*lid, corner) if side > 0 else (corner, *lid)))
-    canvas.line(mix(skin.base, dark, 0.55), 0.014, *lower)
-    if canvas.fine:
-        canvas.line(skin.shade, 0.016, *[(px, py - 0.055) for px, py in upper[2:9]])
-
-
-def _draw_brow(canvas: PersonCanvas, colour: Colour, side: int) -> None:
-    above = [(side * (0.13 + 0.40 * k / 8), -0.15 - 0.085 * sin(pi * (0.25 + 0.6 * k / 8))) for k in range(9)]
-    below = [(px, py + 0.062 * (1 - 0.85 * k / 8)) for k, (px, py) in enumerate(above)]
-    canvas.shape(colour, *above, *reversed(below))
-
-
-def _draw_nose(canvas: PersonCanvas, skin: Skin, dark: Colour) -> None:
-    soft = mix(skin.base, skin.shade, 0.55)
-    canvas.shape(soft, (0.05, -0.02), (0.085, 0.24), (0.155, 0.37), (0.10, 0.43), (0.02, 0.42), (0.035, 0.2))
-    canvas.shape(skin.lit, (-0.035, 0.0), (0.03, 0.0), (0.045, 0.30), (-0.045, 0.30))
-    canvas.disc(mix(skin.base, skin.lit, 0.6), -0.005, 0.335, 0.085, 0.07)
-    canvas.disc(mix(skin.lit, (255, 255, 255), 0.4), -0.02, 0.315, 0.03, 0.022)
-    for side in (-1, 1):
-        canvas.disc(soft, side * 0.105, 0.385, 0.05, 0.042)
-        canvas.disc(dark, side * 0.062, 0.412, 0.034, 0.016)
-
-
-def _draw_mouth(canvas: PersonCanvas, skin: Skin) -> None:
-    lips, y = skin.lips, 0.645
-    canvas.shape(lips, (-0.225, y - 0.012), (-0.07, y - 0.068), (0.0, y - 0.050), (0.07, y - 0.068),
-                (0.225, y - 0.012), (0.0, y + 0.02))  # fmt: skip
-    under = [(0.205 * cos(pi * k / 10), y + 0.098 * sin(pi * k / 10)) for k in range(11)]
-    canvas.shape(mix(lips, (255, 170, 160), 0.22), *under, (-0.205, y - 0.005), (0.0, y + 0.015))
-    seam = mix(lips, (40, 8, 14), 0.6)
-    half: list[Point] = [(-0.24, y - 0.025), (-0.1, y + 0.008), (0.0, y + 0.012)]
-    canvas.line(seam, 0.022, *half, *[(-x, at) for x, at in reversed(half[:2])])
-    if canvas.fine:
-        canvas.disc(mix(lips, (255, 220, 214), 0.6), -0.03, y + 0.055, 0.055, 0.014)
-        canvas.line(
-            mix(skin.base, skin.shade, 0.8), 0.02, (-0.1, y + 0.145), (0, y + 0.158), (0.1, y + 0.145)
-        )
 
 
 # Hair.
@@ -309,41 +140,77 @@ class PersonLook:
     shoes: Colour
     skirt: bool
     long_hair: bool
-    pose: int
+    pose: Pose
+    expression: Expression
 
 
 def draw_figure(
-    random: Random, size: tuple[int, int], background: Colour, *, fine: bool, prompt: str = ""
+    random: Random,
+    size: tuple[int, int],
+    background: Colour,
+    *,
+    fine: bool,
+    prompt: str = "",
+    is_keyed: bool = True,
 ) -> Image.Image:
-    """An RGB picture of a person, with the hair colour in the prompt. The corners show only the
-    background."""
-    width, height = size
+    """An RGB picture of a person as the prompt describes it. The corners show only the background.
+
+    ``is_keyed``: the person has no colour that is similar to the background.
+    """
     image = Image.new("RGB", size, background)
-    look = _follow_prompt(_random_look(random, background), prompt, background)
-    if height >= width * FULL_BODY_FROM:
-        unit = min(height * 0.95 / 10.9, width * 0.95 / 4.7)
-        top = (height - 10.9 * unit) / 2
-        canvas = PersonCanvas(ImageDraw.Draw(image), random, width / 2, top + 1.35 * unit, unit, fine)
-        draw_back_hair(canvas, look.hair, long=look.long_hair)
-        _draw_legs(canvas, look)
-        _draw_torso(canvas, look)
-        _draw_arms(canvas, look)
-    else:
-        unit = min(height * 0.258, width * 0.256)
-        canvas = PersonCanvas(ImageDraw.Draw(image), random, width / 2, height - 2.52 * unit, unit, fine)
-        draw_back_hair(canvas, look.hair, long=look.long_hair)
-        _draw_shoulders(canvas, look)
-    draw_face(canvas, look.skin, look.hair)
-    draw_front_hair(canvas, look.hair, long=look.long_hair)
+    key = background if is_keyed else None
+    look = _follow_prompt(_random_look(random, key), prompt, key)
+    _draw_person(image, random, look, (0.0, float(size[0])), fine=fine)
     return image
 
 
-def _random_look(random: Random, background: Colour) -> PersonLook:
+def draw_people(image: Image.Image, randoms: Sequence[Random], prompts: Sequence[str], *, fine: bool) -> None:
+    """Draw people side by side into a picture, each as its own part of the prompt describes it."""
+    share = image.width / len(prompts)
+    for place, (random, prompt) in enumerate(zip(randoms, prompts, strict=True)):
+        look = _follow_prompt(_random_look(random, None), prompt, None)
+        _draw_person(image, random, look, (place * share, (place + 1) * share), fine=fine)
+
+
+def _draw_person(
+    image: Image.Image, random: Random, look: PersonLook, across: tuple[float, float], *, fine: bool
+) -> None:
+    """Draw a person between two columns: the whole body if there is room, else head and shoulders."""
+    width, height, centre = across[1] - across[0], image.height, (across[0] + across[1]) / 2
+    draw = ImageDraw.Draw(image)
+    if height >= width * FULL_BODY_FROM:
+        unit = min(height * 0.95 / 10.9, width * 0.95 / 4.7)
+        top = (height - 10.9 * unit) / 2
+        canvas = PersonCanvas(draw, random, centre, top + 1.35 * unit, unit, fine)
+        draw_back_hair(canvas, look.hair, long=look.long_hair)
+        _draw_legs(canvas, look)
+        _draw_torso(canvas, look)
+        # Hands at the face are drawn after it.
+        if look.pose not in _AT_FACE:
+            _draw_arms(canvas, look)
+    else:
+        unit = min(height * 0.258, width * 0.256)
+        canvas = PersonCanvas(draw, random, centre, height - 2.52 * unit, unit, fine)
+        draw_back_hair(canvas, look.hair, long=look.long_hair)
+        _draw_shoulders(canvas, look)
+    draw_face(canvas, look.skin, look.hair, look.expression)
+    draw_front_hair(canvas, look.hair, long=look.long_hair)
+    if look.expression.tears:
+        draw_tears(canvas)
+    if height >= width * FULL_BODY_FROM and look.pose in _AT_FACE:
+        _draw_arms(canvas, look)
+
+
+def _random_look(random: Random, background: Colour | None) -> PersonLook:
     def one_of(colours: tuple[Colour, ...]) -> Colour:
-        """A random colour that a chroma key can distinguish from the background, if there is one."""
-        apart = [colour for colour in colours if not _is_similar(colour, background)]
-        choice = apart or [max(colours, key=lambda colour: _distance(colour, background))]
-        return choice[int(random.random() * len(choice))]
+        """A random colour, or the next one that a chroma key can distinguish from the background."""
+        start = int(random.random() * len(colours))
+        turned = (*colours[start:], *colours[:start])
+        if background is None:
+            return turned[0]
+        key = background
+        apart = next((each for each in turned if not _is_similar(each, key)), None)
+        return apart or max(colours, key=lambda each: _distance(each, key))
 
     hue = random.random()
     cloth = tuple(rgb((hue + turn, 0.35 + 0.4 * random.random(), 0.40 + 0.5 * random.random()))
@@ -358,18 +225,32 @@ def _random_look(random: Random, background: Colour) -> PersonLook:
         shoes=one_of(((52, 40, 38), (120, 60, 44), (226, 226, 228), (40, 44, 60))),
         skirt=random.random() < 0.5,
         long_hair=random.random() < 0.6,
-        pose=int(random.random() * 3),
+        pose=_POSES[int(random.random() * len(_POSES))],
+        expression=Expression(),
     )
 
 
-def _follow_prompt(look: PersonLook, prompt: str, background: Colour) -> PersonLook:
-    """The look with the prompt's sex and hair colour, if that colour differs from the background."""
-    if _MAN.search(prompt):
-        look = replace(look, skirt=False, long_hair=False)
-    hair = _HAIR.search(prompt)
-    if hair is not None and not _is_similar(colour := _HAIRS[hair[1].lower()], background):
-        look = replace(look, hair=colour)
-    return look
+def _follow_prompt(look: PersonLook, prompt: str, background: Colour | None) -> PersonLook:
+    """The look with what the prompt says, except colours that are similar to the background."""
+    asked = read_look(prompt)
+
+    def usable(colour: Colour | None, other: Colour) -> Colour:
+        if colour is None or (background is not None and _is_similar(colour, background)):
+            return other
+        return colour
+
+    expression = read_expression(prompt)
+    return PersonLook(
+        skin=Skin(usable(asked.skin, look.skin.base), asked.eyes or look.skin.eyes),
+        hair=usable(asked.hair, look.hair),
+        top=usable(asked.top, look.top),
+        bottom=usable(asked.bottom, look.bottom),
+        shoes=usable(asked.shoes, look.shoes),
+        skirt=look.skirt if asked.skirt is None else asked.skirt,
+        long_hair=look.long_hair if asked.long_hair is None else asked.long_hair,
+        pose=expression.pose or look.pose,
+        expression=expression,
+    )
 
 
 def _is_similar(colour: Colour, background: Colour) -> bool:
@@ -420,16 +301,27 @@ def _draw_torso(canvas: PersonCanvas, look: PersonLook) -> None:
     _draw_collar(canvas, look)
 
 
+_POSES: tuple[Pose, ...] = ("down", "wave", "hip")
+"""The poses that a prompt which names none may get."""
+_AT_FACE = frozenset({"chin", "together", "raised"})
+_DOWN: tuple[Point, Point] = ((1.72, 3.1), (1.78, 4.5))
+_ARMS: dict[Pose, tuple[tuple[Point, Point], tuple[Point, Point]]] = {
+    "down": (_DOWN, _DOWN),
+    "wave": (_DOWN, ((1.98, 2.6), (2.1, 1.1))),
+    "hip": (((1.95, 3.0), (1.12, 3.9)), ((1.95, 3.0), (1.12, 3.9))),
+    "chin": (_DOWN, ((1.50, 3.2), (0.34, 1.5))),
+    "together": (((1.45, 3.2), (0.30, 3.3)), ((1.45, 3.2), (0.30, 3.3))),
+    "raised": (((1.98, 2.6), (1.75, 1.15)), ((1.98, 2.6), (1.75, 1.15))),
+    "fists": (((1.95, 3.0), (1.75, 4.2)), ((1.98, 2.7), (1.85, 1.5))),
+}
+"""Elbow and hand of the left and of the right arm, both as on the right side."""
+
+
 def _draw_arms(canvas: PersonCanvas, look: PersonLook) -> None:
-    """Draw the arms: both down, one waving, or one hand at the hip."""
-    poses: tuple[tuple[Point, Point], ...] = (
-        ((1.72, 3.1), (1.78, 4.5)),
-        ((1.98, 2.6), (2.1, 1.1)),
-        ((1.95, 3.0), (1.12, 3.9)),
-    )
-    elbow, hand = poses[look.pose]
-    _draw_arm(canvas, look.skin.base, look.top, (-1.16, 1.92), (-1.70, 3.1), (-1.74, 4.5))
-    _draw_arm(canvas, look.skin.base, mix(look.top, DUSK, 0.18), (1.16, 1.92), elbow, hand)
+    for side, (elbow, hand) in zip((-1, 1), _ARMS[look.pose], strict=True):
+        sleeve = mix(look.top, DUSK, 0.18) if side > 0 else look.top
+        joints = [(side * x, y) for x, y in ((1.16, 1.92), elbow, hand)]
+        _draw_arm(canvas, look.skin.base, sleeve, joints[0], joints[1], joints[2])
 
 
 def _draw_arm(

@@ -157,6 +157,14 @@ class CharacterApi:
         """Delete the row, then the files. If the process ends in between, the sweeper deletes the files."""
         self.services.blobs.delete(self.store.delete(image))
 
+    def check_known(self, owner: str, character_id: str) -> None:
+        """Raise `NotFound` for a character that has neither a picture nor a sheet."""
+        if not self.store.images(ImageFilter(owner, character_id, limit=1)):
+            try:
+                self.sheets.sheet(owner, character_id)
+            except NotFound as error:
+                raise NotFound(f"there is no character {character_id[:64]}") from error
+
     def delete_pictures(self, owner: str, character_id: str) -> int:
         """Delete all pictures of a character with their files; return their number."""
         wanted, deleted = ImageFilter(owner, character_id, limit=_PAGE), 0

@@ -1,7 +1,7 @@
 """Lists of the pictures of characters, stories and chats, the choice among them, and their files."""
 
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse
@@ -55,7 +55,11 @@ async def list_character_pictures(
     wanted = ImageFilter(
         owner, character_id, type=type_, emotion=emotion, before=_before(cursor_), limit=limit
     )
-    return await _page(request, characters, wanted)
+    page = await _page(request, characters, wanted)
+    if not page["items"] and cursor_ is None:
+        # Raises `NotFound` for a character that has neither a picture nor a sheet.
+        await asyncio.to_thread(characters.check_known, owner, character_id)
+    return json_response(page)
 
 
 @router.get(_OF_STORY, summary="List the pictures of a story", response_model=CharacterPicturePage)
@@ -69,7 +73,7 @@ async def list_story_pictures(
 ) -> Response:
     owner = caller(request).owner
     wanted = ImageFilter(owner, story_id, subject="story", type=type_, before=_before(cursor_), limit=limit)
-    return await _page(request, characters, wanted)
+    return json_response(await _page(request, characters, wanted))
 
 
 @router.get(_OF_CHAT, summary="List the scenes of a chat", response_model=CharacterPicturePage)
@@ -82,19 +86,19 @@ async def list_chat_pictures(
 ) -> Response:
     owner = caller(request).owner
     wanted = ImageFilter(owner, chat_id, subject="chat", before=_before(cursor_), limit=limit)
-    return await _page(request, characters, wanted)
+    return json_response(await _page(request, characters, wanted))
 
 
 def _before(text: str | None) -> str | None:
     return cursor(text, "cursor", "next")
 
 
-async def _page(request: Request, characters: CharacterApi, wanted: ImageFilter) -> Response:
+async def _page(request: Request, characters: CharacterApi, wanted: ImageFilter) -> dict[str, Any]:
     limit = wanted.limit
     found = await pools.read(characters.store.images, replace(wanted, limit=limit + 1))
     urls = characters.urls(request)
     items = [image_body(image, urls) for image in found[:limit]]
-    return json_response({"items": items, "next": found[limit - 1].id if len(found) > limit else None})
+    return {"items": items, "next": found[limit - 1].id if len(found) > limit else None}
 
 
 _ACTIVATE = "Make a picture the active one"

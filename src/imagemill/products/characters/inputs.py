@@ -194,6 +194,9 @@ class StickerInput(CharacterPictureInput):
         pattern="^(|red|orange|green|blue|magenta)$",
         description="Chroma key colour of the background; by default green.",
     )
+    cutout: bool = Field(
+        False, description="Whether the node removes the background, if it can; set for a retry."
+    )
     action: WishInput | None = Field(
         None, description="The translated action tag; set when the job is rendered."
     )

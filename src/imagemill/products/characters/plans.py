@@ -107,7 +107,8 @@ class CharacterPlanner:
             extra=_extra(input_),
             pony=self.uses_scores(input_.character.style),
         )
-        spec = self._spec(input_, prompt, STICKER, input_.character.loras, background=KEYS[name])
+        loras = input_.character.loras
+        spec = self._spec(input_, prompt, STICKER, loras, background=KEYS[name], cutout=input_.cutout)
         transform = self._post_process(prompt, STICKER, input_.character.name, key=KEYS[name])
         return Plan(
             work=spec,
@@ -163,6 +164,7 @@ class CharacterPlanner:
         source: str | None = None,
         background: str | None = None,
         faces: bool = False,
+        cutout: bool = False,
     ) -> ImageSpec:
         sampling = self.settings.sampling
         model = input_.model or self.settings.checkpoint
@@ -185,6 +187,7 @@ class CharacterPlanner:
             denoise=sampling.reference_denoise if source else 1.0,
             background=background,
             faces=faces,
+            cutout=cutout,
         )
 
     def _post_process(

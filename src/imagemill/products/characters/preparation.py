@@ -50,6 +50,10 @@ class JobTools:
     def wish(self, text: str) -> Wish:
         return self.translator.wish(text)
 
+    @property
+    def bad_outputs(self) -> int:
+        return self.context.bad_outputs
+
     def palette(self, source: str) -> Palette:
         context = TransformContext("", 0, now_us(), None, "", "")
         try:

@@ -55,6 +55,11 @@ class Tools(Protocol):
         """Return a user's own words for a picture in such words."""
         ...
 
+    @property
+    def bad_outputs(self) -> int:
+        """The number of failures so far, if the last attempt delivered an unusable picture; else 0."""
+        ...
+
     def palette(self, source: str) -> Palette:
         """Return the colours of an input picture. Raises `BackendError`, and `StorageError`."""
         ...
@@ -67,6 +72,8 @@ class Tools(Protocol):
 NOBODY = "is empty: describe the character, or a stranger would be drawn"
 ToolsOf = Callable[[PrepareContext], Tools]
 
+_SEED_STEP = 7919
+"""Added to the seed of a sticker for each unusable picture; seeds near each other are often all in use."""
 SET = "stickerSet"
 """Name of the price for a sticker in a set of all eight."""
 _SET_RATE = Rate(base=2.5)
@@ -311,12 +318,17 @@ def _prepare_sticker(input_: StickerInput, tools: Tools) -> Prepared:
             f"the action of {input_.emotion!r} could not be translated; describe it in English",
         )
     wanted = [each for each, text in ((wish, input_.request), (action, input_.action_tag)) if text.strip()]
-    details, update = _translation_details([look, *wanted]), {"look": look, "wish": wish, "action": action}
+    details = _translation_details([look, *wanted])
+    update: dict[str, Any] = {"look": look, "wish": wish, "action": action}
     reference = input_.reference or tools.avatar(input_.character_id)
     if reference:
         palette = tools.palette(reference)
         details["dominantColour"] = palette.dominant
         update |= {"key_colour": input_.key_colour or palette.key_name}
+    if tools.bad_outputs:
+        # The same seed would give the same background, which could not be removed.
+        seed = ((input_.seed or 0) + tools.bad_outputs * _SEED_STEP) % (MAX_SEED + 1)
+        update |= {"seed": seed, "cutout": True}
     ready = input_.model_copy(update=update)
     return Prepared(ready, details | {"keyColour": ready.key_colour or "green"})
 

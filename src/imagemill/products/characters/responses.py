@@ -19,6 +19,7 @@ from imagemill.products.characters.store import StoredImage
 from imagemill.web.blobs import picture_url
 from imagemill.web.routing import ResponseModel
 
+_SIMULATOR = "simulator"
 STICKER = {
     "waiting": "PENDING",
     "delayed": "PENDING",
@@ -111,6 +112,7 @@ class PictureResult(ResponseModel):
     size: int | None = Field(None, description="Bytes.")
     media_type: str | None = None
     seed: int | None = None
+    simulated: bool | None = Field(None, description="Whether the simulator drew it, and no model.")
     translated_by: list[Literal["glossary", "llm", "cache"]] | None = Field(
         None, description="What has translated the texts."
     )
@@ -141,6 +143,7 @@ class PictureStatus(ResponseModel):
             "size": 91337,
             "mediaType": "image/webp",
             "seed": 42,
+            "simulated": False,
             "translatedBy": ["glossary"],
             "untranslated": [],
         },
@@ -390,6 +393,7 @@ def result_body(view: View, image: StoredImage | None, links: UrlBuilder) -> dic
             "size": picture.size,
             "mediaType": picture.media_type,
             "seed": picture.seed,
+            "simulated": view.job.backend == _SIMULATOR,
         }
     return body | {name: value for name, value in view.last_event.data.items() if name in PREPARED}
 
