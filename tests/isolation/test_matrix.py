@@ -41,7 +41,7 @@ BODIES: Mapping[str, Any] = {
     "PUT /v1/consumer/jobs/{job_id}": {"reason": "other"},
     "PUT /api/v1/workflows/{name}": {"graph": graph()},
     "PATCH /api/v1/webhooks/{webhook_id}": {"description": "theirs"},
-    "POST /api/v1/models/{model_id}/edit": {"prompt": "theirs"},
+    "POST /api/v1/library/{model_id}/edit": {"prompt": "theirs"},
     "POST /api/v1/webhooks/{webhook_id}/redeliver": {"since": "2020-01-01T00:00:00Z"},
 }
 """What is wrong with a body is told before what it is for is looked up; so these are right."""
@@ -50,7 +50,7 @@ PLAIN_QUERIES = {
     "after", "backend", "callbackUrl", "charge", "descending", "detailed", "emotion", "endDate",
     "exp", "fal_webhook", "failed", "force", "format", "height", "label", "limit", "logs", "model", "name",
     "page", "priority", "q", "quantity", "recipe", "shared", "sig", "since", "startDate", "status", "steps",
-    "stream", "take", "type", "until", "version", "wait", "whatif", "width",
+    "node", "stream", "take", "type", "until", "version", "wait", "whatif", "width",
 }  # fmt: skip
 """Query parameters that name nothing of anybody."""
 
@@ -107,8 +107,8 @@ def state(things: Belongings) -> dict[str, Any]:
         found["keys"] = [{name: value for name, value in each.items() if name != "usedAt"} for each in keys]
     for artifact in found["job"]["artifacts"]:
         artifact["url"] = artifact["url"].partition("?")[0]
-    if model := things.paths.get("models/{model_id}"):
-        versions = things.owner.get(f"/api/v1/models/{model}/versions")["items"]
+    if model := things.paths.get("library/{model_id}"):
+        versions = things.owner.get(f"/api/v1/library/{model}/versions")["items"]
         found["models"] = [{**each, "signed": None} for each in versions]
     if webhook := things.paths.get("webhooks/{webhook_id}"):
         found["webhook"] = things.owner.get(f"/api/v1/webhooks/{webhook}")

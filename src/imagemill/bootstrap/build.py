@@ -29,10 +29,12 @@ from imagemill.credits.pricing import Prices
 from imagemill.dispatch.base import BROKERED, Offers, route
 from imagemill.domain.credits import Rate
 from imagemill.domain.errors import MissingExtra, StorageError
+from imagemill.domain.images import RenderSpec
 from imagemill.domain.nodes import Finding, NodeConfig, NodeReport
 from imagemill.domain.quotas import Limits, QuotaPolicy
 from imagemill.domain.signing import UrlSigner
 from imagemill.graphs.catalogue import Catalogue
+from imagemill.graphs.node_models import NodeModels
 from imagemill.jobs.attempt import RunOptions, StartRateLimit
 from imagemill.jobs.outputs import OutputChecks, OutputLimits
 from imagemill.jobs.store.store import JobStore
@@ -67,6 +69,9 @@ class NodeBackendAdapter:
         self._comfyui.configure(nodes)
         if isinstance(self._simulator, Simulator):
             self._simulator.pause(bool(nodes) or self._has_remote)
+
+    def models(self) -> Sequence[NodeModels]:
+        return self._comfyui.models()
 
     def catalogues(self) -> Sequence[Catalogue]:
         return self._comfyui.catalogues()
@@ -194,11 +199,13 @@ def submitter(
     resolver: Callable[[str], ResourceResolver],
     recipes: Mapping[str, Recipe],
     backends: Mapping[str, Backend],
+    missing_hint: Callable[[RenderSpec], str],
 ) -> Submitter:
     quotas = Quotas()
     if (held_to := terms(settings)) is not None:
         quotas = Quotas(held_to, QueueDeadlineCheck(store.workload) if settings.quota.refuse_late else None)
-    return Submitter(store, resolver, recipes, backends, defaults, prices(settings, recipes), quotas, gate)
+    rates = prices(settings, recipes)
+    return Submitter(store, resolver, recipes, backends, defaults, rates, quotas, gate, missing_hint)
 
 
 def throttle(settings: Settings, quotas: QuotaStore) -> RequestLimiter | None:

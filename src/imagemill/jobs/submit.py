@@ -11,7 +11,7 @@ from imagemill.backends.base import Backend
 from imagemill.credits.pricing import Prices
 from imagemill.domain.clock import SECOND, new_trace, now_us, uuid7
 from imagemill.domain.errors import Conflict, FieldError, InvalidInput
-from imagemill.domain.images import render_cost_s
+from imagemill.domain.images import RenderSpec, render_cost_s
 from imagemill.domain.jobs import Draft, Job, JobStatus, LaneKey
 from imagemill.domain.scheduling import REMOTE
 from imagemill.graphs.size import measure
@@ -77,8 +77,11 @@ class Submitter:
         prices: Prices | None = None,
         quotas: Quotas = Quotas(),
         gate: PromptGate | None = None,
+        missing_hint: Callable[[RenderSpec], str] = lambda _: "",
     ) -> None:
+        """``missing_hint`` returns what to do where no node has the model of a render."""
         self._gate = gate
+        self._missing_hint = missing_hint
         self._store = store
         self._resolver = resolver
         self._recipes = recipes
@@ -261,7 +264,7 @@ class Submitter:
         refusals = {backend.name: backend.unsupported_reason(plan.work) for backend in working or candidates}
         able = [backend for backend in candidates if backend.name in refusals and not refusals[backend.name]]
         if not able:
-            why = "; ".join(filter(None, refusals.values()))
+            why = "; ".join(filter(None, refusals.values())) + self._missing_hint(plan.work)
             if job_request.private:
                 raise InvalidInput.at(
                     f"{job_request.path}private", f"keeps the job on local nodes, and {why}"
