@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -15,6 +16,7 @@ from starlette.types import ASGIApp
 import imagemill
 from imagemill.api import health
 from imagemill.api.base import ApiModule, Services
+from imagemill.api.landing import landing
 from imagemill.domain.access import Caller, Scope
 from imagemill.domain.errors import NotFound
 from imagemill.observability.metrics import Metrics
@@ -43,6 +45,7 @@ def _public(path: str, **changes: Any) -> PathPolicy:
 
 
 PUBLIC = (
+    _public("/"),
     _public("/health", traced=False),
     _public("/health/", traced=False),
     _public("/openapi.json"),
@@ -98,7 +101,7 @@ def create_app(
     ):
         documents.add(_OWN, router.routes)
         app.include_router(router)
-    app.router.routes.extend(documents.pages())
+    app.router.routes.extend([Route("/", partial(landing, services=services)), *documents.pages()])
     app.mount(_STATIC, StaticFiles(packages=[("fastapi_offline", "static")]))
     gate = AuthMiddleware(HeadMiddleware(app), services.access, services.audit, services.throttle)
     outermost = behind_proxies(EdgeMiddleware(gate, edge, policies, on_response=meters.request), edge.proxies)
