@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -14,19 +15,20 @@ from starlette.types import ASGIApp
 import imagemill
 from imagemill.api import health, simulator
 from imagemill.api.base import ApiModule, Services
+from imagemill.api.landing import landing
 from imagemill.backends.simulator.http_faults import HttpFaults
 from imagemill.domain.access import Caller, Scope
 from imagemill.domain.errors import NotFound
-from imagemill.net import pools
 from imagemill.domain.jobs import SIMULATOR
 from imagemill.jobs.capacity import usable_nodes
+from imagemill.net import pools
 from imagemill.observability.metrics import Metrics
 from imagemill.observability.tracing import Tracer
 from imagemill.web import blobs, openapi, problems
 from imagemill.web.access_log import AccessLog
 from imagemill.web.auth import AuthMiddleware, optional_caller
-from imagemill.web.middleware import EdgeMiddleware, EdgeRules, HeadMiddleware, Traced, behind_proxies
 from imagemill.web.fault_injection import FaultMiddleware, with_transport
+from imagemill.web.middleware import EdgeMiddleware, EdgeRules, HeadMiddleware, Traced, behind_proxies
 from imagemill.web.policies import CorsClass, PathPolicies, PathPolicy
 from imagemill.web.security_headers import INLINE_SCRIPT_CSP
 
@@ -48,6 +50,7 @@ def _public(path: str, **changes: Any) -> PathPolicy:
 
 
 PUBLIC = (
+    _public("/"),
     _public("/health", traced=False),
     _public("/health/", traced=False),
     _public("/openapi.json"),
@@ -106,7 +109,7 @@ def create_app(
     ):
         documents.add(_OWN, router.routes)
         app.include_router(router)
-    app.router.routes.extend(documents.pages())
+    app.router.routes.extend([Route("/", partial(landing, services=services)), *documents.pages()])
     app.mount(_STATIC, StaticFiles(packages=[("fastapi_offline", "static")]))
     inner: ASGIApp = HeadMiddleware(app)
     if drawn is not None:

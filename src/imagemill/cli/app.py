@@ -13,6 +13,8 @@ from imagemill.cli import (
     jobs,
     keys,
     maintenance,
+    make,
+    models,
     nodes,
     plugin_list,
     quotas,
@@ -21,6 +23,7 @@ from imagemill.cli import (
     settings,
     users,
     webhooks,
+    workers,
     workflows,
 )
 from imagemill.cli.credits import commands as credit_commands
@@ -31,8 +34,8 @@ from imagemill.products.base import installed_products
 app = typer.Typer(
     name="imagemill",
     help="A self-hosted image-generation orchestrator: durable jobs, any client, any backend.",
-    epilog="First steps: imagemill demo. All settings: imagemill settings.",
-    no_args_is_help=True,
+    epilog="First steps: imagemill. All settings: imagemill settings.",
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -46,17 +49,47 @@ def _print_version(is_given: bool) -> None:
         raise typer.Exit
 
 
+_FIRST_STEPS = """
+  Imagemill {version}: image generation with a durable queue, for any client and any backend
+
+  imagemill demo                          a first picture in seconds, without a GPU
+  imagemill make "a fox in the snow"      a picture from a prompt, saved as a file
+  imagemill serve                         the server, on http://127.0.0.1:8700
+
+  On your own GPU, with the server running:
+  imagemill nodes add attic http://127.0.0.1:8188
+  imagemill models list
+
+  imagemill --help                        all commands
+"""
+
+
 @app.callback()
 def _root(
+    context: typer.Context,
     version: bool = typer.Option(
         False, "--version", help="Show the version and exit.", callback=_print_version, is_eager=True
     ),
 ) -> None:
     """A self-hosted image-generation orchestrator: durable jobs, any client, any backend."""
+    if context.invoked_subcommand is None:
+        import imagemill
+
+        typer.echo(_FIRST_STEPS.format(version=imagemill.__version__))
+
+
+def _keep_former_names(kept: typer.Typer, moved: typer.Typer) -> None:
+    """Keep the former ``imagemill models batch`` and others, hidden, where no other command has the name."""
+    names = {command.name for command in kept.registered_commands}
+    for command in moved.registered_commands:
+        name = command.name or (command.callback.__name__ if command.callback else "")
+        if name not in names and command.callback is not None:
+            kept.command(name, hidden=True)(command.callback)
 
 
 SERVE, CLIENT, ADMIN = "Run Imagemill", "Use a server", "Administer an installation"
 app.command(rich_help_panel=SERVE)(demo.demo)
+app.command(rich_help_panel=SERVE)(make.make)
 app.command(rich_help_panel=SERVE)(serve.serve)
 app.command(rich_help_panel=SERVE)(serve.api)
 app.command(rich_help_panel=SERVE)(serve.scheduler)
@@ -64,11 +97,15 @@ app.command(rich_help_panel=SERVE)(serve.worker)
 app.command(rich_help_panel=SERVE)(serve.generator)
 app.add_typer(jobs.commands, name="jobs", rich_help_panel=CLIENT)
 app.add_typer(nodes.commands, name="nodes", rich_help_panel=CLIENT)
+app.add_typer(workers.commands, name="workers", rich_help_panel=CLIENT)
+app.add_typer(models.commands, name="models", rich_help_panel=CLIENT)
 app.add_typer(resources.commands, name="resources", rich_help_panel=CLIENT)
 app.add_typer(workflows.commands, name="workflows", rich_help_panel=CLIENT)
 for _product in installed_products():
     for _name, _commands in _product.commands().items():
         app.add_typer(_commands, name=_name, rich_help_panel=CLIENT)
+        if _name == "library":
+            _keep_former_names(models.commands, _commands)
 app.add_typer(webhooks.commands, name="webhooks", rich_help_panel=CLIENT)
 app.add_typer(quotas.commands, name="limits", rich_help_panel=CLIENT)
 app.add_typer(credit_commands, name="credits", rich_help_panel=CLIENT)

@@ -77,10 +77,13 @@ class Submitter:
         prices: Prices | None = None,
         quotas: Quotas = Quotas(),
         gate: PromptGate | None = None,
+        missing_hint: Callable[[RenderSpec], str] = lambda _: "",
         extra_labels: Callable[[Mapping[str, Any]], tuple[str, ...]] = lambda properties: (),
     ) -> None:
-        """``extra_labels``: returns the labels that a job's properties demand of a node."""
+        """``missing_hint`` returns what to do where no node has the model of a render; ``extra_labels``
+        returns the labels that a job's properties demand of a node."""
         self._gate = gate
+        self._missing_hint = missing_hint
         self._extra_labels = extra_labels
         self._store = store
         self._resolver = resolver
@@ -268,7 +271,7 @@ class Submitter:
         refusals = {backend.name: backend.unsupported_reason(plan.work) for backend in working or candidates}
         able = [backend for backend in candidates if backend.name in refusals and not refusals[backend.name]]
         if not able:
-            why = "; ".join(filter(None, refusals.values()))
+            why = "; ".join(filter(None, refusals.values())) + self._missing_hint(plan.work)
             if job_request.private:
                 raise InvalidInput.at(
                     f"{job_request.path}private", f"keeps the job on local nodes, and {why}"

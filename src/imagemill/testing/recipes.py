@@ -22,6 +22,10 @@ class AnyResource:
         del path, kind
         return Resource(parse(air))
 
+    def default_checkpoint(self, path: str, family: str | None = None) -> Resource:
+        del path
+        return Resource(parse(f"urn:air:{family or 'sd1'}:checkpoint:civitai:1@1"))
+
     def picture(self, path: str, text: str) -> str:
         del path
         return text
