@@ -6,6 +6,8 @@ names as well.
 """
 
 import inspect
+import os
+import sys
 from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
@@ -39,6 +41,7 @@ from imagemill.db.address import check_schema, driver_address, sqlite_address
 from imagemill.dialects.fal.settings import FalApiSettings
 from imagemill.observability.settings import OtelSettings
 from imagemill.products.base import installed_products, registered
+from imagemill.setting_names import ALIASES, FIXED, PREFIX
 from imagemill.settings import (
     AuthSettings,
     CelerySettings,
@@ -59,143 +62,8 @@ from imagemill.settings import (
     check_broker_url,
     check_database_url,
     check_redis_url,
-    default_data_dir,
 )
 
-ALIASES = {
-    "PORT": "IMAGEMILL_PORT",
-    "SCHEDULER_POLL_MS": "IMAGEMILL_SCHEDULER_POLL_MS",
-    "DATABASE_URL": "IMAGEMILL_DATABASE_URL",
-    "LOG_FORMAT": "IMAGEMILL_LOG_FORMAT",
-    # R2's names go before those of AWS: AWS variables are often set for other programs.
-    "R2_BUCKET_NAME": "IMAGEMILL_S3__BUCKET",
-    "R2_BUCKET": "IMAGEMILL_S3__BUCKET",
-    "R2_ENDPOINT_URL": "IMAGEMILL_S3__ENDPOINT",
-    "R2_ENDPOINT": "IMAGEMILL_S3__ENDPOINT",
-    "R2_ACCOUNT_ID": "IMAGEMILL_S3__R2_ACCOUNT_ID",
-    "R2_ACCESS_KEY_ID": "IMAGEMILL_S3__ACCESS_KEY_ID",
-    "R2_SECRET_ACCESS_KEY": "IMAGEMILL_S3__SECRET_ACCESS_KEY",
-    "S3_BUCKET_NAME": "IMAGEMILL_S3__BUCKET",
-    "AWS_ENDPOINT_URL": "IMAGEMILL_S3__ENDPOINT",
-    "AWS_REGION_NAME": "IMAGEMILL_S3__REGION",
-    "AWS_REGION": "IMAGEMILL_S3__REGION",
-    "AWS_ACCESS_KEY_ID": "IMAGEMILL_S3__ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY": "IMAGEMILL_S3__SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN": "IMAGEMILL_S3__SESSION_TOKEN",
-    "COMFY_HTTP_URL": "IMAGEMILL_COMFYUI__URLS",
-    "COMFY_BASE_URL": "IMAGEMILL_COMFYUI__URLS",
-    "COMFYUI_URL": "IMAGEMILL_COMFYUI__URLS",
-    "COMFY_WS_URL": "IMAGEMILL_COMFYUI__URLS",
-    "COMFYUI_SERVICE_TOKEN": "IMAGEMILL_COMFYUI__TOKEN",
-    "FAL_KEY": "IMAGEMILL_FAL__KEY",
-    "COMFYUI_TIMEOUT": "IMAGEMILL_JOB__TIMEOUT_S",
-    "CELERY_BROKER_URL": "IMAGEMILL_BROKER_URL",
-    "CELERY_RESULT_BACKEND": "IMAGEMILL_CELERY__RESULT_URL",
-    "OTEL_EXPORTER_OTLP_ENDPOINT": "IMAGEMILL_OTEL__ENDPOINT",
-    "OTEL_EXPORTER_OTLP_HEADERS": "IMAGEMILL_OTEL__HEADERS",
-    "OTEL_SERVICE_NAME": "IMAGEMILL_OTEL__SERVICE_NAME",
-    "IMAGEMILL_CALLBACK__ALLOW_NETWORKS": "IMAGEMILL_ALLOW_NETWORKS",
-    "LLM_BASE_URL": "IMAGEMILL_LLM__BASE_URL",
-    "LLM_MODEL": "IMAGEMILL_LLM__MODEL",
-    "LLM_API_KEY": "IMAGEMILL_LLM__API_KEY",
-    "JWT_SECRET_KEY": "IMAGEMILL_AUTH__JWT_SECRET_KEY",
-    "JWT_ALGORITHM": "IMAGEMILL_AUTH__JWT_ALGORITHM",
-    "JWT_ACCESS_TOKEN_EXPIRE_MINUTES": "IMAGEMILL_AUTH__JWT_EXPIRE_MINUTES",
-    "IMAGEMILL_CALLBACK__TIMEOUT_S": "IMAGEMILL_WEBHOOK__TIMEOUT_S",
-    "IMAGEMILL_CALLBACK__TRIES": "IMAGEMILL_WEBHOOK__TRIES",
-    "IMAGEMILL_CALLBACK__RETRY_BASE_S": "IMAGEMILL_WEBHOOK__RETRY_BASE_S",
-    "IMAGEMILL_COMFYUI__ASK_PREVIEWS": "IMAGEMILL_COMFYUI__PREVIEWS",
-    "IMAGEMILL_QUOTA__USER_REQUESTS_PER_MINUTE": "IMAGEMILL_QUOTA__END_USER__REQUESTS_PER_MINUTE",
-    "IMAGEMILL_QUOTA__USER_JOBS_IN_FLIGHT": "IMAGEMILL_QUOTA__END_USER__JOBS_IN_FLIGHT",
-    "IMAGEMILL_QUOTA__USER_MEGAPIXELS_PER_DAY": "IMAGEMILL_QUOTA__END_USER__MEGAPIXELS_PER_DAY",
-    "IMAGEMILL_QUOTA__USER_COOLDOWN_S": "IMAGEMILL_QUOTA__END_USER__COOLDOWN_S",
-    "IMAGEMILL_QUOTA__USER_JOBS_PER_DAY": "IMAGEMILL_QUOTA__END_USER__JOBS_PER_DAY",
-    "IMAGEMILL_CHARACTERS__SCORES": "IMAGEMILL_CHARACTERS__SAMPLING__SCORES",
-    "IMAGEMILL_CHARACTERS__STEPS": "IMAGEMILL_CHARACTERS__SAMPLING__STEPS",
-    "IMAGEMILL_CHARACTERS__CFG_SCALE": "IMAGEMILL_CHARACTERS__SAMPLING__CFG_SCALE",
-    "IMAGEMILL_CHARACTERS__SAMPLER": "IMAGEMILL_CHARACTERS__SAMPLING__SAMPLER",
-    "IMAGEMILL_CHARACTERS__SCHEDULER": "IMAGEMILL_CHARACTERS__SAMPLING__SCHEDULER",
-    "IMAGEMILL_CHARACTERS__REFERENCE_DENOISE": "IMAGEMILL_CHARACTERS__SAMPLING__REFERENCE_DENOISE",
-    "IMAGEMILL_CHARACTERS__DETAIL_FACES": "IMAGEMILL_CHARACTERS__SAMPLING__DETAIL_FACES",
-    "IMAGEMILL_LIBRARY__WIDTH": "IMAGEMILL_LIBRARY__PICTURE__WIDTH",
-    "IMAGEMILL_LIBRARY__HEIGHT": "IMAGEMILL_LIBRARY__PICTURE__HEIGHT",
-    "IMAGEMILL_LIBRARY__STEPS": "IMAGEMILL_LIBRARY__PICTURE__STEPS",
-    "IMAGEMILL_LIBRARY__DENOISE": "IMAGEMILL_LIBRARY__PICTURE__DENOISE",
-}
-"""Other names that are read as well: those of other programs, and former ones of ours. Of several, the first
-wins."""
-
-FIXED = {
-    "IMAGEMILL_AUTH__LOGIN_TRIES": "10",
-    "IMAGEMILL_AUTH__LOGIN_WINDOW_S": "900 s",
-    "IMAGEMILL_AUTH__PASSWORD_THREADS": "2",
-    "IMAGEMILL_AUTH__PASSWORD_WAITING": "16",
-    "IMAGEMILL_MAIL__TIMEOUT_S": "15 s",
-    "IMAGEMILL_JOB__RETRY_CAP_S": "60 s",
-    "IMAGEMILL_JOB__AVOID_NODE_S": "60 s",
-    "IMAGEMILL_LIMIT__HEAD_S": "10 s",
-    "IMAGEMILL_LIMIT__BODY_S": "60 s",
-    "IMAGEMILL_LIMIT__ANSWER_S": "30 s",
-    "IMAGEMILL_LIMIT__FETCH_S": "30 s",
-    "IMAGEMILL_LIMIT__DECODE_S": "10 s",
-    "IMAGEMILL_LIMIT__CRAFT_S": "60 s",
-    "IMAGEMILL_LIMIT__IMAGE_SIDE": "16384 pixels",
-    "IMAGEMILL_LIMIT__OUTPUT_BYTES": "1 GiB",
-    "IMAGEMILL_LLM__ANSWER_BYTES": "64 KiB",
-    "IMAGEMILL_LLM__RETRY_AFTER_S": "5 s",
-    "IMAGEMILL_LLM__REST_S": "30 s",
-    "IMAGEMILL_SOCKET__PING_S": "20 s",
-    "IMAGEMILL_SOCKET__PONG_S": "20 s",
-    "IMAGEMILL_SOCKET__SLOW_S": "10 s",
-    "IMAGEMILL_SOCKET__MESSAGE_BYTES": "4096 bytes",
-    "IMAGEMILL_SOCKET__MESSAGES": "20 in 10 s",
-    "IMAGEMILL_CALLBACK__RETRY_CAP_S": "4 h",
-    "IMAGEMILL_WEBHOOK__RETRY_CAP_S": "4 h",
-    "IMAGEMILL_WEBHOOK__ROTATION_S": "24 h",
-    "IMAGEMILL_WEBHOOK__PAUSE_AFTER_S": "24 h",
-    "IMAGEMILL_CELERY__TIME_LIMIT_S": "60 s more than IMAGEMILL_CELERY__SOFT_TIME_LIMIT_S",
-    "IMAGEMILL_CELERY__TOKEN_S": "10 s",
-    "IMAGEMILL_CELERY__PREFETCH": "1",
-    "IMAGEMILL_CELERY__RESULT_DAYS": "1 day",
-    "IMAGEMILL_OTEL__TIMEOUT_S": "5 s",
-    "IMAGEMILL_CHARACTERS__THUMBNAIL_PX": "256 pixels",
-    "IMAGEMILL_CHARACTERS__TRANSLATIONS_DAYS": "90 days",
-    "IMAGEMILL_BLOBS__PATIENCE_S": "60 s",
-    "IMAGEMILL_S3__TIMEOUT_S": "30 s",
-    "IMAGEMILL_S3__RETRIES": "2",
-    "IMAGEMILL_S3__PART_BYTES": "8 MiB",
-    "IMAGEMILL_COMFYUI__CONNECT_S": "5 s",
-    "IMAGEMILL_COMFYUI__READ_S": "30 s",
-    "IMAGEMILL_COMFYUI__PING_S": "20 s",
-    "IMAGEMILL_COMFYUI__CATALOGUE_S": "300 s",
-    "IMAGEMILL_COMFYUI__SILENCE_S": "2 s",
-    "IMAGEMILL_COMFYUI__LOST_S": "15 s",
-    "IMAGEMILL_COMFYUI__WEDGED_S": "30 s",
-    "IMAGEMILL_COMFYUI__DOUBT_S": "10 s",
-    "IMAGEMILL_COMFYUI__CANCEL_S": "1.5 s",
-    "IMAGEMILL_COMFYUI__WAITING_S": "1800 s",
-    "IMAGEMILL_COMFYUI__TIMEOUT_FLOOR_S": "60 s",
-    "IMAGEMILL_COMFYUI__TIMEOUT_FACTOR": "8",
-    "IMAGEMILL_COMFYUI__LOAD_S": "120 s",
-    "IMAGEMILL_COMFYUI__BREAKER_FAILURES": "3",
-    "IMAGEMILL_COMFYUI__BREAKER_BASE_S": "5 s",
-    "IMAGEMILL_COMFYUI__BREAKER_CAP_S": "300 s",
-    "IMAGEMILL_COMFYUI__KEEP_HISTORY_S": "180 s",
-    "IMAGEMILL_COMFYUI__FILE_BYTES": "512 MiB",
-    "IMAGEMILL_FAL__SMALLEST_SIDE": "256 pixels",
-    "IMAGEMILL_FAL__LARGEST_SIDE": "2048 pixels",
-    "IMAGEMILL_FAL__SIDE_STEP": "16 pixels",
-    "IMAGEMILL_FAL__IMAGES": "4",
-    "IMAGEMILL_FAL__POLL_S": "0.5 s",
-    "IMAGEMILL_FAL__REQUEST_S": "30 s",
-    "IMAGEMILL_FAL__AWAY_S": "60 s",
-    "IMAGEMILL_FAL__SHUT_S": "60 s",
-    "IMAGEMILL_FAL__PICTURE_BYTES": "64 MB",
-}
-"""Former settings that are constants now, with their values. They are accepted and ignored, with a warning.
-"""
-
-PREFIX = "IMAGEMILL_"
 ENV_FILE, TOML_FILE = ".env", "imagemill.toml"
 """Files in the folder a command is started in."""
 
@@ -244,6 +112,24 @@ PROFILES: Mapping[str, Mapping[str, Any]] = {
 
 def _lowered(value: Any) -> Any:
     return value.lower() if isinstance(value, str) else value
+
+
+def default_data_dir() -> Path:
+    """Return the folder of the data where no setting names one.
+
+    A checkout keeps its data beside the code, and so does a folder that has data already. An installed
+    command would leave a database in every folder it is called in: it uses the user's state directory.
+    """
+    here = Path("imagemill-data")
+    if here.is_dir() or (Path(__file__).parents[2] / "pyproject.toml").is_file():
+        return here
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Application Support"
+    else:
+        base = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    return base / "imagemill"
 
 
 class CoreSettings(BaseSettings):

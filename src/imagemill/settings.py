@@ -5,9 +5,7 @@ reason.
 """
 
 import json
-import os
 import re
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
@@ -558,24 +556,6 @@ class CelerySettings(SettingsGroup):
     def time_limit_s(self) -> float:
         """Seconds after which a pool process is killed."""
         return self.soft_time_limit_s + self.kill_after_s
-
-
-def default_data_dir() -> Path:
-    """Return the folder of the data where no setting names one.
-
-    A checkout keeps its data beside the code, and so does a folder that has data already. An installed
-    command would leave a database in every folder it is called in: it uses the user's state directory.
-    """
-    here = Path("imagemill-data")
-    if here.is_dir() or (Path(__file__).parents[2] / "pyproject.toml").is_file():
-        return here
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
-    else:
-        base = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-    return base / "imagemill"
 
 
 _REDIS = ("redis://", "rediss://")

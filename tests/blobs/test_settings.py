@@ -15,7 +15,8 @@ from imagemill.blobs.settings import S3Settings
 from imagemill.bootstrap.build import open_blobs
 from imagemill.cli.app import app
 from imagemill.cli.settings_check import format_errors
-from imagemill.config import ALIASES, Settings
+from imagemill.config import Settings
+from imagemill.setting_names import ALIASES
 
 KEYS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "a-secret"}
 

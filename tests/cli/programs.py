@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx2
 
-from imagemill.config import ALIASES
+from imagemill.setting_names import ALIASES
 from tests.databases import sqlite_database
 from tests.tuning import program
 

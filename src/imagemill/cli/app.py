@@ -23,7 +23,7 @@ from imagemill.cli import (
     settings,
     users,
     webhooks,
-    workers,
+    worker_list,
     workflows,
 )
 from imagemill.cli.credits import commands as credit_commands
@@ -97,7 +97,7 @@ app.command(rich_help_panel=SERVE)(serve.worker)
 app.command(rich_help_panel=SERVE)(serve.generator)
 app.add_typer(jobs.commands, name="jobs", rich_help_panel=CLIENT)
 app.add_typer(nodes.commands, name="nodes", rich_help_panel=CLIENT)
-app.add_typer(workers.commands, name="workers", rich_help_panel=CLIENT)
+app.add_typer(worker_list.commands, name="workers", rich_help_panel=CLIENT)
 app.add_typer(models.commands, name="models", rich_help_panel=CLIENT)
 app.add_typer(resources.commands, name="resources", rich_help_panel=CLIENT)
 app.add_typer(workflows.commands, name="workflows", rich_help_panel=CLIENT)

@@ -16,7 +16,7 @@ from typing import Any
 
 from imagemill.cli.client import Client
 from imagemill.cli.output import CliError
-from imagemill.config import ALIASES, PREFIX
+from imagemill.setting_names import ALIASES, PREFIX
 
 _START_TIMEOUT_S = 60.0
 """A slow machine takes a few seconds."""

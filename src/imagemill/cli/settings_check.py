@@ -10,7 +10,8 @@ from typing import Any, get_args
 from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
-from imagemill.config import ALIASES, ENV_FILE, FIXED, PREFIX, TOML_FILE, aliases, setting_names
+from imagemill.config import ENV_FILE, TOML_FILE, aliases, setting_names
+from imagemill.setting_names import ALIASES, FIXED, PREFIX
 from imagemill.settings import SecretUrl, mask_url
 
 CLIENT_NAMES = frozenset({"IMAGEMILL_URL", "IMAGEMILL_TOKEN"})

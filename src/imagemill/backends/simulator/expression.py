@@ -1,4 +1,4 @@
-"""What a prompt says of a person: expression, pose, hair, eyes and the colours of clothes."""
+"""Reads the expression, pose, hair and eyes of a person from a prompt and the colours of clothes."""
 
 import re
 from dataclasses import dataclass, replace
