@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 SOURCE = Path("src/imagemill")
-MOST_ROOT_MODULES = 4
+MOST_ROOT_MODULES = 5
 
 ALLOWED = {
     ("imagemill.dispatch.celery", "imagemill.bootstrap.application"): "Celery's command starts this module",
