@@ -204,9 +204,9 @@ class Runner:
             return self._failed(attempt, failure, tried=error.tried, after_s=error.after_s)
         except StorageError as error:
             failure = Failure(FailureCode.STORAGE, str(error))
-        except Exception as error:
+        except Exception:
             log.exception("a bug ended an attempt")
-            failure = Failure(FailureCode.BUG, f"{type(error).__name__}: see the server's log")
+            failure = Failure(FailureCode.BUG, "a bug in the server ended the attempt; its log has more")
         return self._failed(attempt, failure)
 
     def _render(self, attempt: Attempt) -> Succeeded:

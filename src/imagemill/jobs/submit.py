@@ -11,6 +11,7 @@ from imagemill.backends.base import Backend, PaidBackend
 from imagemill.credits.pricing import Prices
 from imagemill.domain.clock import SECOND, new_trace, now_us, uuid7
 from imagemill.domain.errors import Conflict, FieldError, InvalidInput
+from imagemill.domain.field_messages import field_message, field_path, merge_unions
 from imagemill.domain.images import GraphSpec, RenderSpec, render_cost_s
 from imagemill.domain.jobs import Draft, Job, JobStatus, LaneKey
 from imagemill.domain.scheduling import REMOTE
@@ -355,8 +356,8 @@ def _validated(recipe: Recipe, input_: Mapping[str, Any], path: str) -> BaseMode
     except ValidationError as error:
         raise InvalidInput(
             [
-                FieldError(path + ".".join(str(part) for part in fault["loc"]), fault["msg"])
-                for fault in error.errors()
+                FieldError(path + field_path(fault["loc"]), field_message(fault))
+                for fault in merge_unions(error.errors(include_url=False))
             ]
         ) from error
 

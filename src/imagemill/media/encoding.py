@@ -123,7 +123,7 @@ def open_checked(data: bytes, max_pixels: int) -> Image.Image:
         raise
     except Exception as error:
         # Decoders fail on untrusted bytes in more ways than they document; all mean the same here.
-        raise InvalidImage(f"cannot be decoded: {type(error).__name__}") from error
+        raise InvalidImage("cannot be decoded; it is damaged") from error
 
 
 def check_size(picture: Image.Image, size: tuple[int, int] | None) -> None:

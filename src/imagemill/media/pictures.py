@@ -71,7 +71,7 @@ def inspect(data: bytes, *, max_pixels: int) -> PictureInfo:
         raise
     except Exception as error:
         # Decoders fail on untrusted bytes in more ways than they document; all mean the same here.
-        raise InvalidImage(f"the picture cannot be decoded: {type(error).__name__}") from error
+        raise InvalidImage("the picture cannot be decoded; it is damaged") from error
 
 
 def with_png_text(data: bytes, keyword: str, text: str) -> bytes:

@@ -27,6 +27,7 @@ from imagemill.domain.errors import (
     StorageError,
     TryLater,
 )
+from imagemill.domain.field_messages import field_message, field_path, merge_unions
 from imagemill.web import rate_limit
 from imagemill.web.policies import ERROR_SHAPE, REWRITTEN_PREFIX, ErrorShape
 
@@ -133,10 +134,7 @@ def install(app: FastAPI, public_url: str | None = None) -> None:
     async def parameters(request: Request, error: Exception) -> Response:
         """Answer for routes of another class than `imagemill.web.routing.ApiRoute`."""
         assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class
-        fields = [
-            FieldError(".".join(str(part) for part in fault["loc"][1:]), fault["msg"])
-            for fault in error.errors()
-        ]
+        fields = [FieldError(field_path(fault["loc"][1:]), field_message(fault)) for fault in error.errors()]
         return problem(request, 400, _sentence(fields), errors=fields, code="invalid_input")
 
     async def gone(request: Request, error: Exception) -> Response:
@@ -232,7 +230,7 @@ def _clipped(text: str, length: int) -> str:
 
 def field_errors(error: ValidationError, model: type[BaseModel], prefix: str = "") -> list[FieldError]:
     """Return the faults of a ``model``: JavaScript-like paths below ``prefix``, and the accepted values."""
-    return body_errors(error.errors(include_url=False, include_context=False), model, prefix)
+    return body_errors(error.errors(include_url=False), model, prefix)
 
 
 def body_errors(
@@ -241,11 +239,11 @@ def body_errors(
     """Return the errors of a body. Values of fields that are write-only are secrets and not repeated."""
     secrets = _write_only(model)
     found: list[FieldError] = []
-    for fault in faults[: _MOST_ERRORS + 1]:
+    for fault in merge_unions(faults[: 4 * _MOST_ERRORS])[: _MOST_ERRORS + 1]:
         message = _message(fault, model)
         if secrets and (not fault["loc"] or fault["loc"][0] in secrets):
             message = message.partition("; it is ")[0]
-        found.append(FieldError(_path(fault, prefix), message))
+        found.append(FieldError(field_path(fault["loc"], prefix), message))
     return found
 
 
@@ -267,30 +265,14 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {lowered[near[0]]!r}?" if near else f"; one of {', '.join(lowered.values())}"
 
 
-def _path(fault: ErrorDetails, prefix: str) -> str:
-    path = prefix
-    for part in fault["loc"]:
-        if isinstance(part, int):
-            path += f"[{part}]"
-        elif part.isidentifier() or part == "$type":
-            path += f".{part}" if path else part
-        else:
-            path += f"[{part!r}]"
-    return path
-
-
-def _message(fault: ErrorDetails, model: type[BaseModel] | None) -> str:
+def _message(fault: Mapping[str, Any], model: type[BaseModel] | None) -> str:
     if fault["type"] == "extra_forbidden":
-        *parents, name = fault["loc"]
+        *parents, name = fault["place"]
         known = _fields(model, parents) if model is not None else []
         return "is not a field of this object" + (suggestion(str(name), known) if known else "")
-    if fault["type"] == "missing":
-        return "is required"
-    if fault["type"] == "value_error":
-        return fault["msg"].removeprefix("Value error, ")
-    if fault["type"] in ("model_type", "model_attributes_type", "dict_type"):
-        return f"should be an object; it is {_clipped(repr(fault['input']), _LONGEST_VALUE)}"
-    message = fault["msg"].replace("Input should", "should", 1)
+    message = field_message(fault)
+    if fault["type"] in ("missing", "value_error"):
+        return message
     return f"{message}; it is {_clipped(repr(fault['input']), _LONGEST_VALUE)}"
 
 

@@ -19,6 +19,7 @@ from pydantic.json_schema import SkipJsonSchema
 from starlette.datastructures import QueryParams
 
 from imagemill.domain.errors import FieldError, InvalidInput
+from imagemill.domain.field_messages import field_message
 from imagemill.web.http import json_body
 from imagemill.web.problems import body_errors, suggestion
 
@@ -148,7 +149,7 @@ def _message(fault: Any, fields: Mapping[str, FieldInfo]) -> str:
         return f"is {text!r}; write a whole number from {low} to {high}"
     if kind.startswith("datetime"):
         return f"is {text!r}; write a date such as 2026-01-31T00:00:00Z"
-    return f"{fault['msg'].replace('Input should', 'should', 1)}; it is {text!r}"
+    return f"{field_message(fault)}; it is {text!r}"
 
 
 def _bounds(field: FieldInfo) -> tuple[Any, Any]:
