@@ -55,6 +55,18 @@ def test_a_graph_tells_size_count_seed_steps_and_checkpoint() -> None:
     assert simulator.nodes()[0].loaded_models == {"sd1.safetensors"}
 
 
+def test_repeats_and_selections_of_a_batch_are_delivered() -> None:
+    graph = graph_of()
+    (sampler,) = (node for node in graph.values() if node["class_type"] == "KSampler")
+    repeated = {"samples": sampler["inputs"]["latent_image"], "amount": 3}
+    graph["70"] = {"class_type": "RepeatLatentBatch", "inputs": repeated}
+    sampler["inputs"]["latent_image"] = ["70", 0]
+    assert sizes(rendered_graph(graph)) == [(96, 80)] * 6
+    graph["70"]["inputs"]["amount"] = 4096
+    with pytest.raises(BackendError, match="at most 256"):
+        rendered_graph(graph)
+
+
 def test_both_spellings_of_the_class_are_read() -> None:
     graph = graph_of()
     other = {key: {"classType": node["class_type"], "inputs": node["inputs"]} for key, node in graph.items()}

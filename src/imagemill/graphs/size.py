@@ -50,6 +50,16 @@ def measure(work: RenderSpec) -> RenderSize:
     return _GraphSize(work.graph).measure()
 
 
+def rendered_pixels(graph: Mapping[str, Any]) -> float:
+    """Return the pixels of a graph's largest batch; 0 if its size is unknown. The graph need not be valid."""
+    return _GraphSize(graph).rendered()
+
+
+def picture_counts(graph: Mapping[str, Any]) -> dict[str, int]:
+    """Return the number of pictures that each output node of a graph gets, by its id."""
+    return _GraphSize(graph).counts()
+
+
 class _GraphSize:
     def __init__(self, graph: Mapping[str, Any]) -> None:
         self._graph: Graph = {
@@ -60,11 +70,19 @@ class _GraphSize:
             for id_, node in graph.items()
         }
         self._batches: dict[str, _Batch] = {}
+        self._ids = executed(self._graph)
+        for id_ in self._ids:
+            self._trace(id_)
+
+    def rendered(self) -> float:
+        return max((self._batches[id_].pixels * self._batches[id_].count for id_ in self._ids), default=0.0)
+
+    def counts(self) -> dict[str, int]:
+        kept = (id_ for id_ in outputs(self._graph) if id_ in self._batches)
+        return {id_: round(self._batches[id_].count) for id_ in kept}
 
     def measure(self) -> RenderSize:
-        ids = executed(self._graph)
-        for id_ in ids:
-            self._trace(id_)
+        ids = self._ids
         found = [self._batches[id_] for id_ in ids]
         pixels = max((each.pixels for each in found), default=0.0)
         largest = max((each.count for each in found), default=1.0)

@@ -159,7 +159,8 @@ def _bound(
 
 def _picture_errors(workflow: Workflow, values: Mapping[str, Any]) -> Iterator[FieldError]:
     for one in workflow.inputs:
-        if one.type in _PICTURES and one.name in values and not isinstance(values[one.name], str):
+        picture = values.get(one.name)
+        if one.type in _PICTURES and picture is not None and not (isinstance(picture, str) and picture):
             yield FieldError(one.name, "should be a picture: a data URL, a URL, or blob: and a blob key")
 
 

@@ -106,6 +106,21 @@ def test_the_load_grows_with_steps_and_pixels() -> None:
     assert load(40, 512) == 10.0
 
 
+def test_the_load_counts_batches_and_steps_that_nodes_hold() -> None:
+    def node(class_type: str, **inputs: Any) -> dict[str, Any]:
+        return {"class_type": class_type, "inputs": inputs}
+
+    graph = {
+        "1": node("EmptyLatentImage", width=1024, height="1024", batch_size=["8", 0]),
+        "2": node("RepeatLatentBatch", samples=["1", 0], amount=3),
+        "3": node("KSampler", latent_image=["2", 0], steps=["9", 0]),
+        "4": node("SaveImage", images=["3", 0]),
+        "8": node("PrimitiveInt", value=4),
+        "9": node("PrimitiveInt", value=5),
+    }
+    assert outline_of(graph).load == 60.0
+
+
 def test_a_layout_survives_nodes_of_any_shape() -> None:
     layout = outline_of({"1": None, "2": {"class_type": "KSampler", "inputs": {"sigmas": ["9", 0]}}, "3": []})
     assert layout.steps == {}

@@ -13,12 +13,16 @@ from imagemill.backends.base import Progress
 from imagemill.backends.comfyui import events
 from imagemill.backends.comfyui.events import Event
 from imagemill.domain.errors import BackendError
-from imagemill.graphs.json_access import mapping, number, sequence
+from imagemill.graphs.graph import find_value, whole_number
+from imagemill.graphs.json_access import mapping, sequence
+from imagemill.graphs.size import rendered_pixels
 
 SENDER = "SaveImageWebsocket"
 """The node class that delivers its pictures over the socket, without a file."""
 
 _MEGAPIXEL = 1024 * 1024
+_ASSUMED_MEGAPIXELS = 0.25
+"""Megapixels of a graph that states no size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,7 @@ def outline_of(graph: Mapping[str, Any]) -> GraphOutline:
         titles={node_id: title_of(node) for node_id, node in nodes.items()},
         steps=steps,
         senders=frozenset(node_id for node_id, node in nodes.items() if node.get("class_type") == SENDER),
-        load=max(1.0, sum(steps.values())) * _megapixels(nodes),
+        load=max(1.0, sum(steps.values())) * (rendered_pixels(nodes) / _MEGAPIXEL or _ASSUMED_MEGAPIXELS),
     )
 
 
@@ -55,33 +59,22 @@ def title_of(node: Mapping[str, Any]) -> str:
 def _samplers(nodes: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, float]]:
     """(node id, steps) of each sampler; the steps are its own input, or that of the node that makes its
     sigmas."""
-    for node_id, node in nodes.items():
+    graph = {node_id: {**node, "inputs": mapping(node.get("inputs"))} for node_id, node in nodes.items()}
+    for node_id, node in graph.items():
         if "Sampler" not in str(node.get("class_type")):
             continue
-        inputs = mapping(node.get("inputs"))
-        steps = _positive(inputs.get("steps"))
-        sigmas = sequence(inputs.get("sigmas"))
+        steps = _steps(graph, node_id)
+        sigmas = sequence(node["inputs"].get("sigmas"))
         if steps is None and sigmas:
-            source = mapping(nodes.get(str(sigmas[0])))
-            steps = _positive(mapping(source.get("inputs")).get("steps"))
+            steps = _steps(graph, str(sigmas[0]))
         if steps is not None:
             yield node_id, steps
 
 
-def _megapixels(nodes: Mapping[str, Mapping[str, Any]]) -> float:
-    """Megapixels of the largest batch the graph makes; 0.25 if it states no size."""
-    largest = 0.0
-    for node in nodes.values():
-        inputs = mapping(node.get("inputs"))
-        width, height = _positive(inputs.get("width")), _positive(inputs.get("height"))
-        if width and height:
-            largest = max(largest, width * height * (_positive(inputs.get("batch_size")) or 1.0))
-    return largest / _MEGAPIXEL or 0.25
-
-
-def _positive(value: object) -> float | None:
-    found = number(value)
-    return float(found) if found is not None and found > 0 else None
+def _steps(graph: Mapping[str, Mapping[str, Any]], node_id: str) -> float | None:
+    place = find_value(graph, node_id, "steps") if node_id in graph else None
+    steps = whole_number(graph[place[0]]["inputs"][place[1]]) if place is not None else None
+    return float(steps) if steps is not None and steps > 0 else None
 
 
 @dataclass(slots=True)

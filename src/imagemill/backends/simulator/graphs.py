@@ -14,6 +14,7 @@ from typing import Any, cast
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.images import GraphSpec, ImageSpec
+from imagemill.graphs.size import picture_counts
 
 SMALLEST, LARGEST, DEFAULT_SIDE = 16, 4096, 512
 """Smallest, largest and default pixels of a side."""
@@ -69,8 +70,9 @@ def read_graph(work: GraphSpec) -> GraphPlan:
     if not outputs:
         raise _invalid("the graph has no output node (SaveImage, PreviewImage, SaveImageWebsocket)")
     pictures: list[tuple[ImageSpec, int]] = []
+    counts = picture_counts(work.graph)
     for output in outputs:
-        spec = _spec(nodes, output, work)
+        spec = _spec(nodes, output, work, counts.get(output.id))
         pictures += ((spec, index) for index in range(spec.count))
     if len(pictures) > MOST_PICTURES:
         raise _invalid(f"the graph makes {len(pictures)} pictures; at most {MOST_PICTURES} are simulated")
@@ -101,9 +103,14 @@ def _nodes(graph: object) -> Nodes:
     return nodes
 
 
-def _spec(nodes: Nodes, output: GraphNode, work: GraphSpec) -> ImageSpec:
-    """The picture an output node saves, read from the nodes it depends on, the nearest first."""
+def _spec(nodes: Nodes, output: GraphNode, work: GraphSpec, count: int | None) -> ImageSpec:
+    """The picture an output node saves, read from the nodes it depends on, the nearest first.
+
+    ``count``: the pictures of the batch it gets, with repeats and selections, if known.
+    """
     chain = _upstream(nodes, output)
+    batch = _whole(nodes, _first_input(chain, "batch_size"), 1, 1, MOST_IN_BATCH)
+    count = batch if count is None else count
     sized = _find_sized(nodes, chain)
     model = _text(nodes, _first_input(chain, "ckpt_name", "unet_name"))
     return ImageSpec(
@@ -119,7 +126,7 @@ def _spec(nodes: Nodes, output: GraphNode, work: GraphSpec) -> ImageSpec:
         sampler=_text(nodes, _first_input(chain, "sampler_name")) or "no sampler",
         scheduler=_text(nodes, _first_input(chain, "scheduler")) or "no scheduler",
         seed=_whole(nodes, _first_input(chain, "noise_seed", "seed"), work.seed or 0, 0, LARGEST_SEED),
-        count=_whole(nodes, _first_input(chain, "batch_size"), 1, 1, MOST_IN_BATCH),
+        count=min(count, MOST_PICTURES + 1),
         format=output.format,
     )
 
