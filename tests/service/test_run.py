@@ -167,7 +167,7 @@ def test_a_backend_is_told_whether_somebody_watches_the_job(store: Stores, make:
     watched, other = add(store), add(store)
 
     async def watch() -> None:
-        with it.hub.watch([watched.id]):
+        with it.hub.watch([watched.id], watched.owner):
             await asyncio.to_thread(it.runner.run_all, offer)
 
     asyncio.run(watch())

@@ -15,7 +15,7 @@ from imagemill.domain.nodes import NodeConfig
 
 log = logging.getLogger(__name__)
 _library_log = logging.getLogger(f"{__name__}.library")
-_library_log.disabled = True
+_library_log.addFilter(lambda _: False)
 """The library logs a traceback for each node that hangs; `NodeSocket.problem` has the reason."""
 
 FRAME_BYTES = 256 * 2**20
