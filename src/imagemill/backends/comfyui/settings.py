@@ -68,9 +68,9 @@ class ComfySettings(SettingsGroup):
     )
     token: SecretStr | None = Field(
         default=None,
-        description="Bearer token sent to these servers, for a proxy or tunnel in front of them; or all "
-        'headers to be sent, as JSON: {"CF-Access-Client-Id": "...", "CF-Access-Client-Secret": "..."}; none: '
-        "no token.",
+        description="Bearer token sent to these servers, for a proxy or tunnel in front of them, or all "
+        "headers to be sent, as JSON: "
+        '{"CF-Access-Client-Id": "...", "CF-Access-Client-Secret": "..."}; none: no token.',
     )
     slots: int = Field(
         default=SLOTS,
