@@ -369,3 +369,12 @@ def test_two_people_are_two_each_in_their_own_clothes() -> None:
     left, right = both.crop((0, 0, 256, 512)), both.crop((256, 0, 512, 512))
     assert count(left, (190, 32, 36)) > 2000 > count(right, (190, 32, 36))
     assert count(right, (40, 84, 190)) > 1000 > count(left, (40, 84, 190))
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    ["2girls", "1girl, 1boy, red dress", "3people, (Ana:1.2), red dress", "6girls", "2girls, (:1.2)"],
+)
+def test_people_without_names_are_drawn_too(prompt: str) -> None:
+    group = painted(replace(FOX, prompt=prompt, width=256, height=256))
+    assert difference(group, painted(replace(FOX, prompt="a forest", width=256, height=256))) > 5

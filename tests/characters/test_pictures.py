@@ -256,6 +256,37 @@ def test_a_picture_that_is_none_is_a_failure(fault: str, why: str, make_server: 
     assert blobs(server, "characters/") == set()
 
 
+def test_a_sticker_whose_picture_cannot_be_used_is_drawn_with_another_seed(
+    make_server: Callable[..., Server],
+):
+    server = make_server(
+        simulator={"step_ms": 0, "faults": [{"fault": "blank", "times": 2}]},
+        job={"heartbeat_s": 0.05, "retry_base_s": 0.01},
+    )
+    found = made(server.client, "sticker", sticker(seed=5))
+    assert found["result"]["seed"] == 5 + 2 * 7919
+    kept = made(server.client, "avatar", avatar(seed=5))
+    assert kept["result"]["seed"] == 5
+
+
+def test_a_simulated_picture_says_so(server: Server):
+    assert made(server.client, "avatar", avatar(characterId="sim"))["result"]["simulated"] is True
+
+
+def test_scenes_in_a_public_bucket_have_addresses_that_last(make_server: Callable[..., Server]):
+    public = {"public_base_url": "https://cdn.example"}
+    server = make_server(simulator={"step_ms": 0}, characters=public)
+    url = made(server.client, "scene", scene(chatId="c1"))["result"]["imageUrl"]
+    assert re.fullmatch(r"https://cdn\.example/characters/local/chat\.c1/scene/scene_\d+\.webp", url)
+
+
+def test_a_public_address_of_local_files_is_warned_about(
+    make_server: Callable[..., Server], caplog: pytest.LogCaptureFixture
+):
+    make_server(characters={"public_base_url": "https://cdn.example"})
+    assert "IMAGEMILL_CHARACTERS__PUBLIC_BASE_URL is set, but files are in a local folder" in caplog.text
+
+
 def test_loras_are_in_the_plan_with_their_strengths(server: Server):
     add_models(server.client)
     sheet = LIA | {"lora": [lora(name="Akane | Tale"), lora(0.5)]}

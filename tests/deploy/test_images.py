@@ -98,6 +98,21 @@ def test_node_packs_are_fetched_at_one_commit() -> None:
     assert set(re.findall(r'"\$(\w+_REF)"', script)) == {*given, "COMFYUI_REF"}
 
 
+def test_the_image_of_comfyui_can_redraw_the_faces_of_covers() -> None:
+    script = (FOLDER / "comfyui" / "fetch.sh").read_text(encoding="utf-8")
+    for pack in ("ComfyUI-Impact-Pack", "ComfyUI-Impact-Subpack"):
+        assert f"/opt/comfyui/custom_nodes/{pack} " in script
+        assert f"/opt/comfyui/custom_nodes/{pack}/requirements.txt" in script
+
+
+def test_only_the_stage_with_the_proxy_of_the_build_fetches_anything() -> None:
+    last = (FOLDER / "comfyui" / "Dockerfile").read_text(encoding="utf-8").split("\nFROM ")[-1]
+    assert "dpkg --install /debs/*.deb" in last
+    assert not [word for word in ("apt-get", "pip ", "curl ", "git ") if word in last]
+    script = (FOLDER / "comfyui" / "fetch.sh").read_text(encoding="utf-8")
+    assert script.index("https_proxy=") < script.index("--download-only") < script.index(" g++ git")
+
+
 def entered(**environment: str) -> "subprocess.CompletedProcess[str]":
     script = FOLDER / "comfyui" / "entrypoint.sh"
     return subprocess.run(

@@ -1,6 +1,9 @@
 """Rules that keep jobs off sick nodes and renders within their time."""
 
+import json
 import re
+
+import pytest
 
 from imagemill.backends.comfyui.node import RenderTimeEstimator
 from imagemill.backends.comfyui.settings import ComfySettings, configured_nodes
@@ -110,3 +113,22 @@ def test_addresses_in_the_settings_become_named_nodes_with_their_token() -> None
     assert alone.name == nodes[1].name
     assert nodes[0].headers == {"Authorization": "Bearer s3cret"}
     assert "s3cret" not in repr(settings)
+
+
+def test_a_token_is_a_bearer_token_or_headers() -> None:
+    access = {"CF-Access-Client-Id": "id", "CF-Access-Client-Secret": "hidden"}
+    for token, headers in (("t", {"Authorization": "Bearer t"}), (json.dumps(access), access)):
+        settings = ComfySettings.model_validate({"urls": ["https://gpu.example"], "token": token})
+        (node,) = configured_nodes(settings)
+        assert node.headers == headers
+        assert "hidden" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    "token",
+    ['{"CF Access": "a"}', '{"A": "a\\nb"}', '{"A": ""}', '{"A": 1}', '{"A": "\u00e9"}', '{"A": "hidden"'],
+)
+def test_headers_that_cannot_be_sent_are_refused_without_their_values(token: str) -> None:
+    with pytest.raises(ValueError, match=r"header|printable") as refused:
+        ComfySettings.model_validate({"token": token})
+    assert "hidden" not in str(refused.value)

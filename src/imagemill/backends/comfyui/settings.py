@@ -1,6 +1,8 @@
 """Settings of ComfyUI servers: how they are reached and watched."""
 
 import hashlib
+import json
+import re
 from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
@@ -66,7 +68,9 @@ class ComfySettings(SettingsGroup):
     )
     token: SecretStr | None = Field(
         default=None,
-        description="Bearer token sent to these servers, for a proxy in front of them; none: no token.",
+        description="Bearer token sent to these servers, for a proxy or tunnel in front of them, or all "
+        "headers to be sent, as JSON: "
+        '{"CF-Access-Client-Id": "...", "CF-Access-Client-Secret": "..."}; none: no token.',
     )
     slots: int = Field(
         default=SLOTS,
@@ -84,10 +88,21 @@ class ComfySettings(SettingsGroup):
     )
     health_s: float = Field(default=5.0, gt=0, description="Seconds between health checks of a node.")
 
+    @field_validator("token")
+    @classmethod
+    def _sendable(cls, token: SecretStr | None) -> SecretStr | None:
+        if token is not None:
+            sent_headers(token)
+        return token
+
     @field_validator("urls")
     @classmethod
     def _addresses(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(map(_address, urls)))
+
+
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,200}")
+_HEADER_VALUE = re.compile(r"[!-~](?:[ -~]{0,4094}[!-~])?")
 
 
 def _address(url: str) -> str:
@@ -97,9 +112,26 @@ def _address(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}{parts.path}"
 
 
+def sent_headers(token: SecretStr) -> dict[str, str]:
+    """Return the headers of a token, which may be an object of headers in JSON. Raises `ValueError`."""
+    text = token.get_secret_value().strip()
+    if not text.startswith("{"):
+        return {"Authorization": f"Bearer {text}"}
+    try:
+        given: Any = json.loads(text)
+    except ValueError:
+        raise ValueError("is not the JSON of an object of headers") from None
+    for name, value in given.items():
+        if not _HEADER_NAME.fullmatch(name):
+            raise ValueError(f"{name[:40]!r} is not a header name; one looks like CF-Access-Client-Id")
+        if not isinstance(value, str) or not _HEADER_VALUE.fullmatch(value):
+            raise ValueError(f"the value of {name} should be 1 to 4096 printable ASCII characters")
+    return given
+
+
 def configured_nodes(settings: ComfySettings) -> Iterator[NodeConfig]:
     """The nodes of the settings, each with its `default_name`."""
-    headers = {"Authorization": f"Bearer {settings.token.get_secret_value()}"} if settings.token else {}
+    headers = sent_headers(settings.token) if settings.token else {}
     for url in settings.urls:
         yield NodeConfig(name=default_name(url), url=url, slots=settings.slots, headers=headers)
 

@@ -1,4 +1,4 @@
-"""Reads the expression, pose, hair and eyes of a person from a prompt and the colours of clothes."""
+"""Read a person from a prompt: expression, pose, hair, eyes and the colours of clothes."""
 
 import re
 from dataclasses import dataclass, replace
@@ -137,7 +137,8 @@ def split_people(prompt: str) -> list[str]:
         match for match in _NAMED.finditer(prompt) if "detail" not in match[0] and "face" not in match[0]
     ]
     starts = [match.start() for match in names][-count:]
-    parts = [prompt[start:end] for start, end in zip(starts, [*starts[1:], len(prompt)], strict=True)]
+    ends = [*starts[1:], len(prompt)] if starts else []
+    parts = [prompt[start:end] for start, end in zip(starts, ends, strict=True)]
     kinds = [kind for number, kind in re.findall(r"\b([1-6])(girl|boy)", prompt) for _ in range(int(number))]
     people = parts + [""] * (count - len(parts))
     sexes = kinds + [""] * (count - len(kinds))

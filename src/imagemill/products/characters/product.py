@@ -1,5 +1,6 @@
 """Characters: avatars, stickers, covers and scenes made from character sheets."""
 
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from imagemill.jobs.store.store import FileReferences
     from imagemill.products.characters.settings import CharacterSettings
     from imagemill.safety.chain import Check
+
+log = logging.getLogger(__name__)
 
 _RECIPES = ("avatar", "sticker", "cover", "scene")
 
@@ -64,6 +67,7 @@ class CharacterParts(ProductParts):
         from imagemill.products.characters.store import CharacterStore, TranslationStore
 
         self._settings: CharacterSettings = context.settings["characters"]
+        self._blobs = context.blobs
         self._llm = open_client(context.settings["llm"])
         self._store = CharacterStore(context.database)
         self._sheets = SheetStore(context.database)
@@ -75,6 +79,12 @@ class CharacterParts(ProductParts):
     def api(self) -> "ApiModule":
         from imagemill.products.characters.routes import api_module
 
+        if self._settings.public_base_url and self._blobs.presign("GET", "characters/probe", 1.0) is None:
+            log.warning(
+                "IMAGEMILL_CHARACTERS__PUBLIC_BASE_URL is set, but files are in a local folder: addresses of "
+                "pictures work only if %s serves that folder",
+                self._settings.public_base_url,
+            )
         parts = (self._store, self._sheets)
         return api_module(self._settings, *parts, has_language_model=self._llm is not None)
 
