@@ -29,6 +29,7 @@ ALLOWED_MODULES = {
     "health": "the route in `api`, the monitor of a node in `backends.comfyui`",
     "inputs": "input pictures in `jobs`, recipe inputs in a product",
     "jobs": _FEATURE,
+    "models": _FEATURE,
     "keys": _FEATURE,
     "nodes": _FEATURE,
     "openapi": "the OpenAPI document of each dialect, and the helpers for it in `web`",

@@ -2,7 +2,7 @@
 
 import asyncio
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -64,6 +64,7 @@ class Site:
     max_upload_bytes: int
     token: str | None = None
     access: tuple[str, str] | None = None  # Cloudflare Access: client id and secret
+    sizes: Mapping[str, int] = field(default_factory=dict)  # bytes of model files, where a test cares
 
 
 @dataclass
@@ -248,7 +249,10 @@ class Api:
             return json_reply({name: catalogue.describe(name)} if name in catalogue else {})
         if head in ("models", "experiment/models") and name in self._folders:
             listed = sorted(self.site.models.get(name, ()))
-            return json_reply(listed if head == "models" else [views.model_file(one) for one in listed])
+            if head == "models":
+                return json_reply(listed)
+            sizes = self.site.sizes
+            return json_reply([views.model_file(one, sizes.get(one, 2 * views.MIB)) for one in listed])
         return None
 
     def _submit(self, request: Request) -> Reply:

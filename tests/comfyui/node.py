@@ -68,6 +68,7 @@ class TestNode:
         port: int = 0,
         device: str = "cpu",
         max_upload_mb: float = 100,
+        sizes: Mapping[str, int] | None = None,
         **times: Any,
     ) -> None:
         """`times` are fields of `Costs`: work_s, step_s, load_s, vram_mb, ..."""
@@ -77,7 +78,14 @@ class TestNode:
         self.faults = Faults()
         self.files = Folders()
         self._site = Site(
-            new, version, models if models is not None else MODELS, device, largest, token, access
+            new,
+            version,
+            models if models is not None else MODELS,
+            device,
+            largest,
+            token,
+            access,
+            sizes or {},
         )
         self._seen = Seen()
         self._records = Records()

@@ -95,9 +95,9 @@ def system_stats(version: str, new: bool, device: str, machine: Machine) -> dict
     }
 
 
-def model_file(name: str) -> dict[str, Any]:
-    """A model as /experiment/models shows it; all have one size and age."""
-    return {"name": name, "pathIndex": 0, "modified": 1.7e9, "created": 1.7e9, "size": 2 * MIB}
+def model_file(name: str, size: int) -> dict[str, Any]:
+    """A model as /experiment/models shows it; all have one age."""
+    return {"name": name, "pathIndex": 0, "modified": 1.7e9, "created": 1.7e9, "size": size}
 
 
 def _quoted(head: str, name: str) -> str:

@@ -53,7 +53,7 @@ class Back:
         return self.send(name, **arguments).get(timeout=PATIENCE_S)
 
     def rows(self, **query: str) -> list[dict[str, Any]]:
-        return self.server.client.get("/api/v1/models", params={"limit": "500", **query}).json()["items"]
+        return self.server.client.get("/api/v1/library", params={"limit": "500", **query}).json()["items"]
 
     def wait_for_job(self, look: dict[str, str]) -> str:
         """The id of its job, once there is one."""

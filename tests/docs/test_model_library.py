@@ -47,7 +47,7 @@ def test_every_line_of_the_tour_works(server: Server, tmp_path: Path):
         with Image.open(tmp_path / name) as picture:
             assert picture.format == kind
     assert "<li>" in (tmp_path / "sheet.html").read_text(encoding="utf-8")
-    rows = server.client.get("/api/v1/models", params={"gender": "female", "limit": 500}).json()["items"]
+    rows = server.client.get("/api/v1/library", params={"gender": "female", "limit": 500}).json()["items"]
     assert {row["pose"] for row in rows} == {"front standing", "side", "walking", "sitting"}
 
 

@@ -147,14 +147,14 @@ def _things(http: httpx2.Client, caller: Caller) -> dict[str, dict[str, str]]:
 def _models(http: httpx2.Client, headers: dict[str, str]) -> dict[str, dict[str, str]]:
     """One of the model library, and the batch that made it."""
     grid = {"gender": "male", "ageRange": "20-30", "bodyType": "slim", "pose": "side", "style": "casual"}
-    batch = _ok(http.post("/api/v1/models/batch", json={"grid": grid}, headers=headers))["batch"]
+    batch = _ok(http.post("/api/v1/library/batch", json={"grid": grid}, headers=headers))["batch"]
     rows: list[dict[str, Any]] = []
     end = time.monotonic() + 30
     while not rows:
         assert time.monotonic() < end, "no model is made"
         time.sleep(0.05)
-        rows = _ok(http.get("/api/v1/models", headers=headers))["items"]
+        rows = _ok(http.get("/api/v1/library", headers=headers))["items"]
     return {
-        "/api/v1/models/{model_id}": {"model_id": rows[0]["id"]},
-        "/api/v1/models/batch/{batch}": {"batch": batch},
+        "/api/v1/library/{model_id}": {"model_id": rows[0]["id"]},
+        "/api/v1/library/batch/{batch}": {"batch": batch},
     }

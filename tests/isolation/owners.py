@@ -138,7 +138,7 @@ def settle(party: Party, paths: set[str]) -> Belongings:
         _add_character(has)
     if "/api/v1/uploads" in paths:
         _add_upload(has)
-    if "/api/v1/models" in paths:
+    if "/api/v1/library" in paths:
         _add_model(has)
     return has
 
@@ -229,11 +229,11 @@ def _add_model(has: Belongings) -> None:
     """Of the model library, with a second version whose prompt is marked."""
     party = has.owner
     look = {"gender": "male", "ageRange": "20-30", "bodyType": "slim", "pose": "side", "style": "casual"}
-    first = _model_of(has, party.post("/api/v1/models", look))
-    second = party.post(f"/api/v1/models/{first['id']}/edit", {"prompt": f"prompt {has.mark}"})
+    first = _model_of(has, party.post("/api/v1/library", look))
+    second = party.post(f"/api/v1/library/{first['id']}/edit", {"prompt": f"prompt {has.mark}"})
     model = _model_of(has, second)
     has.paths |= {
-        "models/{model_id}": model["id"],
+        "library/{model_id}": model["id"],
         "batch/{batch}": second["batch"],
         "library/{template}": model["templateId"],
     }
@@ -242,7 +242,7 @@ def _add_model(has: Belongings) -> None:
 def _model_of(has: Belongings, ordered: Mapping[str, Any]) -> dict[str, Any]:
     end = time.monotonic() + 30
     while time.monotonic() < end:
-        for row in has.owner.get("/api/v1/models")["items"]:
+        for row in has.owner.get("/api/v1/library")["items"]:
             if row["jobId"] == ordered["jobId"]:
                 return row
         time.sleep(0.02)

@@ -43,14 +43,15 @@ BODIES: Mapping[str, Any] = {
     "PUT /v1/consumer/jobs/{job_id}": {"reason": "other"},
     "PUT /api/v1/workflows/{name}": {"graph": graph()},
     "PATCH /api/v1/webhooks/{webhook_id}": {"description": "theirs"},
-    "POST /api/v1/models/{model_id}/edit": {"prompt": "theirs"},
+    "POST /api/v1/library/{model_id}/edit": {"prompt": "theirs"},
     "POST /api/v1/webhooks/{webhook_id}/redeliver": {"since": "2020-01-01T00:00:00Z"},
 }
 """What is wrong with a body is told before what it is for is looked up; so these are right."""
 PLAIN_QUERIES = {
     "after", "ageRange", "backend", "bodyType", "callbackUrl", "charge", "descending", "detailed",
     "emotion", "endDate", "exp", "failed", "fal_webhook", "force", "format", "gender", "height", "label",
-    "latest", "limit", "logs", "model", "name", "page", "pictures", "pose", "priority", "q", "quantity",
+    "latest", "limit", "logs", "model", "name", "node", "page",
+    "pictures", "pose", "priority", "q", "quantity",
     "recipe", "shared", "sig", "since", "startDate", "status", "steps", "stream", "style", "take", "type",
     "until", "version", "wait", "whatif", "width",
 }  # fmt: skip
@@ -111,8 +112,8 @@ def state(things: Belongings) -> dict[str, Any]:
         found["keys"] = [{name: value for name, value in each.items() if name != "usedAt"} for each in keys]
     for artifact in found["job"]["artifacts"]:
         artifact["url"] = artifact["url"].partition("?")[0]
-    if model := things.paths.get("models/{model_id}"):
-        versions = things.owner.get(f"/api/v1/models/{model}/versions")["items"]
+    if model := things.paths.get("library/{model_id}"):
+        versions = things.owner.get(f"/api/v1/library/{model}/versions")["items"]
         found["models"] = [{**each, "signed": None} for each in versions]
     if character := things.paths.get("characters/{character_id}"):
         found["sheet"] = things.owner.get(f"/api/v1/image-generation/characters/{character}")

@@ -101,13 +101,13 @@ def _ordered_until_all_are_there(proof: Proof, url: str) -> None:
 
 
 def _batch(proof: Proof, url: str) -> "subprocess.CompletedProcess[str]":
-    command = ("models", "batch", "--grid", proof.wanted or "all", "--url", url)
+    command = ("library", "batch", "--grid", proof.wanted or "all", "--url", url)
     return run(*command, cwd=proof.folder)
 
 
 def _killed_under_way(proof: Proof, url: str, process: "subprocess.Popen[bytes]", share: float) -> None:
     """The command orders and looks on; the server dies once so many cells are there."""
-    command = [*PROGRAM, "models", "batch", "--grid", proof.wanted or "all", "--url", url]
+    command = [*PROGRAM, "library", "batch", "--grid", proof.wanted or "all", "--url", url]
     client = subprocess.Popen(
         command, cwd=proof.folder, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -125,7 +125,7 @@ def _killed_under_way(proof: Proof, url: str, process: "subprocess.Popen[bytes]"
 
 def _present(url: str) -> int:
     with suppress(httpx2.HTTPError):
-        answer = httpx2.get(f"{url}/api/v1/models", params={"limit": 500}, headers=TOKEN, timeout=5)
+        answer = httpx2.get(f"{url}/api/v1/library", params={"limit": 500}, headers=TOKEN, timeout=5)
         return len(answer.json()["items"])
     return 0
 

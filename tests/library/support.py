@@ -20,13 +20,13 @@ def named(cell: Cell) -> dict[str, str]:
 
 def make(server: Server, **changes: Any) -> dict[str, Any]:
     """One model, once its job has succeeded: its row."""
-    answer = server.client.post("/api/v1/models", json={**CELL, **changes})
+    answer = server.client.post("/api/v1/library", json={**CELL, **changes})
     assert answer.is_success, answer.text
     return row_of(server, answer.json()["jobId"])
 
 
 def edit(server: Server, model_id: str, **changes: Any) -> dict[str, Any]:
-    answer = server.client.post(f"/api/v1/models/{model_id}/edit", json=changes)
+    answer = server.client.post(f"/api/v1/library/{model_id}/edit", json=changes)
     assert answer.status_code == 201, answer.text
     return row_of(server, answer.json()["jobId"])
 
@@ -34,23 +34,23 @@ def edit(server: Server, model_id: str, **changes: Any) -> dict[str, Any]:
 def row_of(server: Server, job_id: str) -> dict[str, Any]:
     job = server.wait(job_id)
     assert job["status"] == "succeeded", job["error"]
-    rows = server.client.get("/api/v1/models", params={"limit": 500}).json()["items"]
+    rows = server.client.get("/api/v1/library", params={"limit": 500}).json()["items"]
     return next(row for row in rows if row["jobId"] == job_id)
 
 
 def order(server: Server, **body: Any) -> dict[str, Any]:
-    answer = server.client.post("/api/v1/models/batch", json=body)
+    answer = server.client.post("/api/v1/library/batch", json=body)
     assert answer.is_success, answer.text
     return answer.json()
 
 
 def finish(server: Server, batch: str, seconds: float = 30) -> dict[str, Any]:
     end = time.monotonic() + seconds
-    while not (told := server.client.get(f"/api/v1/models/batch/{batch}").json())["finished"]:
+    while not (told := server.client.get(f"/api/v1/library/batch/{batch}").json())["finished"]:
         assert time.monotonic() < end, told
         time.sleep(0.05)
     return told
 
 
 def rows(server: Server, **query: Any) -> list[dict[str, Any]]:
-    return server.client.get("/api/v1/models", params={"limit": 500, **query}).json()["items"]
+    return server.client.get("/api/v1/library", params={"limit": 500, **query}).json()["items"]

@@ -97,12 +97,12 @@ def test_a_replay_of_a_lost_cell_is_the_one_that_makes_it(make_server: Make):
 
 def test_the_same_idempotency_key_is_the_same_batch(library: Server):
     key = {"Idempotency-Key": "night-of-the-23rd"}
-    first = library.client.post("/api/v1/models/batch", json={"grid": GRID, "count": 2}, headers=key)
+    first = library.client.post("/api/v1/library/batch", json={"grid": GRID, "count": 2}, headers=key)
     finish(library, first.json()["batch"])
-    again = library.client.post("/api/v1/models/batch", json={"grid": GRID, "count": 2}, headers=key)
+    again = library.client.post("/api/v1/library/batch", json={"grid": GRID, "count": 2}, headers=key)
     assert (first.status_code, again.status_code) == (201, 200)
     assert again.json()["batch"] == first.json()["batch"]
-    other = library.client.post("/api/v1/models/batch", json={"grid": {}}, headers=key)
+    other = library.client.post("/api/v1/library/batch", json={"grid": {}}, headers=key)
     assert other.status_code == 409
     assert len(rows(library)) == 2
 
@@ -111,7 +111,7 @@ def test_a_key_that_found_nothing_to_do_does_so_again(library: Server):
     finish(library, order(library, grid=GRID)["batch"])
     for _ in range(2):
         answer = library.client.post(
-            "/api/v1/models/batch", json={"grid": GRID}, headers={"Idempotency-Key": "k"}
+            "/api/v1/library/batch", json={"grid": GRID}, headers={"Idempotency-Key": "k"}
         )
         assert (answer.status_code, answer.json()["new"]) == (200, 0)
 
@@ -131,7 +131,7 @@ def test_the_whole_grid_is_one_request(library: Server):
 
 def test_a_grid_beyond_a_limit_is_refused_whole(make_server: Make):
     library = make_server(library={"picture": SMALL}, limit={"jobs_per_request": 5})
-    answer = library.client.post("/api/v1/models/batch", json={"grid": GRID})
+    answer = library.client.post("/api/v1/library/batch", json={"grid": GRID})
     assert answer.status_code == 400
     assert "at most 5" in answer.json()["detail"]
     assert order(library, grid=GRID, count=5)["new"] == 5
@@ -146,13 +146,13 @@ def test_a_batch_that_cannot_be_paid_is_refused_whole(make_server: Make):
     )
     library.client.headers["Authorization"] = f"Bearer {ADMIN_KEY}"
     with account(library, "ann") as ann:
-        quoted = ann.post("/api/v1/models/batch", json={"grid": GRID, "dryRun": True}).json()
+        quoted = ann.post("/api/v1/library/batch", json={"grid": GRID, "dryRun": True}).json()
         assert (quoted["cost"], quoted["available"], quoted["affordable"]) == (16.0, 0.0, False)
         key = {"Idempotency-Key": "one"}
-        refused = ann.post("/api/v1/models/batch", json={"grid": GRID}, headers=key)
+        refused = ann.post("/api/v1/library/batch", json={"grid": GRID}, headers=key)
         assert (refused.status_code, refused.json()["needed"]) == (402, 16.0)
         post(library.client, "grants", "grant", owner="ann", amount=16)
-        paid = ann.post("/api/v1/models/batch", json={"grid": GRID}, headers=key)
+        paid = ann.post("/api/v1/library/batch", json={"grid": GRID}, headers=key)
         assert (paid.status_code, paid.json()["new"]) == (201, 8)
 
 
@@ -163,10 +163,10 @@ def test_a_batch_beyond_the_jobs_in_flight_is_refused_whole(make_server: Make):
         auth={"admin_key": ADMIN_KEY, "remember_s": 0},
     )
     with account(library, "ann") as ann:
-        refused = ann.post("/api/v1/models/batch", json={"grid": GRID})
+        refused = ann.post("/api/v1/library/batch", json={"grid": GRID})
         assert refused.status_code == 429
         assert ann.get("/api/v1/jobs").json()["items"] == []
-        assert ann.post("/api/v1/models/batch", json={"grid": GRID, "count": 5}).status_code == 201
+        assert ann.post("/api/v1/library/batch", json={"grid": GRID, "count": 5}).status_code == 201
 
 
 @pytest.mark.parametrize(
@@ -183,10 +183,10 @@ def test_a_batch_beyond_the_jobs_in_flight_is_refused_whole(make_server: Make):
     ],
 )
 def test_a_batch_that_makes_no_sense_is_refused(server: Server, body: dict[str, object], field: str):
-    answer = server.client.post("/api/v1/models/batch", json=body)
+    answer = server.client.post("/api/v1/library/batch", json=body)
     assert answer.status_code == 400
     assert field in answer.json()["errors"], answer.text
 
 
 def test_an_unknown_batch_is_not_found(server: Server):
-    assert server.client.get("/api/v1/models/batch/nobody").status_code == 404
+    assert server.client.get("/api/v1/library/batch/nobody").status_code == 404

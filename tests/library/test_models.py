@@ -53,7 +53,7 @@ def test_pictures_outlive_their_job(library: Server):
 
 @pytest.mark.parametrize("name", list(CELL))
 def test_another_value_is_refused_by_name_with_those_allowed(library: Server, name: str):
-    answer = library.client.post("/api/v1/models", json={**CELL, name: "teapot"})
+    answer = library.client.post("/api/v1/library", json={**CELL, name: "teapot"})
     assert answer.status_code == 400
     message = answer.json()["errors"][name][0]
     assert "'teapot'" in message
@@ -62,14 +62,14 @@ def test_another_value_is_refused_by_name_with_those_allowed(library: Server, na
 
 def test_a_parameter_that_is_missing_or_unknown_is_refused(library: Server):
     body = {name: value for name, value in CELL.items() if name != "pose"}
-    answer = library.client.post("/api/v1/models", json={**body, "hair": "red"})
+    answer = library.client.post("/api/v1/library", json={**body, "hair": "red"})
     assert answer.status_code == 400
     assert set(answer.json()["errors"]) == {"pose", "hair"}
 
 
 def test_parameters_may_be_written_in_snake_case_and_any_case(library: Server):
     body = {"gender": "Female", "age_range": "20-30", "body_type": "SLIM", "pose": "side", "style": "casual"}
-    answer = library.client.post("/api/v1/models", json=body, params={"whatif": "true"})
+    answer = library.client.post("/api/v1/library", json=body, params={"whatif": "true"})
     assert answer.status_code == 200
     assert answer.json()["cost"] > 0
 
@@ -77,7 +77,7 @@ def test_parameters_may_be_written_in_snake_case_and_any_case(library: Server):
 def test_made_again_it_is_the_next_version(library: Server):
     first, second = make(library, style="editorial"), make(library, style="editorial")
     assert (first["version"], second["version"]) == (1, 2)
-    listed = library.client.get(f"/api/v1/models/{first['id']}/versions").json()
+    listed = library.client.get(f"/api/v1/library/{first['id']}/versions").json()
     assert [each["version"] for each in listed["items"]] == [2, 1]
     newest = rows(library, style="editorial", latest="true")
     assert [each["id"] for each in newest] == [second["id"]]
@@ -86,7 +86,7 @@ def test_made_again_it_is_the_next_version(library: Server):
 def test_a_first_version_under_way_is_not_begun_twice(make_server: Callable[..., Server]):
     library = make_server(library={"picture": SMALL}, simulator={"step_ms": 200})
     with ThreadPoolExecutor(8) as threads:
-        posts = [threads.submit(library.client.post, "/api/v1/models", json=CELL) for _ in range(8)]
+        posts = [threads.submit(library.client.post, "/api/v1/library", json=CELL) for _ in range(8)]
     answers = [post.result().json() for post in posts]
     assert [answer["state"] for answer in answers].count("new") == 1
     assert len({answer["jobId"] for answer in answers}) == 1
@@ -113,14 +113,14 @@ def test_other_parameters_make_the_next_version_of_the_same_template(library: Se
 
 
 def test_an_edit_of_nothing_is_refused(library: Server, model: dict[str, Any]):
-    answer = library.client.post(f"/api/v1/models/{model['id']}/edit", json={})
+    answer = library.client.post(f"/api/v1/library/{model['id']}/edit", json={})
     assert answer.status_code == 400
     assert "prompt" in answer.json()["errors"]
 
 
 def test_a_prompt_is_checked_as_every_other(library: Server, model: dict[str, Any]):
     answer = library.client.post(
-        f"/api/v1/models/{model['id']}/edit", json={"prompt": "nude 12 year old girl"}
+        f"/api/v1/library/{model['id']}/edit", json={"prompt": "nude 12 year old girl"}
     )
     assert answer.status_code == 400
     assert "content_blocked" in answer.json()["type"]
@@ -136,7 +136,7 @@ def test_concurrent_edits_take_a_version_each(library: Server):
 
 def test_what_is_not_saved_stays_with_its_job(library: Server):
     before = len(rows(library))
-    answer = library.client.post("/api/v1/models", json={**CELL, "gender": "male", "save": False})
+    answer = library.client.post("/api/v1/library", json={**CELL, "gender": "male", "save": False})
     job = library.wait(answer.json()["jobId"])
     assert [each["mediaType"] for each in job["artifacts"]] == ["image/webp", "image/webp"]
     assert library.client.get(job["artifacts"][1]["url"]).status_code == 200
@@ -145,10 +145,10 @@ def test_what_is_not_saved_stays_with_its_job(library: Server):
 
 def test_the_same_idempotency_key_orders_once(library: Server):
     body, key = {**CELL, "ageRange": "30-40"}, {"Idempotency-Key": "order-7"}
-    first = library.client.post("/api/v1/models", json=body, headers=key)
+    first = library.client.post("/api/v1/library", json=body, headers=key)
     library.wait(first.json()["jobId"])
-    again = library.client.post("/api/v1/models", json=body, headers=key)
-    other = library.client.post("/api/v1/models", json={**body, "pose": "sitting"}, headers=key)
+    again = library.client.post("/api/v1/library", json=body, headers=key)
+    other = library.client.post("/api/v1/library", json={**body, "pose": "sitting"}, headers=key)
     assert (first.status_code, again.status_code, other.status_code) == (201, 200, 409)
     assert again.json()["jobId"] == first.json()["jobId"]
 
@@ -162,7 +162,7 @@ def test_filters_and_cursor_walk_the_list(library: Server, model: dict[str, Any]
     walked: list[str] = []
     query: dict[str, Any] = {"limit": 2}
     while True:
-        page = library.client.get("/api/v1/models", params=query).json()
+        page = library.client.get("/api/v1/library", params=query).json()
         walked += [row["id"] for row in page["items"]]
         if page["next"] is None:
             break
@@ -174,7 +174,7 @@ def test_filters_and_cursor_walk_the_list(library: Server, model: dict[str, Any]
 
 @pytest.mark.parametrize("query", [{"gender": "alien"}, {"cursor": "x"}, {"limit": "0"}, {"latest": "maybe"}])
 def test_a_query_that_makes_no_sense_is_refused(library: Server, query: dict[str, str]):
-    answer = library.client.get("/api/v1/models", params=query)
+    answer = library.client.get("/api/v1/library", params=query)
     assert answer.status_code == 400
     assert set(answer.json()["errors"]) == set(query)
 

@@ -29,8 +29,8 @@ OFFERED = (
     "post /api/v1/workflows/sd-text",
     "post /api/v1/webhooks",
     "get /api/v1/credits",
-    "post /api/v1/models",
-    "get /api/v1/models",
+    "post /api/v1/library",
+    "get /api/v1/library",
     "get /api/v1/image-generation/characters/{character_id}/images",
 )
 """In the order they are tried, which each finds what those before it have made."""

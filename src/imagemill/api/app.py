@@ -17,16 +17,16 @@ from imagemill.api.base import ApiModule, Services
 from imagemill.backends.simulator.http_faults import HttpFaults
 from imagemill.domain.access import Caller, Scope
 from imagemill.domain.errors import NotFound
-from imagemill.net import pools
 from imagemill.domain.jobs import SIMULATOR
 from imagemill.jobs.capacity import usable_nodes
+from imagemill.net import pools
 from imagemill.observability.metrics import Metrics
 from imagemill.observability.tracing import Tracer
 from imagemill.web import blobs, openapi, problems
 from imagemill.web.access_log import AccessLog
 from imagemill.web.auth import AuthMiddleware, optional_caller
-from imagemill.web.middleware import EdgeMiddleware, EdgeRules, HeadMiddleware, Traced, behind_proxies
 from imagemill.web.fault_injection import FaultMiddleware, with_transport
+from imagemill.web.middleware import EdgeMiddleware, EdgeRules, HeadMiddleware, Traced, behind_proxies
 from imagemill.web.policies import CorsClass, PathPolicies, PathPolicy
 from imagemill.web.security_headers import INLINE_SCRIPT_CSP
 

@@ -13,12 +13,16 @@ from imagemill.api.jobs_schemas import Label, moment
 from imagemill.domain.access import Scope
 from imagemill.domain.errors import InvalidInput
 from imagemill.domain.nodes import SLOTS, Finding, Level, NodeConfig, NodeReport
+from imagemill.model_registry.names import same_file
+from imagemill.model_registry.registry import Registry
 from imagemill.net import pools
 from imagemill.nodes.registry import MAX_SLOTS, NodeView
 from imagemill.web.http import Whole, json_response
 from imagemill.web.policies import PathPolicy
 from imagemill.web.routing import WRITE_ONLY, ApiRoute, RequestModel, ResponseModel, immutable
 
+_MOST_COUNTED = 1000
+"""Registered models that are compared with the files of a node."""
 _Secret = Annotated[str, Field(min_length=1, max_length=4096)]
 
 
@@ -206,7 +210,8 @@ async def undrain_node(services: ServicesDep, name: NodeName) -> Response:
 
 @router.post("/{name}/doctor", summary="Examine a node, which takes seconds", response_model=NodeExamination)
 async def examine_node(services: ServicesDep, name: NodeName) -> Response:
-    findings = await pools.call(services.nodes.examine, name)
+    findings = [*await pools.call(services.nodes.examine, name)]
+    findings += await pools.call(_registered_models, services.registry, name)
     return json_response(
         {
             "name": name,
@@ -214,6 +219,26 @@ async def examine_node(services: ServicesDep, name: NodeName) -> Response:
             "findings": [_finding_body(finding) for finding in findings],
         }
     )
+
+
+def _registered_models(registry: Registry, node: str) -> list[Finding]:
+    """Return how many of the registered models the node has; nothing while its files are not known."""
+    files = registry.installed.all(node)
+    if not files:
+        return []
+    total, registered = registry.page("", 1, _MOST_COUNTED)
+    found = sum(any(same_file(each.path, model.file.name) for model in files) for each in registered)
+    text = f"{found} of {total} registered models are on this node"
+    if found:
+        return [Finding(Level.OK, "registry", text)]
+    return [
+        Finding(
+            Level.WARNING,
+            "registry",
+            f"{text}: name its files as they are (imagemill models list --node {node}), "
+            f"or register them (imagemill models import {node})",
+        )
+    ]
 
 
 def node_body(view: NodeView) -> dict[str, Any]:

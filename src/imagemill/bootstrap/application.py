@@ -37,6 +37,7 @@ from imagemill.jobs.leadership import LeaderElection, ProcessLock, WorkerDirecto
 from imagemill.jobs.processes import ProcessReporter
 from imagemill.jobs.runner import Runner
 from imagemill.jobs.sweeper import Sweeper
+from imagemill.model_registry.names import InstalledModels
 from imagemill.model_registry.registry import Registry
 from imagemill.net import pools
 from imagemill.net.guarded_client import UrlGuard
@@ -101,7 +102,10 @@ class Application:
         stored = open_blobs(settings.data_dir / "blobs", settings.s3)
         self.blobs: BlobStore = MeteredBlobs(stored, self.observer.blob)
         self.registry = Registry(
-            self.stores.resources, strict=settings.resources.strict, is_available=self._is_available
+            self.stores.resources,
+            strict=settings.resources.strict,
+            is_available=self._is_available,
+            installed=InstalledModels(lambda: self.node_backend.models()),
         )
         self.backends = self._backends()
         poll_s = settings.scheduler_poll_ms / 1000
@@ -387,7 +391,14 @@ class Application:
         defaults = build.of_submits(settings)
         gate = self.safety.prompts
         submitter = build.submitter(
-            settings, defaults, gate, stores.jobs, resolver, self.recipes, self.backends
+            settings,
+            defaults,
+            gate,
+            stores.jobs,
+            resolver,
+            self.recipes,
+            self.backends,
+            self.registry.missing_hint,
         )
         return Services(
             database=stores.database,

@@ -30,11 +30,13 @@ from imagemill.credits.pricing import Prices
 from imagemill.dispatch.base import BROKERED, Offers, route
 from imagemill.domain.credits import Rate
 from imagemill.domain.errors import MissingExtra, StorageError
+from imagemill.domain.images import RenderSpec
 from imagemill.domain.jobs import SIMULATOR
 from imagemill.domain.nodes import Finding, NodeConfig, NodeReport
 from imagemill.domain.quotas import Limits, QuotaPolicy
 from imagemill.domain.signing import UrlSigner
 from imagemill.graphs.catalogue import Catalogue
+from imagemill.graphs.node_models import NodeModels
 from imagemill.jobs.attempt import RunOptions, StartRateLimit
 from imagemill.jobs.capacity import usable_nodes
 from imagemill.jobs.outputs import OutputChecks, OutputLimits
@@ -70,6 +72,9 @@ class NodeBackendAdapter:
         self._comfyui.configure(nodes)
         if isinstance(self._simulator, Simulator):
             self._simulator.pause(bool(nodes) or self._has_remote)
+
+    def models(self) -> Sequence[NodeModels]:
+        return self._comfyui.models()
 
     def catalogues(self) -> Sequence[Catalogue]:
         return self._comfyui.catalogues()
@@ -198,6 +203,7 @@ def submitter(
     resolver: Callable[[str], ResourceResolver],
     recipes: Mapping[str, Recipe],
     backends: Mapping[str, Backend],
+    missing_hint: Callable[[RenderSpec], str],
 ) -> Submitter:
     quotas = Quotas()
     if (held_to := terms(settings)) is not None:
@@ -208,9 +214,9 @@ def submitter(
         is_on = simulator is not None and bool(usable_nodes(simulator))
         return (STUCK,) if is_on and is_stuck(properties) else ()
 
-    return Submitter(
-        store, resolver, recipes, backends, defaults, prices(settings, recipes), quotas, gate, extra_labels
-    )
+    rates = prices(settings, recipes)
+    parts = (store, resolver, recipes, backends, defaults, rates, quotas, gate)
+    return Submitter(*parts, extra_labels=extra_labels, missing_hint=missing_hint)
 
 
 def throttle(settings: Settings, quotas: QuotaStore) -> RequestLimiter | None:

@@ -13,6 +13,7 @@ from imagemill.cli import (
     jobs,
     keys,
     maintenance,
+    models,
     nodes,
     plugin_list,
     quotas,
@@ -55,6 +56,15 @@ def _root(
     """A self-hosted image-generation orchestrator: durable jobs, any client, any backend."""
 
 
+def _keep_former_names(kept: typer.Typer, moved: typer.Typer) -> None:
+    """Keep the former ``imagemill models batch`` and others, hidden, where no other command has the name."""
+    names = {command.name for command in kept.registered_commands}
+    for command in moved.registered_commands:
+        name = command.name or (command.callback.__name__ if command.callback else "")
+        if name not in names and command.callback is not None:
+            kept.command(name, hidden=True)(command.callback)
+
+
 SERVE, CLIENT, ADMIN = "Run Imagemill", "Use a server", "Administer an installation"
 app.command(rich_help_panel=SERVE)(demo.demo)
 app.command(rich_help_panel=SERVE)(serve.serve)
@@ -64,11 +74,14 @@ app.command(rich_help_panel=SERVE)(serve.worker)
 app.command(rich_help_panel=SERVE)(serve.generator)
 app.add_typer(jobs.commands, name="jobs", rich_help_panel=CLIENT)
 app.add_typer(nodes.commands, name="nodes", rich_help_panel=CLIENT)
+app.add_typer(models.commands, name="models", rich_help_panel=CLIENT)
 app.add_typer(resources.commands, name="resources", rich_help_panel=CLIENT)
 app.add_typer(workflows.commands, name="workflows", rich_help_panel=CLIENT)
 for _product in installed_products():
     for _name, _commands in _product.commands().items():
         app.add_typer(_commands, name=_name, rich_help_panel=CLIENT)
+        if _name == "library":
+            _keep_former_names(models.commands, _commands)
 app.add_typer(webhooks.commands, name="webhooks", rich_help_panel=CLIENT)
 app.add_typer(quotas.commands, name="limits", rich_help_panel=CLIENT)
 app.add_typer(credit_commands, name="credits", rich_help_panel=CLIENT)

@@ -81,7 +81,11 @@ def add(
     }
     given = {key: value for key, value in fields.items() if value}
     body = client.post("/api/v1/nodes", given | ({"verifyTls": False} if insecure_tls else {}))
-    return body, f"added {body['name']} at {body['url']}; check it: imagemill nodes doctor {body['name']}"
+    name = body["name"]
+    return body, [
+        f"added {name} at {body['url']}",
+        f"check it: imagemill nodes doctor {name}; see its models: imagemill models list --node {name}",
+    ]
 
 
 @commands.command("list")

@@ -2,13 +2,15 @@
 
 An AIR is accepted as clients write it (prefixes optional, any case, a file id, a format), stored in one
 canonical spelling, and compared without case. The short form ``@civitai/{version}`` names a model version
-only; the model registry expands it. `Resource` is a registered model with its AIR and metadata.
+only; the model registry expands it. A model that has no AIR of its own gets one from its file
+(`file_air`). `Resource` is a registered model with its AIR and metadata.
 """
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote, unquote
 
 MAX_LENGTH = 512
 MAX_TYPE = 64
@@ -65,6 +67,11 @@ _FAMILIES = {
     **dict.fromkeys(("flux", "flux1", "fluxkrea"), "flux1"),
 }
 
+FILE = "file"
+"""The source of an AIR that names a model by its file on the nodes, as `file_air` makes it."""
+_FILE_ID_WORD = re.compile(r"[a-z0-9_\-/.]+", re.IGNORECASE | re.ASCII)
+_NOT_OF_AN_ID = re.compile(r"[^a-z0-9_\-/.]+", re.IGNORECASE | re.ASCII)
+
 EXAMPLE = "urn:air:sdxl:checkpoint:civitai:101055@128078"
 
 
@@ -110,6 +117,8 @@ class Air:
     @property
     def path(self) -> str:
         """The file a node is expected to list, unless the resource names its own."""
+        if self.source.lower() == FILE:
+            return unquote(self.version) if self.version else self.id
         kind = (self.type or "other").lower()
         extension = self.format.lower() if self.format else "safetensors"
         name = self.version or "model"
@@ -126,6 +135,23 @@ class Air:
 def family_of(ecosystem: str) -> str:
     lowered = ecosystem.lower()
     return _FAMILIES.get(lowered, lowered)
+
+
+def file_air(name: str, kind: str, ecosystem: str) -> Air:
+    """Return the AIR of a model that is known by its file only. Raises `InvalidAir` for a name too long.
+
+    ``urn:air:sd1:checkpoint:file:dreamshaper_8.safetensors``; a name with characters that an id cannot have
+    is repeated as the version, percent-encoded.
+    """
+    name = name.replace("\\", "/")
+    if _FILE_ID_WORD.fullmatch(name):
+        made = Air(FILE, name, None, ecosystem or None, kind)
+    else:
+        version = quote(name, safe="/").replace("~", "%7E")
+        made = Air(FILE, _NOT_OF_AN_ID.sub("-", name).strip("-") or "model", version, ecosystem or None, kind)
+    if len(str(made)) > MAX_LENGTH:
+        raise InvalidAir(f"{_shown(name)} is too long for an AIR; give the file a shorter name")
+    return made
 
 
 def short_version(text: str) -> str | None:

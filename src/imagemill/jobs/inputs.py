@@ -248,6 +248,9 @@ class OwnerResources:
     def resource(self, path: str, air: str, *, kind: str | None = None) -> Resource:
         return self.registry.lookup(path, air, kind=kind)
 
+    def default_checkpoint(self, path: str, family: str | None = None) -> Resource:
+        return self.registry.default_checkpoint(path, family)
+
     def picture(self, path: str, text: str) -> str:
         return self.inputs.accept(path, text, self.owner)
 

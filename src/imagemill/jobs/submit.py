@@ -78,10 +78,14 @@ class Submitter:
         quotas: Quotas = Quotas(),
         gate: PromptGate | None = None,
         extra_labels: Callable[[Mapping[str, Any]], tuple[str, ...]] = lambda properties: (),
+        missing_hint: Callable[[RenderSpec], str] = lambda _: "",
     ) -> None:
-        """``extra_labels``: returns the labels that a job's properties demand of a node."""
+        """``extra_labels``: returns the labels that a job's properties demand of a node.
+        ``missing_hint``: returns what to do where no node has the model of a render.
+        """
         self._gate = gate
         self._extra_labels = extra_labels
+        self._missing_hint = missing_hint
         self._store = store
         self._resolver = resolver
         self._recipes = recipes
@@ -268,7 +272,7 @@ class Submitter:
         refusals = {backend.name: backend.unsupported_reason(plan.work) for backend in working or candidates}
         able = [backend for backend in candidates if backend.name in refusals and not refusals[backend.name]]
         if not able:
-            why = "; ".join(filter(None, refusals.values()))
+            why = "; ".join(filter(None, refusals.values())) + self._missing_hint(plan.work)
             if job_request.private:
                 raise InvalidInput.at(
                     f"{job_request.path}private", f"keeps the job on local nodes, and {why}"

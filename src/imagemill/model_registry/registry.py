@@ -1,40 +1,70 @@
 """The model registry: the models that jobs may use, and the meanings of short forms of AIRs."""
 
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from imagemill.db.database import WriteMode
-from imagemill.domain.air import EXAMPLE, Air, InvalidAir, Resource, parse, short_version
+from imagemill.domain.air import EXAMPLE, FILE, MAX_LENGTH, Air, InvalidAir, Resource, parse, short_version
 from imagemill.domain.clock import now_us
 from imagemill.domain.errors import Conflict, InvalidInput, NotFound
+from imagemill.domain.images import ImageSpec, RenderSpec
+from imagemill.domain.model_families import BUILT
+from imagemill.graphs.node_models import LOADERS
+from imagemill.model_registry.names import (
+    InstalledModel,
+    InstalledModels,
+    assumed,
+    same_file,
+    unknown_name,
+)
 from imagemill.model_registry.store import ResourceStore
 
 _CACHE_S = 2.0
 """Seconds until a change by another process is seen."""
 _CACHE_SIZE = 4096
 
+DEFAULT_TAG = "default"
+"""The tag of the checkpoint for requests that name none."""
+_MOST_OF_A_FILE = 50
+"""Registered models of one file name that are compared; a search finds longer names too."""
+_MOST_DEFAULTS = 500
+_PREFIXED = re.compile(r"\s*(urn|air):", re.IGNORECASE)
+"""The beginning of a text that is meant as an AIR and not as a file."""
+
 REMEDY = "register it with `imagemill resources add` or POST /v2/resources"
 
 
 class Registry:
-    """The registered models. ``is_available`` returns whether a backend has an unregistered model."""
+    """The registered models, and those that are known by the files of the nodes.
 
-    def __init__(self, store: ResourceStore, *, strict: bool, is_available: Callable[[str], bool]) -> None:
+    ``is_available`` returns whether a backend has an unregistered model.
+    """
+
+    def __init__(
+        self,
+        store: ResourceStore,
+        *,
+        strict: bool,
+        is_available: Callable[[str], bool],
+        installed: InstalledModels | None = None,
+    ) -> None:
         self._store = store
         self._strict = strict
         self._is_available = is_available
+        self.installed = installed or InstalledModels()
         self._lock = threading.Lock()
         self._cache: dict[str, tuple[float, Resource]] = {}
 
     def lookup(self, path: str, air: str, *, kind: str | None = None) -> Resource:
-        """Return the resource a job names. Raises `InvalidInput` at ``path``, with how to register it.
+        """Return the resource a job names, by an AIR or a file. Raises `InvalidInput` with the remedy.
 
-        A checkpoint must be registered; other resources too, unless the registry is not strict and a
-        backend has them.
+        A checkpoint that is named by an AIR must be registered; other resources too, unless the registry is
+        not strict and a backend has them.
         """
-        resource = self.find(path, air)
+        resource = self.find(path, air, kind)
         if resource is None:
             if short_version(air):
                 raise InvalidInput.at(path, f"{air} is not registered; {REMEDY}")
@@ -53,21 +83,85 @@ class Registry:
             raise InvalidInput.at(path, f"{air} is a {resource.air.type}, not a checkpoint")
         return resource
 
-    def find(self, path: str, air: str) -> Resource | None:
-        """Return a resource. Raises `InvalidInput` for an invalid AIR or an ambiguous short form."""
-        now = time.monotonic()
+    def find(self, path: str, air: str, kind: str | None = None) -> Resource | None:
+        """Return a resource by its AIR or its file; None for an AIR that is not registered.
+
+        Raises `InvalidInput` for a text that is neither, and for an ambiguous short form. ``kind`` is the
+        kind of file that is searched first.
+        """
+        now, cached_as = time.monotonic(), f"{kind}|{air}"
         with self._lock:
-            cached = self._cache.get(air)
+            cached = self._cache.get(cached_as)
         if cached and cached[0] > now:
             return cached[1]
-        version = short_version(air)
-        resource = self._by_version(path, air, version) if version else self._by_air(path, air)
+        resource = self._find(path, air, kind)
         if resource is not None:
             with self._lock:
                 if len(self._cache) >= _CACHE_SIZE:
                     self._cache.clear()
-                self._cache[air] = (now + _CACHE_S, resource)
+                self._cache[cached_as] = (now + _CACHE_S, resource)
         return resource
+
+    def _find(self, path: str, text: str, kind: str | None) -> Resource | None:
+        if version := short_version(text):
+            return self._by_version(path, text, version)
+        try:
+            parsed = parse(text)
+        except InvalidAir as error:
+            if len(text) > MAX_LENGTH or not text.isprintable() or _PREFIXED.match(text) or not text.strip():
+                raise InvalidInput.at(path, str(error)) from error
+            return self._by_file(path, text, kind)
+        stored = self._by_air(path, text)
+        if stored is not None or parsed.source.lower() != FILE:
+            return stored
+        found = self._by_file(path, parsed.path, kind or parsed.type)
+        return (
+            Resource(parsed, {"fileName": found.path}) if parsed.ecosystem and not found.created_at else found
+        )
+
+    def _by_file(self, path: str, name: str, kind: str | None) -> Resource:
+        """Return the model of a file, registered or not. Raises `InvalidInput` with the names there are."""
+        kind = kind if kind in LOADERS else None
+        model = self.installed.find(name, kind) or self.installed.find(name)
+        wanted = model.file.name if model else name
+        if registered := self.of_file(wanted):
+            return registered
+        if model is not None:
+            return _made(path, model)
+        resource = None if self.installed.is_known else assumed(name, kind)
+        if resource is None:
+            raise InvalidInput.at(path, unknown_name(name, self.installed, kind))
+        return resource
+
+    def default_checkpoint(self, path: str, family: str | None = None) -> Resource:
+        """Return the checkpoint of a request that names none, of ``family`` if there is one.
+
+        It is one that a node has, as long as nodes with checkpoints are known; a registered one with the tag
+        `DEFAULT_TAG` is preferred. Raises `InvalidInput` at ``path`` where there is none.
+        """
+        installed = [model for model in self.installed.all() if model.file.kind == "checkpoint"]
+        if installed:
+            candidates = [self._by_file(path, model.file.name, "checkpoint") for model in installed]
+        elif self.installed.is_known:
+            raise InvalidInput.at(
+                path,
+                "is required: no node has a checkpoint; put one into ComfyUI's folder models/checkpoints",
+            )
+        else:
+            candidates = [each for each in self._store.page("", 0, _MOST_DEFAULTS)[1] if _is_checkpoint(each)]
+        ranked = [each for each in candidates if each.air.family in BUILT or _is_tagged(each)]
+        if not ranked:
+            raise InvalidInput.at(path, f"is required: no model can be a default here; {REMEDY}")
+        return min(ranked, key=lambda each: _default_order(each, family))
+
+    def missing_hint(self, work: RenderSpec) -> str:
+        """See `InstalledModels.missing_hint`."""
+        names: list[str] = []
+        if isinstance(work, ImageSpec) and (resource := self._store.get(work.model.lower())):
+            published = PUBLISHED_FILES.get(resource.air.key)
+            title = f"{resource.body.get('modelName') or ''} {resource.body.get('versionName') or ''}"
+            names = [name for name in (published, title.strip()) if name]
+        return self.installed.missing_hint(work, names)
 
     def path_of(self, air: str) -> str | None:
         """Return the file name of the model on a node; None for an invalid AIR or an unknown short form."""
@@ -78,11 +172,17 @@ class Registry:
             return None
 
     def get(self, air: str) -> Resource:
-        """Return a resource. Raises `NotFound`."""
+        """Return a registered resource by its AIR or file. Raises `NotFound`."""
         resource = self.find("air", air)
-        if resource is None:
-            raise NotFound(f"{air} is not registered")
+        if resource is None or not resource.created_at:
+            raise NotFound(f"{air} is not registered; {REMEDY}")
         return resource
+
+    def of_file(self, name: str) -> Resource | None:
+        """Return the registered resource that a node should have in this file, in any folder."""
+        base = name.replace("\\", "/").rsplit("/", 1)[-1]
+        found = self._store.page(base, 0, _MOST_OF_A_FILE)[1]
+        return next((each for each in found if same_file(each.path, name)), None)
 
     def page(self, query: str, page: int, limit: int) -> tuple[int, list[Resource]]:
         return self._store.page(query, (page - 1) * limit, limit)
@@ -176,6 +276,35 @@ def _parse(path: str, air: str) -> Air:
         raise InvalidInput.at(path, str(error)) from error
 
 
+def _made(path: str, model: InstalledModel) -> Resource:
+    try:
+        return Resource(model.air, {"fileName": model.file.name})
+    except InvalidAir as error:
+        raise InvalidInput.at(path, str(error)) from error
+
+
+def _is_checkpoint(resource: Resource) -> bool:
+    return resource.air.type in (None, "checkpoint", "model")
+
+
+def _is_tagged(resource: Resource) -> bool:
+    return DEFAULT_TAG in (resource.body.get("tags") or ())
+
+
+def _default_order(resource: Resource, family: str | None) -> tuple[bool, bool, bool, bool, int, str]:
+    """The smallest is the default. Inpainting models and refiners make poor first pictures."""
+    air, name = resource.air, resource.path.lower()
+    place = BUILT.index(air.family) if air.family in BUILT else len(BUILT)
+    return (
+        family is not None and air.family != family,
+        not _is_tagged(resource),
+        "inpaint" in name or "refiner" in name,
+        not resource.created_at,
+        place,
+        air.key,
+    )
+
+
 def _seed(air: str, model: str, version: str, size: int, tags: Sequence[str], **body: str) -> Resource:
     return Resource(
         parse(air),
@@ -208,3 +337,12 @@ SEED = (
     ),
 )
 _SEED_BODIES = {resource.air.key: resource.body for resource in SEED}
+
+PUBLISHED_FILES = {
+    "urn:air:sd1:checkpoint:civitai:4384@128713": "dreamshaper_8.safetensors",
+    "urn:air:sdxl:checkpoint:civitai:101055@128078": "sd_xl_base_1.0.safetensors",
+    "urn:air:sd1:lora:civitai:82098@87153": "more_details.safetensors",
+    "urn:air:flux1:checkpoint:civitai:618692@691639": "flux1-dev.safetensors",
+    "urn:air:flux1:checkpoint:civitai:618692@699279": "flux1-schnell.safetensors",
+}
+"""AIR in lower case -> the name under which the file is published: so people have it on their nodes."""

@@ -41,7 +41,14 @@ class ResourceResolver(Protocol):
     """Resolves the models and pictures of an input. ``path`` names the field in an `InvalidInput`."""
 
     def resource(self, path: str, air: str, *, kind: str | None = None) -> Resource:
-        """Return a model by its AIR or short form, and check that it may be used."""
+        """Return a model by its AIR, short form or file name, and check that it may be used."""
+        ...
+
+    def default_checkpoint(self, path: str, family: str | None = None) -> Resource:
+        """Return the checkpoint of a request that names none, of ``family`` if there is one.
+
+        Raises `InvalidInput` where there is none.
+        """
         ...
 
     def picture(self, path: str, text: str) -> str:

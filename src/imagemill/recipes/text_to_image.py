@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -12,6 +12,7 @@ from imagemill.domain.clock import random_below
 from imagemill.domain.credits import Rate
 from imagemill.domain.errors import FieldError, InvalidInput
 from imagemill.domain.images import MAX_SEED, Control, ImageSpec, Network, Upscale
+from imagemill.domain.model_families import native_side
 from imagemill.domain.moderation import PromptTexts
 from imagemill.graphs.builder import FAMILIES, LORA_TYPES
 from imagemill.graphs.model_files import ENCODER_TYPES
@@ -63,17 +64,26 @@ class ControlInput(BaseModel):
     )
 
 
+_DEFAULT_SIDE = (
+    "When both are absent, the side that the model's family is trained on: 512 for SD 1.5, else 1024."
+)
+
+
 class TextToImage(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    model: str = Field(description="The checkpoint's AIR, or its short form @civitai/{version}.")
+    model: str = Field(
+        "",
+        description="The checkpoint's AIR, its short form @civitai/{version}, or the name of its file on the "
+        "nodes; when absent, a checkpoint that is there.",
+    )
     model_path: str | None = Field(
         None, description="The model's file on a node; set when the job is accepted."
     )
     prompt: str = ""
     negative_prompt: str = ""
-    width: int = Field(512, ge=64, le=4096, description="Width in pixels.")
-    height: int = Field(512, ge=64, le=4096, description="Height in pixels.")
+    width: int = Field(512, ge=64, le=4096, description=f"Width in pixels. {_DEFAULT_SIDE}")
+    height: int = Field(512, ge=64, le=4096, description=f"Height in pixels. {_DEFAULT_SIDE}")
     steps: int = Field(30, ge=1, le=150)
     cfg_scale: float = Field(7.5, ge=0, le=30, allow_inf_nan=False)
     sampler: str = Field("Undefined", description="A scheduler name of the Civitai API, in any case.")
@@ -100,12 +110,16 @@ class TextToImage(BaseModel):
     background: str | None = Field(None, pattern="^#[0-9a-fA-F]{6}$")
 
 
-_FLUX_DEFAULTS = {"cfg_scale": 3.5, "sampler": "Euler"}
+_FLUX_DEFAULTS: dict[str, Any] = {"cfg_scale": 3.5, "sampler": "Euler"}
 """Sampling defaults of Flux models; a client's own choice takes precedence."""
 
 
 def complete(input_: TextToImage, resolver: ResourceResolver, path: str) -> TextToImage:
-    checkpoint = resolver.resource(f"{path}model", input_.model, kind="checkpoint")
+    checkpoint = (
+        resolver.resource(f"{path}model", input_.model, kind="checkpoint")
+        if "model" in input_.model_fields_set
+        else resolver.default_checkpoint(f"{path}model")
+    )
     networks = [
         _complete_network(network, resolver, f"{path}additionalNetworks[{network.air!r}]", checkpoint.air)
         for network in input_.networks
@@ -113,7 +127,10 @@ def complete(input_: TextToImage, resolver: ResourceResolver, path: str) -> Text
     _refuse_repeats(input_.networks, networks, path)
     if errors := list(_ineffective(input_, checkpoint.air.family)):
         raise InvalidInput([FieldError(f"{path}{name}", message) for name, message in errors])
-    usual = _FLUX_DEFAULTS if checkpoint.air.family == "flux1" else {}
+    usual = dict(_FLUX_DEFAULTS) if checkpoint.air.family == "flux1" else {}
+    if not input_.model_fields_set & {"width", "height"}:
+        side = native_side(checkpoint.air.family)
+        usual |= {"width": side, "height": side}
     drawn = input_.seed is None or input_.seed < 0
     upscaler = resolver.resource(f"{path}upscaler", input_.upscaler) if input_.upscaler else None
     if upscaler is not None:

@@ -6,11 +6,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from imagemill.domain.air import Resource
+from imagemill.domain.air import InvalidAir, Resource, parse
 from imagemill.domain.clock import random_below
 from imagemill.domain.credits import Rate
 from imagemill.domain.errors import FieldError, InvalidInput
 from imagemill.domain.images import MAX_SEED, GraphSpec
+from imagemill.domain.model_families import guess_family, native_side
 from imagemill.domain.moderation import PromptTexts
 from imagemill.graphs import graph as graphs
 from imagemill.graphs import prompt_texts
@@ -47,23 +48,26 @@ def complete(input_: WorkflowRun, resolver: ResourceResolver, path: str) -> Work
         raise InvalidInput.at(
             f"{path}name", "names a workflow; run it by POST /api/v1/workflows/{name}, its inputs as the body"
         )
-    values = _seeded(workflow, {name: value for name, value in input_.values.items() if value is not None})
+    given = {name: value for name, value in input_.values.items() if value is not None}
+    values = _seeded(
+        workflow, _with_defaults(workflow, given, resolver, path) if not input_.version else given
+    )
     found: list[Resource] = []
     resolved = {
         one.name: _with_files(one, values[one.name], resolver, f"{path}{one.name}", found)
         for one in workflow.inputs
         if one.name in values
     }
-    given = [one for one in workflow.inputs if one.type in _PICTURES and one.name in values]
-    places = {one.name: placeholder(one.name) for one in given}
-    check_marks(values, [f"picture_{one.name}" for one in given], path)
+    shown = [one for one in workflow.inputs if one.type in _PICTURES and one.name in values]
+    places = {one.name: placeholder(one.name) for one in shown}
+    check_marks(values, [f"picture_{one.name}" for one in shown], path)
     seed = next((resolved[one.name] for one in workflow.inputs if one.type == "seed"), None)
     if seed is not None:
         # Before the client's texts are in it: braces in these are theirs.
         workflow = replace(workflow, graph=graphs.substitute(workflow.graph, {"seed": seed}))
     graph = _bound(workflow, {**values, **resolved}, places, path)
     graph = _with_airs(graph, resolver, found)
-    pictures = {one.name: resolver.picture(f"{path}{one.name}", values[one.name]) for one in given}
+    pictures = {one.name: resolver.picture(f"{path}{one.name}", values[one.name]) for one in shown}
     return WorkflowRun(
         name=workflow.name,
         version=input_.version,
@@ -73,6 +77,35 @@ def complete(input_: WorkflowRun, resolver: ResourceResolver, path: str) -> Work
         checkpoint=checkpoint_of(graph, {each.path: str(each.air) for each in found}),
         pictures={f"picture_{name}": source for name, source in pictures.items()},
     )
+
+
+def _with_defaults(
+    workflow: Workflow, values: dict[str, Any], resolver: ResourceResolver, path: str
+) -> dict[str, Any]:
+    """Return the values of a built-in workflow with its model and the size that the model's family suits."""
+    model = workflow.input("model")
+    if model is None:
+        return values
+    wanted = "flux1" if workflow.name.startswith("flux") else None
+    if "model" not in values:
+        resource = resolver.default_checkpoint(f"{path}model", wanted)
+        values, family = {**values, "model": resource.path}, resource.air.family
+    else:
+        family = _family_of(values["model"])
+    sides = [one for one in workflow.inputs if one.name in ("width", "height")]
+    if len(sides) == 2 and not any(one.name in values for one in sides):
+        return {**values, **{one.name: native_side(family) for one in sides}}
+    return values
+
+
+def _family_of(model: Any) -> str:
+    """Return the family of a model by its AIR, else as its file name suggests."""
+    if not isinstance(model, str):
+        return ""
+    try:
+        return parse(model).family
+    except InvalidAir:
+        return guess_family(model).family
 
 
 def placeholder(name: str) -> str:

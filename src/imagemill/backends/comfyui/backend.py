@@ -24,6 +24,7 @@ from imagemill.graphs import builder
 from imagemill.graphs.catalogue import Catalogue
 from imagemill.graphs.errors import InvalidGraph
 from imagemill.graphs.graph import normalise
+from imagemill.graphs.node_models import NodeModels
 from imagemill.graphs.requirements import Requirement, requirements_of
 from imagemill.net.breaker import Clock
 
@@ -133,6 +134,10 @@ class ComfyUI:
             for connection in self._connections
             if connection.inventory is not None
         ]
+
+    def models(self) -> list[NodeModels]:
+        """The model files of each node."""
+        return [connection.models() for connection in self._connections]
 
     def unsupported_reason(self, work: RenderSpec) -> str | None:
         """Why no node can render this. What seems to be missing is looked for again, for some seconds."""

@@ -21,8 +21,9 @@ from imagemill.backends.comfyui.errors import (
     status_message,
 )
 from imagemill.domain.nodes import NodeConfig
-from imagemill.graphs.json_access import is_array, is_object
+from imagemill.graphs.json_access import is_array, is_object, mapping, sequence
 from imagemill.graphs.node_classes import read_class
+from imagemill.graphs.node_models import FOLDERS
 
 QUICK_S = 10.0
 """Read timeout of the small routes; a node's garbage collection pauses them for half a second."""
@@ -86,6 +87,20 @@ class NodeClient:
         if not is_array(answer):
             raise NotComfy("answers /embeddings with something that is not a list")
         return [str(name) for name in answer]
+
+    def checkpoint_sizes(self) -> dict[str, int]:
+        """The sizes in bytes of checkpoints and diffusion models; empty where the node does not tell."""
+        sizes: dict[str, int] = {}
+        for folder in FOLDERS["checkpoint"]:
+            try:
+                answer: object = self._get_json(f"/experiment/models/{folder}", self._read_s)
+            except ComfyError:
+                break  # older servers and some proxies lack the route, which no render needs
+            for entry in sequence(answer):
+                name, size = mapping(entry).get("name"), mapping(entry).get("size")
+                if isinstance(name, str) and type(size) is int:
+                    sizes[name] = size
+        return sizes
 
     def queue(self) -> Mapping[str, Any]:
         return _mapping(self._get_json("/queue"), "queue_running", "queue_pending")

@@ -9,12 +9,13 @@ from websockets.exceptions import WebSocketException
 
 from imagemill.backends.comfyui import errors
 from imagemill.backends.comfyui.errors import ComfyError, ComfyStatusError
-from imagemill.backends.comfyui.node import LOADERS, NodeConnection, list_files, read_system_stats
+from imagemill.backends.comfyui.node import NodeConnection, read_system_stats
 from imagemill.backends.comfyui.submit import SUBFOLDER, PromptState, locate
 from imagemill.backends.comfyui.websocket import open_socket
 from imagemill.domain.nodes import Finding, Level
 from imagemill.graphs.errors import InvalidCatalogue
 from imagemill.graphs.json_access import mapping, sequence
+from imagemill.graphs.node_models import LOADERS, list_files
 
 CORE_CLASSES = frozenset(
     {"CheckpointLoaderSimple", "CLIPTextEncode", "EmptyLatentImage", "KSampler", "LoadImage", "LoraLoader"}

@@ -20,6 +20,7 @@ from imagemill.domain.nodes import NodeConfig, NodeReport
 from imagemill.graphs.catalogue import Catalogue
 from imagemill.graphs.errors import KIND_WORDS
 from imagemill.graphs.json_access import mapping, sequence
+from imagemill.graphs.node_models import NodeModels, list_files
 from imagemill.graphs.requirements import Requirement
 from imagemill.net.breaker import Breaker, Clock
 
@@ -30,15 +31,6 @@ MOST_UPLOADS = 4096
 """Uploaded inputs that are remembered; others are uploaded again."""
 REMEMBER_S = 30.0
 """Longest time until a change of the model registry is noticed."""
-LOADERS = {
-    "checkpoint": (("CheckpointLoaderSimple", "ckpt_name"), ("UNETLoader", "unet_name")),
-    "lora": (("LoraLoader", "lora_name"),),
-    "vae": (("VAELoader", "vae_name"),),
-    "controlnet": (("ControlNetLoader", "control_net_name"),),
-    "upscaler": (("UpscaleModelLoader", "model_name"),),
-}
-"""Kind of model -> (class, input) of the core loaders for it."""
-
 _MB = 2**20
 _DECAY = 0.9
 """Factor by which the known render time falls with each new measurement, so that one slow render is
@@ -99,8 +91,10 @@ class NodeInventory:
     A container of AIRs in lower case, of checkpoint files (``file:...``), and of requirements (`str` of one).
     """
 
-    def __init__(self, catalogue: Catalogue, path_of: PathOf) -> None:
+    def __init__(self, catalogue: Catalogue, path_of: PathOf, sizes: Mapping[str, int] | None = None) -> None:
         self.catalogue = catalogue
+        self.sizes = sizes or {}
+        """Model file -> bytes, of the files whose size the node tells."""
         self._path_of = path_of
         self._known: dict[str, bool] = {}
         self._met: dict[Requirement, bool] = {}
@@ -278,6 +272,12 @@ class NodeConnection:
             slots=config.slots,
         )
 
+    def models(self) -> NodeModels:
+        inventory = self.inventory
+        if inventory is None:
+            return NodeModels(self.name, None)
+        return NodeModels(self.name, inventory.catalogue, inventory.sizes)
+
     # Methods of the socket's listener.
 
     def connected(self) -> None:
@@ -409,8 +409,11 @@ class NodeConnection:
             if self.inventory is not None and self.inventory_at >= asked_at:
                 return self.inventory  # another thread read it meanwhile
             info, embeddings = self.client.object_info(), self.client.embeddings()
+            found = NodeInventory(
+                Catalogue.read(info, embeddings), self._path_of, self.client.checkpoint_sizes()
+            )
             with self.inventory_changed:
-                self.inventory = NodeInventory(Catalogue.read(info, embeddings), self._path_of)
+                self.inventory = found
                 self.inventory_at, self.inventory_expired = self.clock(), False
                 self.inventory_changed.notify_all()
             return self.inventory
@@ -452,11 +455,3 @@ class NodeConnection:
     def close(self) -> None:
         self.socket.close()
         self.client.close()
-
-
-def list_files(catalogue: Catalogue | None, kind: str) -> tuple[str, ...]:
-    """The files that the core loaders of a kind list."""
-    if catalogue is None:
-        return ()
-    listed = (catalogue.options(class_type, input_) or () for class_type, input_ in LOADERS[kind])
-    return tuple(dict.fromkeys(name for names in listed for name in names))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from imagemill.domain.air import parse
+from imagemill.domain.air import EXAMPLE, parse
 from imagemill.domain.errors import InvalidInput
 from imagemill.domain.images import ImageSpec, Network
 from imagemill.media.postprocess import PostProcess
@@ -167,7 +167,8 @@ class CharacterPlanner:
         cutout: bool = False,
     ) -> ImageSpec:
         sampling = self.settings.sampling
-        model = input_.model or self.settings.checkpoint
+        # The texts are checked before the model is chosen, and do not depend on it.
+        model = input_.model or EXAMPLE
         air = parse(model)
         return ImageSpec(
             prompt=prompt.positive,

@@ -186,7 +186,7 @@ def _recipe(
         input=model,
         complete=complete,
         plan=plan,
-        model=lambda input_: (input_.model or planner.settings.checkpoint).lower(),
+        model=lambda input_: input_.model.lower(),
         rate=rate,
         get_texts=get_texts,
         prepare=lambda input_, context: prepare(input_, tools(context)),
@@ -214,7 +214,12 @@ def complete_picture(
     """Complete an input from the settings, so that later changes of the settings do not affect the job."""
     sampling = settings.sampling
     own = settings.styles.get(_style(input_).strip().lower(), StyleSettings())
-    checkpoint = resolver.resource(f"{path}model", own.checkpoint or settings.checkpoint, kind="checkpoint")
+    named = own.checkpoint or settings.checkpoint
+    checkpoint = (
+        resolver.resource(f"{path}model", named, kind="checkpoint")
+        if named
+        else resolver.default_checkpoint(f"{path}model", "sdxl")
+    )
     update: dict[str, Any] = {
         "model": str(checkpoint.air),
         "model_path": checkpoint.path,

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from imagemill.domain import air
+from imagemill.graphs.node_models import has_model_extension
 from imagemill.settings import Combined, JsonSetting, Listed, Mapped, SettingsGroup
 
 SMALLEST_SIDE, LARGEST_SIDE, SIDE_STEP = 512, 1536, 8
@@ -13,8 +14,13 @@ SMALLEST_SIDE, LARGEST_SIDE, SIDE_STEP = 512, 1536, 8
 
 
 def _checkpoint(text: str) -> str:
-    """The AIR of a checkpoint. Raises `ValueError` for anything else."""
-    parsed = air.parse(text)
+    """The AIR of a checkpoint or the name of its file. Raises `ValueError` for anything else."""
+    try:
+        parsed = air.parse(text)
+    except air.InvalidAir:
+        if has_model_extension(text):
+            return text
+        raise
     if parsed.type not in (None, "checkpoint", "model"):
         raise ValueError(f"{text} is a {parsed.type}, not a checkpoint")
     return str(parsed)
@@ -62,9 +68,10 @@ class CharacterSettings(SettingsGroup):
     translations_days: ClassVar[float] = 90.0
     """Days that translations of a language model are kept."""
 
-    checkpoint: Checkpoint = Field(
-        default="urn:air:sdxl:checkpoint:civitai:101055@128078",
-        description="AIR of the checkpoint that renders characters; it must be registered.",
+    checkpoint: Checkpoint | None = Field(
+        default=None,
+        description="AIR or file name of the checkpoint that renders characters; none: an SDXL checkpoint "
+        "that the nodes have, else another one.",
     )
     sampling: Combined[SamplingSettings] = Field(
         default=SamplingSettings(),

@@ -1,4 +1,4 @@
-"""``imagemill models``: the model library of a server."""
+"""``imagemill library``: the model library of a server."""
 
 import time
 from collections.abc import Mapping
@@ -58,11 +58,11 @@ def list_(
 ) -> Reply:
     """List models, newest first."""
     query = {**_grid_fields(grid), "limit": limit, "cursor": cursor, "latest": latest or None}
-    page = client.get("/api/v1/models", **{name: value for name, value in query.items() if value})
+    page = client.get("/api/v1/library", **{name: value for name, value in query.items() if value})
     if not page["items"]:
-        empty = "no such models" if grid else "no models yet; make some: imagemill models batch --count 6"
+        empty = "no such models" if grid else "no models yet; make some: imagemill library batch --count 6"
         return page, empty
-    more = [f"\nmore: imagemill models list --cursor {page['next']}"] if page["next"] else []
+    more = [f"\nmore: imagemill library list --cursor {page['next']}"] if page["next"] else []
     return page, [_table(page["items"]), *more]
 
 
@@ -70,7 +70,7 @@ def list_(
 @client_command
 def show(client: Client, model: ModelId) -> Reply:
     """Show one model: its parameters, prompt and pictures."""
-    body = client.get(f"/api/v1/models/{quote_segment(model)}")
+    body = client.get(f"/api/v1/library/{quote_segment(model)}")
     return body, _facts(body)
 
 
@@ -78,7 +78,7 @@ def show(client: Client, model: ModelId) -> Reply:
 @client_command
 def versions(client: Client, model: ModelId) -> Reply:
     """List all versions of a model's template, newest first."""
-    body = client.get(f"/api/v1/models/{quote_segment(model)}/versions")
+    body = client.get(f"/api/v1/library/{quote_segment(model)}/versions")
     return body, _table(body["items"])
 
 
@@ -107,7 +107,7 @@ def edit(
     """Make the next version of a model's template and wait for it. The exit status is 0 on success."""
     fields = {**_grid_fields(",".join(given or [])), "prompt": prompt, "denoise": denoise, "seed": seed}
     changes = {name: value for name, value in fields.items() if value is not None}
-    order = client.post(f"/api/v1/models/{quote_segment(model)}/edit", changes)
+    order = client.post(f"/api/v1/library/{quote_segment(model)}/edit", changes)
     _follow_one(out, client, order)
 
 
@@ -135,7 +135,7 @@ def batch(
             "give a number with --count, or the cells with --grid; --grid all is every cell", UNUSABLE
         )
     fields: dict[str, Any] = {"grid": _grid_fields(grid), "save": save, "dryRun": dry_run}
-    order = client.post("/api/v1/models/batch", fields | ({"count": count} if count else {}))
+    order = client.post("/api/v1/library/batch", fields | ({"count": count} if count else {}))
     if out.as_json:
         out.json(order)
     elif dry_run:
@@ -153,7 +153,7 @@ def make_one(client: Client, out: Printer, save: Save = True) -> None:
     from imagemill.products.library.grid import PARAMETERS
 
     fields = {name: values[0] for name, values in PARAMETERS.items()}
-    _follow_one(out, client, client.post("/api/v1/models", {**fields, "save": save}))
+    _follow_one(out, client, client.post("/api/v1/library", {**fields, "save": save}))
 
 
 @commands.command()
@@ -189,7 +189,7 @@ def _latest_models(client: Client) -> list[dict[str, Any]]:
     page: dict[str, Any] = {"next": None}
     while True:
         more = {"cursor": page["next"]} if page["next"] else {}
-        page = client.get("/api/v1/models", limit=500, latest="true", **more)
+        page = client.get("/api/v1/library", limit=500, latest="true", **more)
         rows += page["items"]
         if page["next"] is None:
             return rows
@@ -200,7 +200,7 @@ def _tile(client: Client, name: str, row: Mapping[str, Any] | None) -> "Tile":
 
     if row is None:
         return Tile(b"", (name, "missing"))
-    response = client.http.get(f"/api/v1/models/{quote_segment(row['id'])}/thumbnail", follow_redirects=True)
+    response = client.http.get(f"/api/v1/library/{quote_segment(row['id'])}/thumbnail", follow_redirects=True)
     seed = row["metadata"].get("seed")
     label = f"version {row['version']}" + (f", seed {seed}" if seed is not None else "")
     return Tile(response.content if response.is_success else b"", (name, label))
@@ -346,7 +346,7 @@ def _read_batch(client: Client, batch: str) -> dict[str, Any]:
     deadline = time.monotonic() + GIVE_UP_S
     while True:
         try:
-            return client.get(f"/api/v1/models/batch/{quote_segment(batch)}")
+            return client.get(f"/api/v1/library/batch/{quote_segment(batch)}")
         except (ServerUnreachable, ApiError) as error:
             is_refused = isinstance(error, ApiError) and error.status_code < 500
             if time.monotonic() > deadline or is_refused:

@@ -41,7 +41,7 @@ class Library(Product):
     def commands(self) -> "Mapping[str, typer.Typer]":
         from imagemill.products.library import commands
 
-        return {"models": commands.commands}
+        return {"library": commands.commands}
 
     def build(self, context: ProductContext) -> "LibraryParts":
         return LibraryParts(context)

@@ -62,7 +62,10 @@ class Parameters(BaseModel):
 
 
 class FashionModel(Parameters):
-    model: str = Field(DEFAULT_MODEL, description="The checkpoint's AIR.")
+    model: str = Field(
+        DEFAULT_MODEL,
+        description="The checkpoint's AIR or file; when absent, a FLUX.1 one that is there, else another.",
+    )
     model_path: str | None = Field(
         None, description="The model's file on a node; set when the job is accepted."
     )
@@ -114,7 +117,11 @@ class EditModel(FashionModel):
 
 
 def complete(input_: FashionModel, resolver: ResourceResolver, path: str) -> FashionModel:
-    checkpoint = resolver.resource(f"{path}model", input_.model, kind="checkpoint")
+    checkpoint = (
+        resolver.resource(f"{path}model", input_.model, kind="checkpoint")
+        if "model" in input_.model_fields_set
+        else resolver.default_checkpoint(f"{path}model", "flux1")
+    )
     drawn = input_.seed is None or input_.seed < 0
     filled: dict[str, Any] = {
         "model": str(checkpoint.air),

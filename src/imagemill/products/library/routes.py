@@ -1,13 +1,15 @@
-"""``/api/v1/models``: order, edit, list and read the models of the library."""
+"""``/api/v1/library``: order, edit, list and read the models of the library."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import FileResponse, RedirectResponse
+from fastapi.routing import APIRoute
 from pydantic import WithJsonSchema
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute
 
 from imagemill.api.base import ApiModule, Services, no_callback
 from imagemill.api.credits import estimate
@@ -54,7 +56,9 @@ from imagemill.web.policies import READING, PathPolicy
 from imagemill.web.routing import ApiRoute, Cursor, Flag
 
 NAME = "library"
-PATH = "/api/v1/models"
+PATH = "/api/v1/library"
+FORMER_PATH = "/api/v1/models"
+"""The former address, which still serves everything but the list."""
 _SUBMITS = openapi.PRICED | openapi.IDEMPOTENCY_KEY
 
 
@@ -160,7 +164,7 @@ def _split(name: str, texts: list[str]) -> list[str]:
         raise InvalidInput.at(SHOWN[name], str(error)) from None
 
 
-router = APIRouter(prefix=PATH, tags=["model library"], route_class=ApiRoute)
+router = APIRouter(tags=["model library"], route_class=ApiRoute)
 
 
 @router.get("", summary="List models, newest first", response_model=LibraryPage)
@@ -339,8 +343,19 @@ async def get_library_file(
     return Response(data, media_type=media_type, headers=headers)
 
 
+def _without_list(routes: Iterable[BaseRoute]) -> list[BaseRoute]:
+    return [
+        each
+        for each in routes
+        if not (isinstance(each, APIRoute) and each.path == "" and "GET" in (each.methods or ()))
+    ]
+
+
+_former = APIRouter(route_class=ApiRoute)
+_former.routes.extend(_without_list(router.routes))
 _routes = APIRouter()
-_routes.include_router(router)
+_routes.include_router(router, prefix=PATH)
+_routes.include_router(_former, prefix=FORMER_PATH, include_in_schema=False)
 _routes.include_router(files)
 
 
@@ -353,6 +368,7 @@ def api_module(service: Callable[[Services], LibraryService], models: ModelStore
         policies=(
             PathPolicy(PATH, Scope.JOBS_READ, Scope.JOBS_WRITE, owner_methods=READING),
             PathPolicy(f"{PATH}/", Scope.JOBS_READ, Scope.JOBS_WRITE, owner_methods=READING),
+            PathPolicy(f"{FORMER_PATH}/", Scope.JOBS_READ, Scope.JOBS_WRITE, owner_methods=READING),
         ),
         tags={
             "model library": "Fashion models from a closed set of parameters, and the grid that they span."

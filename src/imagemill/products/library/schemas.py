@@ -174,8 +174,8 @@ _MODEL_EXAMPLE: dict[str, Any] = {
     "version": 1,
     **_LOOK,
     "prompt": _PROMPT,
-    "imageUrl": f"http://localhost:8000/api/v1/models/{_MODEL}/image",
-    "thumbnailUrl": f"http://localhost:8000/api/v1/models/{_MODEL}/thumbnail",
+    "imageUrl": f"http://localhost:8000/api/v1/library/{_MODEL}/image",
+    "thumbnailUrl": f"http://localhost:8000/api/v1/library/{_MODEL}/thumbnail",
     "signed": {
         "imageUrl": f"http://localhost:8000/blobs/library/{_TEMPLATE}/1767225600000-a1.webp?exp=1767229200&sig=...",
         "thumbnailUrl": f"http://localhost:8000/blobs/library/{_TEMPLATE}/1767225600000-a1-thumbnail.webp?exp=1767229200&sig=...",
@@ -319,7 +319,7 @@ class BatchProgress(ResponseModel):
 
 
 def model_body(model: StoredModel, signer: UrlSigner, base_url: str) -> dict[str, Any]:
-    place = f"{base_url}/api/v1/models/{model.id}"
+    place = f"{base_url}/api/v1/library/{model.id}"
     image, thumbnail = signer.sign(model.image_key), signer.sign(model.thumbnail_key)
     return {
         "id": model.id,

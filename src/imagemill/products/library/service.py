@@ -221,7 +221,8 @@ class LibraryService:
     def _given(self, look: Cell, *, save: bool) -> dict[str, Any]:
         picture = self.settings.picture
         size = {"width": picture.width, "height": picture.height, "steps": picture.steps}
-        return {**look.values, "model": self.settings.model, **size, "save": save}
+        model = {"model": self.settings.model} if self.settings.model else {}
+        return {**look.values, **model, **size, "save": save}
 
 
 @dataclass(frozen=True, slots=True)

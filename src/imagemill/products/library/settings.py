@@ -5,7 +5,7 @@ from pydantic import Field
 from imagemill.settings import Combined, JsonSetting, SettingsGroup
 
 DEFAULT_MODEL = "urn:air:flux1:checkpoint:civitai:618692@691639"
-"""FLUX.1 [dev]."""
+"""FLUX.1 [dev]: the model of stored jobs that name none."""
 
 
 class PictureSettings(JsonSetting):
@@ -20,9 +20,10 @@ class PictureSettings(JsonSetting):
 class LibrarySettings(SettingsGroup):
     """Model library."""
 
-    model: str = Field(
-        default=DEFAULT_MODEL,
-        description="AIR of the checkpoint that renders the model library.",
+    model: str | None = Field(
+        default=None,
+        description="AIR or file name of the checkpoint that renders the model library; none: a FLUX.1 "
+        "checkpoint that the nodes have, else another one.",
     )
     picture: Combined[PictureSettings] = Field(
         default=PictureSettings(),

@@ -193,7 +193,7 @@ class LibraryTasks:
         }
 
     def _model(self, row: StoredModel) -> Answer:
-        place = f"{self._base_url}/api/v1/models/{row.id}"
+        place = f"{self._base_url}/api/v1/library/{row.id}"
         return {
             "id": row.id,
             "template_id": row.template_id,

@@ -33,7 +33,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def ask(server: Server, *arguments: str) -> Result:
-    return CliRunner().invoke(app, ["models", *arguments, "--url", server.url])
+    return CliRunner().invoke(app, ["library", *arguments, "--url", server.url])
 
 
 def output_of(server: Server, *arguments: str) -> str:

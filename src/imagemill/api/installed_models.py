@@ -1,0 +1,260 @@
+"""``/api/v1/models``: the checkpoints, LoRAs and other model files that jobs can name, and their import."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Response
+from pydantic import ConfigDict, Field
+
+from imagemill.api.base import ApiModule, Services, no_callback
+from imagemill.api.dependencies import ServicesDep
+from imagemill.domain.access import Scope
+from imagemill.domain.air import InvalidAir, Resource
+from imagemill.domain.errors import Conflict, InvalidInput, NotFound
+from imagemill.domain.model_families import FamilySource
+from imagemill.graphs.node_models import LOADERS
+from imagemill.model_registry.imports import ImportedModel, ImportState, ModelImport
+from imagemill.model_registry.names import InstalledModel
+from imagemill.net import pools
+from imagemill.web.http import json_response
+from imagemill.web.policies import PathPolicy
+from imagemill.web.problems import suggestion
+from imagemill.web.routing import ApiRoute, RequestModel, ResponseModel
+
+PATH = "/api/v1/models"
+_MOST_REGISTERED = 5000
+"""Registered models that are read for the list."""
+_EXAMPLE = {
+    "name": "dreamshaper_8.safetensors",
+    "type": "checkpoint",
+    "family": "sd1",
+    "familySource": "name",
+    "size": 2_132_625_894,
+    "air": "urn:air:sd1:checkpoint:file:dreamshaper_8.safetensors",
+    "title": None,
+    "registered": False,
+    "nodes": ["attic"],
+}
+
+
+class InstalledModelBody(ResponseModel):
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
+
+    name: str = Field(description="The file as the node lists it. Jobs may name the model by it.")
+    type: str = Field(description=f"One of {', '.join(LOADERS)}, or another type of a registered model.")
+    family: str = Field(description="Such as sd1, sdxl or flux1.")
+    family_source: FamilySource = Field(
+        description="Whether the family is told by the AIR, or guessed: from the file's name, from its size, "
+        "or from nothing."
+    )
+    size: int | None = Field(description="Bytes, where the node or the registry tells.")
+    air: str = Field(description="The registered AIR, else the one made from the file's name.")
+    title: str | None = Field(description="Name and version, where it is registered.")
+    registered: bool
+    nodes: list[str] = Field(description="The nodes that have the file; empty for a model that none has.")
+
+
+class InstalledModelList(ResponseModel):
+    items: list[InstalledModelBody]
+    default: str | None = Field(description="The AIR of the checkpoint of requests that name none.")
+
+
+class ImportOrder(RequestModel):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"node": "attic", "dryRun": True}]})
+
+    node: str = Field(max_length=64, description="`name` of the node whose files are registered.")
+    types: list[Annotated[str, Field(max_length=64)]] | None = Field(
+        None, max_length=20, description=f"Only files of these types: {', '.join(LOADERS)}."
+    )
+    names: list[Annotated[str, Field(max_length=500)]] | None = Field(
+        None, max_length=1000, description="Only these files."
+    )
+    family: str | None = Field(
+        None,
+        pattern="^[a-z0-9_]{1,32}$",
+        description="The family of all files, such as sdxl, in place of a guess.",
+    )
+    dry_run: bool = Field(False, description="Only return what would be registered.")
+
+
+class ImportedModelBody(ResponseModel):
+    name: str
+    air: str
+    family: str
+    family_source: FamilySource
+    state: ImportState = Field(
+        description="added: registered now. linked: a registered model got this file. present: nothing to do."
+    )
+
+
+class ImportResult(ResponseModel):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "node": "attic",
+                    "dryRun": False,
+                    "items": [
+                        {
+                            "name": _EXAMPLE["name"],
+                            "air": "urn:air:sd1:checkpoint:civitai:4384@128713",
+                            "family": "sd1",
+                            "familySource": "air",
+                            "state": "linked",
+                        }
+                    ],
+                }
+            ]
+        }
+    )
+
+    node: str
+    dry_run: bool
+    items: list[ImportedModelBody]
+
+
+router = APIRouter(prefix=PATH, tags=["models"], route_class=ApiRoute)
+
+
+@router.get("", summary="List the models that jobs can name", response_model=InstalledModelList)
+async def list_models(
+    services: ServicesDep,
+    type_: Annotated[str | None, Query(alias="type", description="Only models of this type.")] = None,
+    node: Annotated[str | None, Query(description="Only files of this node.")] = None,
+    q: Annotated[str, Query(max_length=200, description="A part of a name or an AIR, in any case.")] = "",
+) -> Response:
+    """All files of the nodes, and the registered models that no node has."""
+    if node is not None:
+        await pools.call(services.nodes.get, node)
+    body = await pools.call(_list, services, type_, node, q)
+    return json_response(body)
+
+
+@router.post("/import", summary="Register the model files of a node", response_model=ImportResult)
+async def import_models(services: ServicesDep, body: ImportOrder) -> Response:
+    for kind in body.types or ():
+        if kind not in LOADERS:
+            raise InvalidInput.at("types", f"has {kind!r}{suggestion(kind, LOADERS)}")
+    return json_response(await pools.call(_import, services, body))
+
+
+def _list(services: Services, kind: str | None, node: str | None, query: str) -> dict[str, Any]:
+    registered = services.registry.page("", 1, _MOST_REGISTERED)[1]
+    items = [*_items(services.registry.installed.all(node), registered, alone=node is None)]
+    sought = query.lower()
+    return {
+        "items": [
+            item
+            for item in items
+            if kind in (None, item["type"])
+            and (sought in f"{item['name']}\n{item['air']}\n{item['title']}".lower())
+        ],
+        "default": _default(services),
+    }
+
+
+def _items(
+    models: Iterable[InstalledModel], registered: Sequence[Resource], *, alone: bool
+) -> Iterator[dict[str, Any]]:
+    by_path = {_key(resource.path): resource for resource in registered}
+    by_base = {_base(resource.path): resource for resource in registered}
+    seen: set[str] = set()
+    for model in models:
+        resource = by_path.get(_key(model.file.name)) or by_base.get(_base(model.file.name))
+        if resource is not None:
+            seen.add(resource.air.key)
+        try:
+            yield _installed_body(model, resource)
+        except InvalidAir:
+            continue  # its name is too long for an AIR, so no job can name it
+    if alone:
+        yield from (_registered_body(each) for each in registered if each.air.key not in seen)
+
+
+def _installed_body(model: InstalledModel, resource: Resource | None) -> dict[str, Any]:
+    return {
+        "name": model.file.name,
+        "type": model.file.kind,
+        "family": resource.air.family if resource else model.family,
+        "familySource": "air" if resource else model.family_source,
+        "size": model.file.size,
+        "air": str(resource.air if resource else model.air),
+        "title": _title(resource) if resource else None,
+        "registered": resource is not None,
+        "nodes": list(model.nodes),
+    }
+
+
+def _registered_body(resource: Resource) -> dict[str, Any]:
+    return {
+        "name": resource.path,
+        "type": resource.air.type or "other",
+        "family": resource.air.family,
+        "familySource": "air",
+        "size": resource.body.get("size"),
+        "air": str(resource.air),
+        "title": _title(resource),
+        "registered": True,
+        "nodes": [],
+    }
+
+
+def _title(resource: Resource) -> str | None:
+    return " ".join(filter(None, (resource.body.get("modelName"), resource.body.get("versionName")))) or None
+
+
+def _key(name: str) -> str:
+    return name.replace("\\", "/").strip("/").casefold()
+
+
+def _base(name: str) -> str:
+    return _key(name).rsplit("/", 1)[-1]
+
+
+def _default(services: Services) -> str | None:
+    try:
+        return str(services.registry.default_checkpoint("model").air)
+    except InvalidInput:
+        return None
+
+
+def _import(services: Services, order: ImportOrder) -> Mapping[str, Any]:
+    view = services.nodes.get(order.node)
+    found = services.registry.installed.all(order.node)
+    if not found:
+        problem = view.report.problem if view.report else ""
+        raise Conflict(
+            f"the files of {order.node} are not known: {problem or 'it lists no models'}; "
+            f"examine it: imagemill nodes doctor {order.node}"
+        )
+    chosen = [model for model in found if not order.types or model.file.kind in order.types]
+    if order.names:
+        wanted = {_key(name) for name in order.names}
+        chosen = [model for model in chosen if _key(model.file.name) in wanted]
+        if not chosen:
+            raise NotFound(f"{order.node} has none of these files; imagemill models list --node {order.node}")
+    importer = ModelImport(services.registry, family=order.family, dry=order.dry_run)
+    items = [_import_body(model) for model in importer.run(chosen)]
+    return {"node": order.node, "dryRun": order.dry_run, "items": items}
+
+
+def _import_body(model: ImportedModel) -> dict[str, Any]:
+    return {
+        "name": model.name,
+        "air": str(model.resource.air),
+        "family": model.resource.air.family,
+        "familySource": model.family_source,
+        "state": model.state,
+    }
+
+
+DIALECT = ApiModule(
+    name="models",
+    router=router,
+    callback=no_callback,
+    policies=(
+        # Posting to the path itself orders a model of the library, at the library's former address.
+        PathPolicy(PATH, Scope.MODELS_READ, Scope.JOBS_WRITE),
+        PathPolicy(f"{PATH}/import", Scope.MODELS_WRITE, Scope.MODELS_WRITE),
+    ),
+)

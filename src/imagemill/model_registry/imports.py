@@ -1,0 +1,88 @@
+"""Registering the model files of a node: new resources, and files for those that are registered already."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from imagemill.domain.air import InvalidAir, Resource
+from imagemill.domain.errors import Conflict
+from imagemill.domain.model_families import FamilySource
+from imagemill.model_registry.names import InstalledModel, same_name
+from imagemill.model_registry.registry import PUBLISHED_FILES, Registry
+
+ImportState = Literal["added", "linked", "present"]
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedModel:
+    """One file of an import.
+
+    ``linked``: a registered model got the file, as its name is the one under which the model is published.
+    ``present``: the file is registered already.
+    """
+
+    name: str
+    resource: Resource
+    state: ImportState
+    family_source: FamilySource
+
+
+class ModelImport:
+    """Registers files; ``dry`` only finds out what would be done."""
+
+    def __init__(self, registry: Registry, *, family: str | None = None, dry: bool = False) -> None:
+        self._registry = registry
+        self._family = family
+        self._dry = dry
+
+    def run(self, models: Iterable[InstalledModel]) -> Iterator[ImportedModel]:
+        """Yield each file with what became of it. A file whose name is too long for an AIR is left out."""
+        for model in models:
+            try:
+                yield self._one(model)
+            except InvalidAir:
+                continue
+
+    def _one(self, model: InstalledModel) -> ImportedModel:
+        name = model.file.name
+        if there := self._registry.of_file(name):
+            return ImportedModel(name, there, "present", "air")
+        if named := self._published(model):
+            linked = replace(named, body={**named.body, "fileName": name})
+            return ImportedModel(name, self._replaced(linked), "linked", "air")
+        made = model if self._family is None else replace(model, family=self._family, family_source="air")
+        resource = Resource(made.air, _fields(made))
+        if not self._dry:
+            try:
+                resource = self._registry.add(resource)
+            except Conflict:
+                # Another import was faster, or a model under this AIR has another file.
+                return ImportedModel(name, resource, "present", "air")
+        return ImportedModel(name, resource, "added", made.family_source)
+
+    def _replaced(self, resource: Resource) -> Resource:
+        return resource if self._dry else self._registry.replace(resource)
+
+    def _published(self, model: InstalledModel) -> Resource | None:
+        """Return the registered model that is published as this file and that no node has under its AIR."""
+        for key, published in PUBLISHED_FILES.items():
+            if not same_name(published, model.file.name):
+                continue
+            resource = self._registry.find("air", key)
+            if resource is None or resource.body.get("fileName") not in (None, published):
+                continue
+            if self._registry.installed.find(resource.path) is None:
+                return resource
+        return None
+
+
+def _fields(model: InstalledModel) -> dict[str, object]:
+    """Return the fields of a new resource: a readable name, and the file as the node lists it."""
+    file = model.file
+    title = file.name.replace("\\", "/").rsplit("/", 1)[-1].rpartition(".")[0]
+    fields: dict[str, object] = {"modelName": title[:200], "fileName": file.name, "tags": [model.family]}
+    if file.name.lower().endswith(".safetensors"):
+        fields["fileFormat"] = "safeTensor"
+    if file.size is not None:
+        fields["size"] = file.size
+    return fields
