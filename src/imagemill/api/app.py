@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -14,6 +15,7 @@ from starlette.types import ASGIApp
 import imagemill
 from imagemill.api import health, simulator
 from imagemill.api.base import ApiModule, Services
+from imagemill.api.landing import landing
 from imagemill.backends.simulator.http_faults import HttpFaults
 from imagemill.domain.access import Caller, Scope
 from imagemill.domain.errors import NotFound
@@ -48,6 +50,7 @@ def _public(path: str, **changes: Any) -> PathPolicy:
 
 
 PUBLIC = (
+    _public("/"),
     _public("/health", traced=False),
     _public("/health/", traced=False),
     _public("/openapi.json"),
@@ -106,7 +109,7 @@ def create_app(
     ):
         documents.add(_OWN, router.routes)
         app.include_router(router)
-    app.router.routes.extend(documents.pages())
+    app.router.routes.extend([Route("/", partial(landing, services=services)), *documents.pages()])
     app.mount(_STATIC, StaticFiles(packages=[("fastapi_offline", "static")]))
     inner: ASGIApp = HeadMiddleware(app)
     if drawn is not None:

@@ -125,8 +125,8 @@ async def list_models(
 ) -> Response:
     """All files of the nodes, and the registered models that no node has."""
     if node is not None:
-        await pools.call(services.nodes.get, node)
-    body = await pools.call(_list, services, type_, node, q)
+        await pools.read(services.nodes.get, node)
+    body = await pools.read(_list, services, type_, node, q)
     return json_response(body)
 
 

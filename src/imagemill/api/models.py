@@ -18,7 +18,7 @@ from imagemill.api.base import ApiModule, Services, no_callback
 from imagemill.api.dependencies import ServicesDep
 from imagemill.domain.access import Scope
 from imagemill.domain.air import Air as AirName
-from imagemill.domain.air import InvalidAir, Resource, parse, short_version
+from imagemill.domain.air import InvalidAir, Resource, parse
 from imagemill.domain.clock import to_datetime
 from imagemill.domain.errors import InvalidInput
 from imagemill.net import pools
@@ -229,7 +229,7 @@ def resource_info(resource: Resource) -> dict[str, Any]:
 
 
 router = APIRouter(prefix="/v2/resources", tags=["models"], route_class=ContractRoute)
-Air = Annotated[str, Path(description="The AIR of the model, or only its version.")]
+Air = Annotated[str, Path(description="The AIR of the model, only its version, or the name of its file.")]
 
 
 @router.get("", summary="List and search models", response_model=ResourcePage)
@@ -290,11 +290,6 @@ async def remove_resource(services: ServicesDep, air: Air) -> Response:
 
 
 async def _find(services: Services, air: str) -> Resource:
-    if not short_version(air):
-        try:
-            parse(air)
-        except InvalidAir as error:
-            raise InvalidInput.at("air", str(error)) from error
     return await pools.read(services.registry.get, air)
 
 

@@ -13,6 +13,7 @@ from imagemill.cli import (
     jobs,
     keys,
     maintenance,
+    make,
     models,
     nodes,
     plugin_list,
@@ -22,6 +23,7 @@ from imagemill.cli import (
     settings,
     users,
     webhooks,
+    workers,
     workflows,
 )
 from imagemill.cli.credits import commands as credit_commands
@@ -32,8 +34,8 @@ from imagemill.products.base import installed_products
 app = typer.Typer(
     name="imagemill",
     help="A self-hosted image-generation orchestrator: durable jobs, any client, any backend.",
-    epilog="First steps: imagemill demo. All settings: imagemill settings.",
-    no_args_is_help=True,
+    epilog="First steps: imagemill. All settings: imagemill settings.",
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -47,13 +49,33 @@ def _print_version(is_given: bool) -> None:
         raise typer.Exit
 
 
+_FIRST_STEPS = """
+  Imagemill {version}: image generation with a durable queue, for any client and any backend
+
+  imagemill demo                          a first picture in seconds, without a GPU
+  imagemill make "a fox in the snow"      a picture from a prompt, saved as a file
+  imagemill serve                         the server, on http://127.0.0.1:8700
+
+  On your own GPU, with the server running:
+  imagemill nodes add attic http://127.0.0.1:8188
+  imagemill models list
+
+  imagemill --help                        all commands
+"""
+
+
 @app.callback()
 def _root(
+    context: typer.Context,
     version: bool = typer.Option(
         False, "--version", help="Show the version and exit.", callback=_print_version, is_eager=True
     ),
 ) -> None:
     """A self-hosted image-generation orchestrator: durable jobs, any client, any backend."""
+    if context.invoked_subcommand is None:
+        import imagemill
+
+        typer.echo(_FIRST_STEPS.format(version=imagemill.__version__))
 
 
 def _keep_former_names(kept: typer.Typer, moved: typer.Typer) -> None:
@@ -67,6 +89,7 @@ def _keep_former_names(kept: typer.Typer, moved: typer.Typer) -> None:
 
 SERVE, CLIENT, ADMIN = "Run Imagemill", "Use a server", "Administer an installation"
 app.command(rich_help_panel=SERVE)(demo.demo)
+app.command(rich_help_panel=SERVE)(make.make)
 app.command(rich_help_panel=SERVE)(serve.serve)
 app.command(rich_help_panel=SERVE)(serve.api)
 app.command(rich_help_panel=SERVE)(serve.scheduler)
@@ -74,6 +97,7 @@ app.command(rich_help_panel=SERVE)(serve.worker)
 app.command(rich_help_panel=SERVE)(serve.generator)
 app.add_typer(jobs.commands, name="jobs", rich_help_panel=CLIENT)
 app.add_typer(nodes.commands, name="nodes", rich_help_panel=CLIENT)
+app.add_typer(workers.commands, name="workers", rich_help_panel=CLIENT)
 app.add_typer(models.commands, name="models", rich_help_panel=CLIENT)
 app.add_typer(resources.commands, name="resources", rich_help_panel=CLIENT)
 app.add_typer(workflows.commands, name="workflows", rich_help_panel=CLIENT)

@@ -1,4 +1,4 @@
-"""The temporary server of the demo: a process on a free port with a new data folder."""
+"""Temporary servers of commands: a process on a free port, for the demo with a new data folder."""
 
 import json
 import os
@@ -8,8 +8,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,31 +48,65 @@ def demo_server(folder: Path, *, keep: bool) -> Iterator[DemoServer]:
     data = Path(tempfile.mkdtemp(prefix="data-", dir=folder))
     log_path = folder / "server.log"
     started_at = time.perf_counter()
+    try:
+        # The data folder is also the working one: it has no .env and no imagemill.toml.
+        with (
+            _serving(("--data-dir", str(data)), log_path, _environment(), data) as url,
+            Client(url, "demo") as client,
+        ):
+            client.get("/health")
+            yield DemoServer(client, time.perf_counter() - started_at)
+    except CliError as error:
+        raise _with_log(error, log_path) from error
+    finally:
+        if not keep:
+            shutil.rmtree(data, ignore_errors=True)
+
+
+@contextmanager
+def own_server(token: str) -> Iterator[Client]:
+    """Start a server with the settings of this process and stop it at the end.
+
+    Raises `CliError`, with the end of the server's log if it does not start.
+    """
+    environment = {**os.environ, "IMAGEMILL_LOG_FORMAT": "json", "IMAGEMILL_LOG_LEVEL": "info"}
+    with tempfile.TemporaryDirectory(prefix="imagemill-") as folder:
+        log_path = Path(folder) / "server.log"
+        with ExitStack() as stack:
+            try:
+                url = stack.enter_context(_serving((), log_path, environment, Path.cwd()))
+            except CliError as error:
+                raise _with_log(error, log_path) from error
+            yield stack.enter_context(Client(url, token))
+
+
+@contextmanager
+def _serving(
+    options: Sequence[str], log_path: Path, environment: Mapping[str, str], folder: Path
+) -> Iterator[str]:
+    """Run ``imagemill serve`` on a free port and yield its URL."""
     with log_path.open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 - our own program
-            [sys.executable, "-m", "imagemill", "serve", "--port", "0", "--data-dir", str(data)],
+            [sys.executable, "-m", "imagemill", "serve", "--port", "0", *options],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            cwd=data,  # a folder without .env and imagemill.toml
-            env=_environment(),
-            start_new_session=True,  # Ctrl+C interrupts the demo only, which then stops the server
+            cwd=folder,
+            env=environment,
+            start_new_session=True,  # Ctrl+C interrupts the command only, which then stops the server
         )
     try:
-        url = _wait_for_url(process, log_path)
-        with Client(url, "demo") as client:
-            client.get("/health")
-            yield DemoServer(client, time.perf_counter() - started_at)
+        yield _wait_for_url(process, log_path)
         _stop(process)
-    except CliError as error:
-        details = (*error.details, f"the last lines of the server's log, {log_path}:", *_tail(log_path))
-        raise CliError(error.message, details=details) from error
     finally:
         if process.poll() is None:
             process.kill()
             process.wait()
-        if not keep:
-            shutil.rmtree(data, ignore_errors=True)
+
+
+def _with_log(error: CliError, log_path: Path) -> CliError:
+    details = (*error.details, f"the last lines of the server's log, {log_path}:", *_tail(log_path))
+    return CliError(error.message, error.status, details=details)
 
 
 def _environment() -> dict[str, str]:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
+from imagemill.cli.artifacts import save_files
 from imagemill.cli.client import Client, Reply, client_command, complete_workflow_name, quote_segment
 from imagemill.cli.follow import EXIT_STATUS, JobDisplay, describe_status, follow
 from imagemill.cli.output import REFUSED, UNUSABLE, CliError, Printer, make_table, print_file
@@ -37,8 +38,6 @@ _PICTURES = ("image", "mask")
 _SIGNATURES = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp"}
 _REMEMBERED = "is_changed"
 """A field of nodes, often NaN, that ComfyUI saves in its pictures and does not read."""
-_DOWNLOAD_TIMEOUT_S = 300.0
-"""Videos are large."""
 
 
 @commands.command()
@@ -355,7 +354,7 @@ def _finish(out: Printer, client: Client, job_id: str, save: Path | None) -> int
     display = JobDisplay(out, "rendering", show_events=False)
     last = display.show(follow(client, job_id, on_break=display.report_break))
     job = client.get(f"/api/v1/jobs/{quote_segment(job_id)}")
-    files = [_save(client, job, artifact, save) for artifact in job["artifacts"]] if save else []
+    files = save_files(client, job, save) if save else []
     if out.as_json:
         out.json(job | {"files": files} if save else job)
     elif job["error"]:
@@ -365,25 +364,3 @@ def _finish(out: Printer, client: Client, job_id: str, save: Path | None) -> int
         for line in files or [artifact["url"] for artifact in job["artifacts"]]:
             out.say(f"  {line}")
     return EXIT_STATUS[last.name]
-
-
-def _save(client: Client, job: Mapping[str, Any], artifact: Mapping[str, Any], folder: Path) -> str:
-    """Save a file, named after the job so that a later run overwrites nothing; return its path."""
-    import httpx2
-
-    url = str(artifact["url"])
-    extension = url.partition("?")[0].rpartition(".")[2]
-    position = list(job["artifacts"]).index(artifact)
-    path = folder / f"{job['id']}-{position + 1}.{extension}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with client.http.stream("GET", url, timeout=_DOWNLOAD_TIMEOUT_S) as response, path.open("wb") as file:
-            if not response.is_success:
-                raise CliError(f"{url.partition('?')[0]} answered {response.status_code}")
-            for chunk in response.iter_bytes():
-                file.write(chunk)
-    except OSError as error:
-        raise CliError(f"{path} cannot be written: {error.strerror}") from error
-    except httpx2.HTTPError as error:
-        raise client.connection_error(error) from error
-    return str(path)

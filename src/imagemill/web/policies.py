@@ -45,7 +45,10 @@ class CorsClass(Enum):
 
 @dataclass(frozen=True, slots=True)
 class PathPolicy:
-    """``path`` is a route's path or, with a slash at its end, stands for all paths below it."""
+    """``path`` is a route's path or, with a slash at its end, stands for all paths below it.
+
+    ``/`` alone is the start page only.
+    """
 
     path: str
     read: Scope | None
@@ -105,7 +108,7 @@ class PathPolicies:
 
 def _pattern(path: str) -> str:
     text = "".join("[^/]+" if part.startswith("{") else re.escape(part) for part in _PARTS.split(path))
-    return text if path.endswith("/") else rf"{text}\Z"
+    return text if path.endswith("/") and path != "/" else rf"{text}\Z"
 
 
 _PARTS = re.compile(r"(\{[^}]*\})")
