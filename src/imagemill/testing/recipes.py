@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from imagemill.domain.air import Resource, parse
+from imagemill.domain.air import EXAMPLE, Resource, parse
 from imagemill.recipes.base import Plan, Recipe
 
 
@@ -21,6 +21,10 @@ class AnyResource:
     def resource(self, path: str, air: str, *, kind: str | None = None) -> Resource:
         del path, kind
         return Resource(parse(air))
+
+    def default_checkpoint(self, path: str, family: str | None = None) -> Resource:
+        del path, family
+        return Resource(parse(EXAMPLE))
 
     def picture(self, path: str, text: str) -> str:
         del path
