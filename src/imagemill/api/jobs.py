@@ -129,14 +129,14 @@ class Jobs:
 
     async def accept_and_wait(self, request: Request, drafts: tuple[Draft, ...]) -> tuple[Job, bool, bool]:
         """Return the job, whether the same request had made it before, and whether it is finished."""
-        services = self.services
+        services, owner = self.services, caller(request).owner
         # The watch comes first: when there are too many, nothing has been accepted yet.
-        with services.hub.watch(draft.id for draft in drafts) as watcher:
+        with services.hub.watch((draft.id for draft in drafts), owner) as watcher:
             job, repeated = await self.accept(request, drafts)
             done = not repeated and await watcher.wait_finished(services.wait_s)
         if repeated:
-            with services.hub.watch([job.id]) as watcher:
-                job = await asyncio.to_thread(services.jobs.job, job.id)
+            with services.hub.watch([job.id], owner) as watcher:
+                job = await pools.read(services.jobs.job, job.id)
                 done = job.status.is_terminal or await watcher.wait_finished(services.wait_s)
         return job, repeated, done
 

@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable, Sequence
 
 from imagemill.backends.comfyui.errors import ComfyError
-from imagemill.backends.comfyui.node import LOADERS, NodeConnection, read_system_stats
+from imagemill.backends.comfyui.node import NodeConnection, read_system_stats
 from imagemill.backends.comfyui.stuck import StuckNodeCheck
 from imagemill.graphs.errors import InvalidCatalogue
 from imagemill.graphs.json_access import sequence
+from imagemill.graphs.node_models import LOADERS
 from imagemill.net.addresses import is_same_server
 
 log = logging.getLogger(__name__)

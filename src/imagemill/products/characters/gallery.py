@@ -58,7 +58,7 @@ async def list_character_pictures(
     page = await _page(request, characters, wanted)
     if not page["items"] and cursor_ is None:
         # Raises `NotFound` for a character that has neither a picture nor a sheet.
-        await asyncio.to_thread(characters.check_known, owner, character_id)
+        await pools.read(characters.check_known, owner, character_id)
     return json_response(page)
 
 
