@@ -8,6 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 demo: $(VENV)/.base
 	$(BIN)/imagemill demo
+	@echo "  The command is $(abspath $(BIN))/imagemill"
 
 serve: $(VENV)/.base
 	$(BIN)/imagemill serve

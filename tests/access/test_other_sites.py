@@ -28,6 +28,7 @@ READS = [
     "/api/v1/keys",
     "/api/v1/characters",
     "/api/v1/models",
+    "/api/v1/library",
     "/v1/consumer/jobs?token=x",
     "/v2/resources",
     "/fal/fal-ai/flux/requests/x/status",

@@ -50,8 +50,8 @@ BODIES: Mapping[str, Any] = {
 PLAIN_QUERIES = {
     "after", "ageRange", "backend", "bodyType", "callbackUrl", "charge", "descending", "detailed",
     "emotion", "endDate", "exp", "failed", "fal_webhook", "force", "format", "gender", "height", "label",
-    "latest", "limit", "logs", "model", "name", "node",
-    "page", "pictures", "pose", "priority", "q", "quantity",
+    "latest", "limit", "logs", "model", "name", "node", "page",
+    "pictures", "pose", "priority", "q", "quantity",
     "recipe", "shared", "sig", "since", "startDate", "status", "steps", "stream", "style", "take", "type",
     "until", "version", "wait", "whatif", "width",
 }  # fmt: skip

@@ -135,7 +135,7 @@ async def import_models(services: ServicesDep, body: ImportOrder) -> Response:
     for kind in body.types or ():
         if kind not in LOADERS:
             raise InvalidInput.at("types", f"has {kind!r}{suggestion(kind, LOADERS)}")
-    return json_response(await pools.read(_import, services, body))
+    return json_response(await pools.call(_import, services, body))
 
 
 def _list(services: Services, kind: str | None, node: str | None, query: str) -> dict[str, Any]:

@@ -211,7 +211,7 @@ async def undrain_node(services: ServicesDep, name: NodeName) -> Response:
 @router.post("/{name}/doctor", summary="Examine a node, which takes seconds", response_model=NodeExamination)
 async def examine_node(services: ServicesDep, name: NodeName) -> Response:
     findings = [*await pools.call(services.nodes.examine, name)]
-    findings += await pools.read(_registered_models, services.registry, name)
+    findings += await pools.call(_registered_models, services.registry, name)
     return json_response(
         {
             "name": name,

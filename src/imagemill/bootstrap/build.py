@@ -215,9 +215,8 @@ def submitter(
         return (STUCK,) if is_on and is_stuck(properties) else ()
 
     rates = prices(settings, recipes)
-    return Submitter(
-        store, resolver, recipes, backends, defaults, rates, quotas, gate, missing_hint, extra_labels
-    )
+    parts = (store, resolver, recipes, backends, defaults, rates, quotas, gate)
+    return Submitter(*parts, extra_labels=extra_labels, missing_hint=missing_hint)
 
 
 def throttle(settings: Settings, quotas: QuotaStore) -> RequestLimiter | None:

@@ -1,5 +1,7 @@
 """``imagemill demo``: starts a server, makes one picture and saves it, in a few seconds."""
 
+import shutil
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -147,6 +149,11 @@ def _print_step(out: Printer, name: str, text: str) -> None:
     out.say(Text.assemble(mark, (f"{name:<10}", "dim"), text))
 
 
+def _program() -> str:
+    """Return how this program is called: by its name, or by its path where the shell would not find it."""
+    return "imagemill" if shutil.which("imagemill") else str(Path(sys.executable).with_name("imagemill"))
+
+
 def _print_end(out: Printer, output: Path, keep: bool) -> None:
     from rich.text import Text
 
@@ -159,4 +166,4 @@ def _print_end(out: Printer, output: Path, keep: bool) -> None:
     )
     if keep:
         out.say(Text.assemble("  The data folder is kept in ", (str(output.absolute()), "bold")))
-    out.say(Text.assemble("\n  Now start your own server: ", ("imagemill serve", "bold cyan"), "\n"))
+    out.say(Text.assemble("\n  Now start your own server: ", (f"{_program()} serve", "bold cyan"), "\n"))

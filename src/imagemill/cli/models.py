@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from imagemill.cli.client import Client, Reply, client_command, complete_node_name
-from imagemill.cli.output import REFUSED, CliError, make_table
+from imagemill.cli.output import make_table
 
 commands = typer.Typer(
     help="The checkpoints, LoRAs and other model files that jobs can name: list, import.",
@@ -74,16 +74,6 @@ def import_(
             "a family with ? is a guess; correct it: imagemill models import NODE FILE --family sdxl"
         )
     return body, parts
-
-
-def default_model(client: Client) -> str:
-    """Return the AIR of the checkpoint for requests that name none. Raises `CliError` where there is none."""
-    body = client.get("/api/v1/models", type="checkpoint")
-    if body["default"] is None:
-        raise CliError(
-            "no node has a checkpoint, and none is registered; see: imagemill models list", REFUSED
-        )
-    return body["default"]
 
 
 def _table(body: dict[str, Any]) -> Any:

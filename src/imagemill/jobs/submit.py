@@ -78,14 +78,15 @@ class Submitter:
         prices: Prices | None = None,
         quotas: Quotas = Quotas(),
         gate: PromptGate | None = None,
-        missing_hint: Callable[[RenderSpec], str] = lambda _: "",
         extra_labels: Callable[[Mapping[str, Any]], tuple[str, ...]] = lambda properties: (),
+        missing_hint: Callable[[RenderSpec], str] = lambda _: "",
     ) -> None:
-        """``missing_hint`` returns what to do where no node has the model of a render; ``extra_labels``
-        returns the labels that a job's properties demand of a node."""
+        """``extra_labels``: returns the labels that a job's properties demand of a node.
+        ``missing_hint``: returns what to do where no node has the model of a render.
+        """
         self._gate = gate
-        self._missing_hint = missing_hint
         self._extra_labels = extra_labels
+        self._missing_hint = missing_hint
         self._store = store
         self._resolver = resolver
         self._recipes = recipes

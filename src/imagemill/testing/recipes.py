@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from imagemill.domain.air import Resource, parse
+from imagemill.domain.air import EXAMPLE, Resource, parse
 from imagemill.recipes.base import Plan, Recipe
 
 
@@ -23,8 +23,8 @@ class AnyResource:
         return Resource(parse(air))
 
     def default_checkpoint(self, path: str, family: str | None = None) -> Resource:
-        del path
-        return Resource(parse(f"urn:air:{family or 'sd1'}:checkpoint:civitai:1@1"))
+        del path, family
+        return Resource(parse(EXAMPLE))
 
     def picture(self, path: str, text: str) -> str:
         del path

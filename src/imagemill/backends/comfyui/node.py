@@ -409,9 +409,11 @@ class NodeConnection:
             if self.inventory is not None and self.inventory_at >= asked_at:
                 return self.inventory  # another thread read it meanwhile
             info, embeddings = self.client.object_info(), self.client.embeddings()
-            catalogue, sizes = Catalogue.read(info, embeddings), self.client.checkpoint_sizes()
+            found = NodeInventory(
+                Catalogue.read(info, embeddings), self._path_of, self.client.checkpoint_sizes()
+            )
             with self.inventory_changed:
-                self.inventory = NodeInventory(catalogue, self._path_of, sizes)
+                self.inventory = found
                 self.inventory_at, self.inventory_expired = self.clock(), False
                 self.inventory_changed.notify_all()
             return self.inventory
