@@ -510,3 +510,25 @@ def test_settings_and_doctor_show_what_a_profile_lacks() -> None:
     seen = CliRunner().invoke(app, ["doctor", "--profile", "fleet", "--only", "settings"])
     assert seen.exit_code == 1
     assert "needs a broker" in seen.output
+
+
+@pytest.mark.parametrize(
+    ("is_checkout", "has_data", "named"), [(True, False, True), (False, True, True), (False, False, False)]
+)
+def test_the_data_folder_of_an_installed_command_is_the_user_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_checkout: bool, has_data: bool, named: bool
+) -> None:
+    import imagemill.settings
+
+    code = tmp_path / "lib" / "imagemill" / "settings.py"
+    code.parent.mkdir(parents=True)
+    if is_checkout:
+        (tmp_path / "pyproject.toml").write_text("")
+    if has_data:
+        (tmp_path / "imagemill-data").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(imagemill.settings, "__file__", str(code))
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    expected = Path("imagemill-data") if named else tmp_path / "state" / "imagemill"
+    assert imagemill.settings.default_data_dir() == expected
