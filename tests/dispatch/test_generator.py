@@ -113,6 +113,7 @@ def worker(back: Back) -> Iterator[Program]:
     with back.generator() as program:
         told = back.ask("health_check")
         assert (told["ok"], told["queue"]["queued"]) == (True, 0)
+        assert (told["status"], told["problems"]) == ("ok", [])
         yield program
 
 
@@ -124,6 +125,20 @@ def test_one_model_comes_back_as_the_tasks_result(back: Back, worker: Program):
     assert model["version"] == 1
     place = model["image_url"].partition("/api/")[2]
     assert back.server.client.get(f"/api/{place}", follow_redirects=True).status_code == 200
+
+
+def test_a_picture_that_is_not_saved_has_an_address(back: Back, worker: Program):
+    sent = back.app.send_task(
+        "generate_model",
+        ["female", "40-50", "slim", "side", "editorial"],
+        {"save": False},
+        queue="generator_queue",
+    )
+    result = sent.get(timeout=PATIENCE_S)
+    assert (result["status"], result["models"]) == ("succeeded", [])
+    (url,) = result["jobs"][0]["image_urls"]
+    place = url.partition("/blobs/")[2]
+    assert back.server.client.get(f"/blobs/{place}", follow_redirects=True).status_code == 200
 
 
 def test_a_batch_fills_gaps_and_an_edit_makes_the_next_version(back: Back, worker: Program):

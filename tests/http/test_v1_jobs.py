@@ -210,6 +210,33 @@ def test_a_failed_attempt_is_tried_again(server: Server) -> None:
     assert [event["retryAttempt"] for event in events] == [0, 0, 0, 1, 1, 2, 2]
 
 
+def test_each_event_has_the_worker_and_the_time_of_its_own_attempt(server: Server) -> None:
+    job = image_job(properties={"simulate": {"fault": "crash", "times": 2, "step_ms": 10}})
+    job_id = first(server.submit(job, wait="true"))["jobId"]
+
+    events = events_of(server, job_id)
+    ends = [event for event in events if event["claimHasCompleted"]]
+
+    assert [event["type"] for event in ends] == ["Rejected", "Rejected", "Succeeded"]
+    assert all(event["claimDuration"] > "00:00:00.0100000" for event in ends)
+    assert all(event["claimDuration"] < event["jobDuration"] for event in ends)
+    assert ["workerId" in event for event in events] == [event["type"] != "Initialized" for event in events]
+    assert {event["context"]["worker_group"] for event in events[1:]} == {"simulator"}
+    assert events_of(server, job_id, descending="true") == events[::-1]
+
+
+def test_a_job_that_expires_between_two_attempts_has_no_claim_then(make_server: Any) -> None:
+    server = make_server(job={"retry_base_s": 30, "heartbeat_s": 0.05})
+    soon = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
+    job_id = first(server.submit(faulty_job("server_error", times=9, expireAt=soon)))["jobId"]
+
+    last = until(lambda: (event := status_of(server, job_id)["lastEvent"])["type"] == "Expired" and event)
+
+    assert (last["claimDuration"], last["claimHasCompleted"]) == ("00:00:00.0000000", False)
+    assert "workerId" not in last
+    assert events_of(server, job_id)[-1] == last
+
+
 @pytest.mark.parametrize(("retries", "claims"), [(0, 1), (2, 3), (None, 5)])
 def test_retries_bound_the_tries(server: Server, retries: int | None, claims: int) -> None:
     job = faulty_job("server_error", times=100, retries=retries)

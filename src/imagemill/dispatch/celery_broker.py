@@ -51,6 +51,9 @@ def _add_task(app: Any, queue: str, work: Work) -> None:
     app.task(name=task_name(queue), shared=False)(run)
 
 
+POSITIONAL = "*"
+"""The key of a task's arguments without names, which the product gives names."""
+
 RunTask = Callable[[str, str, str, dict[str, Any]], dict[str, Any]]
 """Runs a product's task: product, task name, task id, arguments. Raises `ShuttingDown`."""
 
@@ -82,9 +85,10 @@ def result_url(settings: "Settings") -> str | None:
 
 
 def _add_product_task(app: Any, product: str, name: str, run_task: RunTask) -> None:
-    def run(self: Any, **given: Any) -> dict[str, Any]:
+    def run(self: Any, *positional: Any, **given: Any) -> dict[str, Any]:
+        arguments = {POSITIONAL: list(positional), **given} if positional else given
         try:
-            return run_task(product, name, self.request.id, given)
+            return run_task(product, name, self.request.id, arguments)
         except ShuttingDown as stopping:
             raise Reject("this worker stops", requeue=True) from stopping
 

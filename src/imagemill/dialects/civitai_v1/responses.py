@@ -1,6 +1,6 @@
 """The answers of v1: job status and events, in the casing and the formats of Civitai's service."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -127,17 +127,47 @@ def _available(job: Job, artifact: Artifact, shape: ResponseOptions, base_url: s
     return entry if seed is None else entry | {"seed": seed}
 
 
-def job_event(event: Event, job: Job) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class ClaimOfEvent:
+    """The claim during which an event happened."""
+
+    started_at: int | None = None
+    """None means that no worker had the job then."""
+    worker: str | None = None
+    backend: str | None = None
+
+
+def claim_of(event: Event, claims: Sequence[Event]) -> ClaimOfEvent:
+    """Return the claim of an event; ``claims``: the events that begin or end one (`JobStore.claims`)."""
+    before = [each for each in claims if each.attempt == event.attempt and each.seq <= event.seq]
+    begin = next((each for each in before if each.type is EventType.CLAIMED), None)
+    ended = any(each.type is not EventType.CLAIMED and each.seq < event.seq for each in before)
+    if begin is None or ended:
+        return ClaimOfEvent()
+    return ClaimOfEvent(begin.at, begin.data.get("worker"), begin.data.get("backend"))
+
+
+def _latest_claim(event: Event, job: Job) -> ClaimOfEvent:
+    """Return the claim of a job's last event; a job expires only while no worker has it."""
+    if not event.attempt or event.attempt != job.attempt or event.type is EventType.EXPIRED:
+        return ClaimOfEvent()
+    return ClaimOfEvent(job.started_at, job.worker, job.backend)
+
+
+def job_event(event: Event, job: Job, claim: ClaimOfEvent | None = None) -> dict[str, Any]:
     """Return an event for ``lastEvent``, the event history and callbacks."""
-    started_at = job.started_at if job.attempt == event.attempt else None
-    claim_us = event.at - started_at if started_at is not None and event.attempt else 0
+    claim = claim or _latest_claim(event, job)
+    claim_us = event.at - claim.started_at if claim.started_at is not None else 0
     terminal = event.type.is_terminal
+    ends_claim = event.type in (EventType.REJECTED, EventType.CLAIM_EXPIRED) or (
+        terminal and event.type is not EventType.EXPIRED
+    )
     status: dict[str, Any] = {
         "jobId": job.id,
         "type": _EVENT_NAMES.get(event.type, event.type.value),
         "dateTime": date_time(event.at),
         "provider": PROVIDER,
-        "context": _context(event, job),
+        "context": _context(event, job, claim),
         "claimDuration": time_span(claim_us),
         "jobDuration": time_span(event.at - job.created_at),
         "retryAttempt": max(0, event.attempt - 1),
@@ -145,11 +175,11 @@ def job_event(event: Event, job: Job) -> dict[str, Any]:
         "jobProperties": job.properties,
         "jobType": _job_type(job),
         "jobPriority": job.priority,
-        "claimHasCompleted": terminal or event.type in (EventType.REJECTED, EventType.CLAIM_EXPIRED),
+        "claimHasCompleted": ends_claim,
         "jobHasCompleted": terminal,
     }
-    if job.worker and event.attempt:
-        status["workerId"] = job.worker
+    if claim.worker:
+        status["workerId"] = claim.worker
     return status
 
 
@@ -158,10 +188,10 @@ def _job_type(job: Job) -> str:
     return {"textToImage": "textToImageV2"}.get(job.recipe, job.recipe)
 
 
-def _context(event: Event, job: Job) -> dict[str, Any]:
+def _context(event: Event, job: Job, claim: ClaimOfEvent) -> dict[str, Any]:
     data = event.data
     context: dict[str, Any] = {
-        "worker_group": job.backend or SERVICE.lower(),
+        "worker_group": claim.backend or job.backend or SERVICE.lower(),
         "job_type": _job_type(job),
         "ecosystems": _ecosystem(job),
         "trace_id": job.trace,

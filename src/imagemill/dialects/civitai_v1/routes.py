@@ -17,6 +17,7 @@ from imagemill.dialects.civitai_v1.responses import (
     QueuedPosition,
     ResponseOptions,
     callback,
+    claim_of,
     date_time,
     job_event,
     job_status,
@@ -241,7 +242,8 @@ class CivitaiJobRoutes:
             events = await pools.read(store.last_events, job.id, take)
         else:
             events = await pools.read(store.events_after, job.id, 0, take)
-        return json_response([job_event(event, job) for event in events])
+        claims = await pools.read(store.claims, job.id)
+        return json_response([job_event(event, job, claim_of(event, claims)) for event in events])
 
     async def _wait(self, request: Request, token: str, jobs: Sequence[Job], detailed: bool) -> Response:
         done = await self.wait_finished(jobs)

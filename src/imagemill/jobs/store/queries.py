@@ -15,7 +15,7 @@ from imagemill.db.statements import Statement, dump, load
 from imagemill.domain.blob_keys import attempt_of
 from imagemill.domain.clock import SECOND
 from imagemill.domain.errors import NotFound
-from imagemill.domain.events import Event
+from imagemill.domain.events import Event, EventType
 from imagemill.domain.jobs import Artifact, Job, JobStatus
 from imagemill.jobs.store.lanes import (
     ARTIFACT_COLUMNS,
@@ -138,6 +138,17 @@ def last_events(conn: sa.Connection, job_id: str, limit: int) -> list[Event]:
         .order_by(_events.seq.desc())
         .limit(limit)
     )  # fmt: skip
+    return [event_from(row) for row in conn.execute(statement)]
+
+
+def claims(conn: sa.Connection, job_id: str) -> list[Event]:
+    """Return the events that begin a claim of the job or end one before the job's end, in order."""
+    types = (EventType.CLAIMED, EventType.REJECTED, EventType.CLAIM_EXPIRED)
+    statement = (
+        sa.select(*EVENT_COLUMNS)
+        .where(_events.job_id == job_id, _events.type.in_([each.value for each in types]))
+        .order_by(_events.seq)
+    )
     return [event_from(row) for row in conn.execute(statement)]
 
 

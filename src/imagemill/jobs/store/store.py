@@ -159,6 +159,9 @@ class JobStore:
     def events_after(self, job_id: str, seq: int, limit: int = 1000) -> list[Event]:
         return self._read(queries.events_after, job_id, seq, limit)
 
+    def claims(self, job_id: str) -> list[Event]:
+        return self._read(queries.claims, job_id)
+
     def last_events(self, job_id: str, limit: int) -> list[Event]:
         return self._read(queries.last_events, job_id, limit)
 

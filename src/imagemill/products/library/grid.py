@@ -1,9 +1,9 @@
 """The grid of the model library: five parameters with fixed values, and the prompt of each cell."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import product
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 from imagemill.domain.errors import FieldError, InvalidInput
 
@@ -73,14 +73,28 @@ def make_cell(given: Mapping[str, str]) -> Cell:
     return Cell(**{name: given[name] for name in PARAMETERS})
 
 
-def list_cells(wanted: Mapping[str, str] | None = None) -> tuple[Cell, ...]:
-    """Return all cells, or those with the ``wanted`` values, in a fixed order. Raises `InvalidInput`."""
-    wanted = wanted or {}
-    errors = [error for name, value in wanted.items() if (error := _error_of(name, value))]
+def list_cells(wanted: Mapping[str, str | Sequence[str]] | None = None) -> tuple[Cell, ...]:
+    """Return all cells, or those with the ``wanted`` values, in a fixed order. Raises `InvalidInput`.
+
+    A value may be a list of values.
+    """
+    lists = {name: [each] if isinstance(each, str) else each for name, each in (wanted or {}).items()}
+    errors = [error for name, values in lists.items() if (error := _list_error(name, values))]
     if errors:
         raise InvalidInput(errors)
-    sets = ((wanted[name],) if name in wanted else allowed for name, allowed in PARAMETERS.items())
+    # In the order of the parameter's values, each once.
+    sets = (
+        [value for value in allowed if name not in lists or value in lists[name]]
+        for name, allowed in PARAMETERS.items()
+    )
     return tuple(Cell(*values) for values in product(*sets))
+
+
+def _list_error(name: str, values: object) -> FieldError | None:
+    if name in PARAMETERS and (not isinstance(values, list) or not values):
+        return FieldError(name, f"should be one of {_allowed(name)}, or a list of them")
+    given = cast("list[object]", values) if isinstance(values, list) else [""]
+    return next((error for each in given if (error := _error_of(name, each))), None)
 
 
 def parse_filter(text: str) -> dict[str, str]:

@@ -71,14 +71,18 @@ class LibraryParts(ProductParts):
 
     def tasks(self, context: TaskContext) -> "LibraryTasks":
         from imagemill.products.library.tasks import LibraryTasks
+        from imagemill.web.blobs import picture_url
 
+        signer, base_url = context.services.response_config.signer, context.base_url
         return LibraryTasks(
             self._context.jobs,
             self._models,
             self.service(context.services),
             owner=self._settings.owner or self._context.owner,
             time_limit_s=context.time_limit_s,
-            base_url=context.base_url,
+            base_url=base_url,
+            sign=lambda artifact: picture_url(signer, base_url, artifact).url,
+            capacity=context.services.capacity,
         )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from imagemill.blobs.base import BlobStore
 from imagemill.domain.errors import InvalidInput, NotFound
-from imagemill.domain.jobs import Draft, Job
+from imagemill.domain.jobs import Artifact, Draft, Job
 from imagemill.jobs.inputs import InputPictures
 from imagemill.jobs.store.store import JobStore
 from imagemill.jobs.submit import JobRequest, Submitter
@@ -191,7 +191,8 @@ class LibraryService:
     def outcome(self, owner: str, job_ids: Sequence[str]) -> "OrderOutcome":
         views = self._jobs.views_by_id(job_ids)
         jobs = [views[id_].job for id_ in job_ids if id_ in views and views[id_].job.owner == owner]
-        return OrderOutcome(jobs, self._models.of_jobs((job.id for job in jobs), owner))
+        artifacts = {job.id: views[job.id].artifacts for job in jobs}
+        return OrderOutcome(jobs, self._models.of_jobs((job.id for job in jobs), owner), artifacts)
 
     def batch(self, owner: str, batch: str) -> "OrderOutcome":
         """Return the state of an order's batch. Raises `NotFound`."""
@@ -230,6 +231,8 @@ class OrderOutcome:
     jobs: list[Job]
     models: Mapping[str, StoredModel]
     """The models by job."""
+    artifacts: Mapping[str, tuple[Artifact, ...]] = field(default_factory=dict[str, tuple[Artifact, ...]])
+    """The files by job, where they were read."""
 
     @property
     def counts(self) -> dict[str, int]:

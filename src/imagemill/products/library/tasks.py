@@ -21,7 +21,8 @@ from imagemill.domain.errors import (
     TryLater,
 )
 from imagemill.domain.images import MAX_SEED
-from imagemill.domain.jobs import Job
+from imagemill.domain.jobs import Artifact, Job
+from imagemill.jobs.capacity import Capacity
 from imagemill.jobs.store.store import JobStore
 from imagemill.products.library.grid import PARAMETERS, Cell, list_cells, make_cell
 from imagemill.products.library.service import (
@@ -60,6 +61,8 @@ class LibraryTasks:
         owner: str,
         time_limit_s: float,
         base_url: str,
+        sign: Callable[[Artifact], str],
+        capacity: Capacity,
     ) -> None:
         self._jobs = jobs
         self._models = models
@@ -67,6 +70,8 @@ class LibraryTasks:
         self._owner = owner
         self._time_limit_s = time_limit_s
         self._base_url = base_url
+        self._sign = sign
+        self._capacity = capacity
         self._leaving = threading.Event()
         self._idle = threading.Condition()
         self._running = 0
@@ -78,6 +83,18 @@ class LibraryTasks:
             self._idle.wait_for(lambda: not self._running, patience_s)
 
     def run(self, name: str, task_id: str, arguments: Mapping[str, Any]) -> Answer:
+        """Run a task and log its outcome in one line."""
+        started = time.monotonic()
+        try:
+            answer = self._run(name, task_id, _with_names(name, arguments))
+        except InvalidInput as error:
+            answer = _refused(error)
+        took_ms = round((time.monotonic() - started) * 1000)
+        outcome = answer.get("status") or ("ok" if answer.get("ok") else "failed")
+        log.info("task %s %s: %s in %d ms", name, task_id, outcome, took_ms, extra={"ms": took_ms})
+        return answer
+
+    def _run(self, name: str, task_id: str, arguments: Mapping[str, Any]) -> Answer:
         match name:
             case "generate_model":
                 return self.generate(task_id, arguments)
@@ -122,9 +139,11 @@ class LibraryTasks:
     def health(self) -> Answer:
         try:
             depths = self._jobs.depths()
+            found = self._capacity.report()
         except StorageError as error:
             return {"ok": False, "database": str(error), "queue": {}}
-        return {"ok": True, "database": "ok", "queue": depths}
+        problems = [each.text for each in found.problems]
+        return {"ok": True, "status": found.status, "problems": problems, "database": "ok", "queue": depths}
 
     def _answered(
         self,
@@ -188,9 +207,13 @@ class LibraryTasks:
             "batch": placed.batch or None,
             "counts": outcome.counts,
             "present": len(placed.stock.present),
-            "jobs": [_job(job) for job in outcome.jobs],
+            "jobs": [_job(job) | {"image_urls": self._pictures(outcome, job)} for job in outcome.jobs],
             "models": models,
         }
+
+    def _pictures(self, outcome: OrderOutcome, job: Job) -> list[str]:
+        """Return the signed addresses of a job's files, also of one that is not saved in the library."""
+        return [self._sign(each) for each in outcome.artifacts.get(job.id, ()) if each.available]
 
     def _model(self, row: StoredModel) -> Answer:
         place = f"{self._base_url}/api/v1/library/{row.id}"
@@ -211,6 +234,32 @@ class LibraryTasks:
     def _pause(self, seconds: float) -> None:
         if self._leaving.wait(seconds):
             raise ShuttingDown
+
+
+_POSITIONAL = "*"
+"""The key of arguments without names; see `imagemill.dispatch.celery_broker.POSITIONAL`."""
+_ORDERS: Mapping[str, Sequence[str]] = {
+    "generate_model": (*PARAMETERS, "seed", "save"),
+    "batch_generate": ("count", "grid", "save", "dry_run"),
+    "edit_model": ("model_id", "prompt"),
+}
+"""Task -> the order of its arguments when they are sent without names."""
+
+
+def _with_names(task: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the arguments by name. Raises `InvalidInput`."""
+    if _POSITIONAL not in given:
+        return given
+    order, values = _ORDERS.get(task, ()), given[_POSITIONAL]
+    named = {name: value for name, value in given.items() if name != _POSITIONAL}
+    if len(values) > len(order):
+        most = f"at most {len(order)} may have no name: {', '.join(order)}" if order else "it takes none"
+        raise InvalidInput.at("arguments", f"there are {len(values)}; {most}")
+    for name, value in zip(order, values, strict=False):
+        if name in named:
+            raise InvalidInput.at(name, "is given twice, by its place and by its name")
+        named[name] = value
+    return named
 
 
 class _TaskArguments:
@@ -251,7 +300,8 @@ class _TaskArguments:
             raise InvalidInput.at("count", "is required, or a grid; {} means the whole grid")
         if wanted is not None and not isinstance(wanted, dict):
             raise InvalidInput.at("grid", "should be an object of parameters and values")
-        chosen = cast("Mapping[str, str] | None", wanted)  # its values are checked by `list_cells`
+        # Its values are checked by `list_cells`.
+        chosen = cast("Mapping[str, str | Sequence[str]] | None", wanted)
         return list_cells(chosen)
 
     def _whole(self, name: str, low: int, high: int) -> int | None:
