@@ -23,6 +23,7 @@ class Whole(BaseModel):
     items: list[int] = Field(default=[1], min_length=1, max_length=2)
     kind: Literal["a", "b"] = "a"
     id: str = Field("x", pattern=r"^(?:[A-Za-z0-9_\-]{1,64})$")
+    word: str = Field("x", pattern=r"^(?:[a-z0-9][a-z0-9_\-]{0,31})$")
     format: str = Field("png", pattern="^(png|jpeg|webp)$")
     colour: str = Field("#000000", pattern="^#[0-9a-fA-F]{6}$")
     odd: str = Field("", pattern=r"^x\w*(y|z)$")
@@ -59,6 +60,7 @@ def told(**values: Any) -> dict[str, str]:
         ("items", [1, 2, 3], "should have at most 2 items"),
         ("kind", "c", "should be a or b"),
         ("id", "a b", "should be 1 to 64 of A-Z, a-z, 0-9, _, -"),
+        ("word", "-", "should be 1 to 32 of a-z, 0-9, _, -"),
         ("format", "gif", "should be one of png, jpeg, webp"),
         ("colour", "red", "should be a colour such as #1e90ff"),
         ("odd", "y", "has a form that is not accepted here"),

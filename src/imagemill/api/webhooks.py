@@ -210,11 +210,16 @@ def renderer(signer: UrlSigner, base_url: str) -> Callable[[WebhookEvent], Mappi
             "data": {
                 "user": event_.user,
                 "event": event_body(event_.event),
-                "job": job_body(event_.view, signer, base_url),
+                "job": _without_graph(job_body(event_.view, signer, base_url)),
             },
         }
 
     return render
+
+
+def _without_graph(job: dict[str, Any]) -> dict[str, Any]:
+    """Leave out a ComfyUI graph, which would be most of the message; `GET /api/v1/jobs/{id}` has it."""
+    return {**job, "input": {name: value for name, value in job["input"].items() if name != "graph"}}
 
 
 router = APIRouter(prefix="/api/v1/webhooks", tags=["webhooks"], route_class=ApiRoute)

@@ -44,7 +44,7 @@ _MESSAGES = {
 _LABEL = re.compile(r"str|int|float|bool|bytes|none|[A-Z]\w*|\w[\w-]*\[.*\]|function-.*|constrained-.*")
 """A branch of a union, which pydantic puts between the names of fields; ours begin with a small letter."""
 _NAMES = re.compile(r"\^\(?(?:\?:)?\|?([a-z0-9]+(?:\|[a-z0-9]+)*)\)?\$")
-_SIGNS = re.compile(r"\^(?:\(\?:)?\[([^\]^]+)\]\{(\d+),(\d+)\}\)?\$")
+_SIGNS = re.compile(r"\^(?:\(\?:)?(\[[^\]^]+\])?\[([^\]^]+)\]\{(\d+),(\d+)\}\)?\$")
 _PART = re.compile(r"\\?(.)(?:-\\?(.))?")
 _DATES = "should be a date and time such as 2026-01-31T00:00:00Z"
 
@@ -69,8 +69,10 @@ def _form(pattern: str) -> str:
     if (names := _NAMES.fullmatch(pattern)) is not None:
         return f"should be one of {', '.join(names.group(1).split('|'))}"
     if (signs := _SIGNS.fullmatch(pattern)) is not None:
-        parts = [f"{a}-{b}" if b else a for a, b in _PART.findall(signs.group(1))]
-        return f"should be {signs.group(2)} to {signs.group(3)} of {', '.join(parts)}"
+        first, others, least, most = signs.groups()
+        parts = [f"{a}-{b}" if b else a for a, b in _PART.findall(others)]
+        more = 1 if first else 0  # a first character of fewer kinds
+        return f"should be {int(least) + more} to {int(most) + more} of {', '.join(parts)}"
     if pattern == "^#[0-9a-fA-F]{6}$":
         return "should be a colour such as #1e90ff"
     return "has a form that is not accepted here"

@@ -7,7 +7,6 @@ program they run.
 import contextlib
 import io
 import json
-import logging
 import math
 import os
 import subprocess
@@ -21,8 +20,6 @@ from imagemill.domain.errors import ImagemillError
 from imagemill.media.layout import InvalidImage
 from imagemill.media.sandbox_child import LENGTHS
 from imagemill.media.transforms import ImageTransform, OutputFile, TransformContext, pack, unpack_files
-
-log = logging.getLogger(__name__)
 
 _BASE_BYTES = 256 * 2**20
 """Address space for Python, Pillow, their libraries, and the file itself."""
@@ -126,9 +123,7 @@ class DecoderPool:
         with self._child() as child:
             answer, body = child.ask(head, data, self._limits.seconds)
         if "error" in answer:
-            # The class of the decoder's error is of no use to whoever sent the file.
-            log.debug("a picture cannot be decoded: %s", str(answer["error"])[:80])
-            raise InvalidImage("cannot be decoded: the file is damaged")
+            raise InvalidImage(f"cannot be decoded: {str(answer['error'])[:80]}")
         return answer, body
 
     @contextlib.contextmanager
