@@ -282,10 +282,6 @@ class LimitSettings(SettingsGroup):
     """Most bytes of them: as many as 10,000 photographs of a megabyte have."""
     output_bytes: ClassVar[int] = 2**30
     """Largest file in bytes that a render may return."""
-    output_files: ClassVar[int] = 256
-    """Most files that a job may deliver: ten seconds of a film, frame by frame. All are in memory at once."""
-    output_pixels: ClassVar[int] = 512 * 2**20
-    """Most pixels of all pictures together that a job may deliver."""
 
     body_bytes: int = Field(
         default=4 * 2**20,

@@ -289,13 +289,7 @@ def of_runs(settings: Settings, examination: OutputChecks, *, alone: bool) -> Ru
     limit = settings.limit
     return RunOptions(
         timeout_s=_longest_s(settings, alone),
-        limits=OutputLimits(
-            limit.image_pixels,
-            limit.output_bytes,
-            settings.blobs.patience_s,
-            files=limit.output_files,
-            all_pixels=limit.output_pixels,
-        ),
+        limits=OutputLimits(limit.image_pixels, limit.output_bytes, settings.blobs.patience_s),
         start_rate=StartRateLimit(settings.job.per_minute),
         output_checks=examination,
         previews=settings.comfyui.previews != "off",

@@ -34,7 +34,7 @@ class OutputLimits:
     patience_s: float = 60.0
     """Seconds for which storing a finished render is retried while the blob store is unavailable."""
     files: int = 256
-    """Most files of one render."""
+    """Most files of one render: ten seconds of a film, frame by frame. All are in memory at once."""
     all_pixels: int = 512 * 2**20
     """Most pixels of all its pictures together."""
 
