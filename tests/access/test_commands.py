@@ -15,7 +15,8 @@ from tests.cli.programs import run, running
 
 
 def ask(folder: Path, *arguments: str, **options: Any) -> Result:
-    return CliRunner().invoke(app, [*arguments, "--data-dir", str(folder)], **options)
+    create = ["--create"] if "create" in arguments else []
+    return CliRunner().invoke(app, [*arguments, *create, "--data-dir", str(folder)], **options)
 
 
 def answer(folder: Path, *arguments: str, **options: Any) -> Any:
@@ -58,10 +59,12 @@ def test_keys_are_made_listed_and_revoked_without_a_server(tmp_path: Path) -> No
     ],
 )
 def test_an_error_is_one_line(tmp_path: Path, command: list[str], part: str) -> None:
+    assert CliRunner().invoke(app, ["migrate", "--create", "--data-dir", str(tmp_path)]).exit_code == 0
     result = ask(tmp_path, *command)
     assert result.exit_code != 0
-    assert part in result.stderr
-    assert len(result.stderr.splitlines()) == 1
+    (line,) = [line for line in result.stderr.splitlines() if not line.startswith("database: ")]
+    assert line.startswith("error: ")
+    assert part in line
 
 
 def test_a_key_changes_no_role_in_passing(tmp_path: Path) -> None:
@@ -99,7 +102,7 @@ def test_a_server_others_reach_does_not_start_without_a_key(tmp_path: Path, host
 
 def test_with_a_key_it_listens_and_asks_for_it(tmp_path: Path) -> None:
     text = json.loads(
-        run("keys", "create", "--owner", "ops", "--role", "admin", "--json", cwd=tmp_path).stdout
+        run("keys", "create", "--owner", "ops", "--role", "admin", "--json", "--create", cwd=tmp_path).stdout
     )["key"]
     with running("serve", "--host", "0.0.0.0", "--port", "0", cwd=tmp_path) as program:
         assert program.url.startswith("http://0.0.0.0:")
@@ -139,3 +142,35 @@ def test_a_name_is_no_address_to_listen_on(tmp_path: Path) -> None:
     done = run("serve", "--host", "mill.example", cwd=tmp_path)
     assert done.returncode == 2
     assert "is not an IP address" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["keys", "create", "--owner", "ops"],
+        ["keys", "list"],
+        ["users", "list"],
+        ["users", "create", "ann@example.org", "--password", "env:SECRET"],
+        ["migrate"],
+    ],
+)
+def test_a_command_in_another_folder_makes_no_database(tmp_path: Path, command: list[str]) -> None:
+    folder = tmp_path / "elsewhere"
+    arguments = [*command, "--data-dir", str(folder)]
+    result = CliRunner().invoke(app, arguments, env={"SECRET": "correct horse battery 9"})
+    assert result.exit_code == 2
+    assert f"there is no database at {folder / 'imagemill.db'}" in result.stderr
+    assert "--data-dir" in result.stderr
+    assert not folder.exists()
+
+
+def test_commands_print_the_address_of_the_database_without_its_password(tmp_path: Path) -> None:
+    made = CliRunner().invoke(app, ["migrate", "--create", "--data-dir", str(tmp_path)])
+    assert made.exit_code == 0, made.output
+    listed = CliRunner().invoke(app, ["keys", "list", "--json", "--data-dir", str(tmp_path)])
+    assert f"database: SQLite, {tmp_path / 'imagemill.db'}" in listed.stderr
+    assert json.loads(listed.stdout) == {"items": []}
+    env = {"IMAGEMILL_DATABASE_URL": "postgresql://mill:a-secret@127.0.0.1:1/mill"}
+    refused = CliRunner().invoke(app, ["keys", "list"], env=env)
+    assert "database: postgresql://mill:***@127.0.0.1:1/mill" in refused.stderr
+    assert "a-secret" not in refused.output

@@ -90,9 +90,20 @@ def test_keys_are_rotated_the_first_signs_and_all_verify() -> None:
 
 
 def test_an_expired_token_says_so() -> None:
-    text, _ = tokens(SECRET).issue("ann", "s", now_us() - 61 * SECOND)
+    text, _ = tokens(SECRET).issue("ann", "s", now_us() - 121 * SECOND)
     with pytest.raises(Unauthenticated, match="expired"):
         tokens(SECRET).read(text)
+
+
+@pytest.mark.parametrize("skew_s", [-100, -3, 3, 55])
+def test_a_token_of_a_machine_whose_clock_differs_is_read(skew_s: int) -> None:
+    text, _ = tokens(SECRET).issue("ann", "s", now_us() + skew_s * SECOND)
+    assert tokens(SECRET).read(text) is not None
+
+
+def test_a_token_from_far_in_the_future_is_none() -> None:
+    text, _ = tokens(SECRET).issue("ann", "s", now_us() + 300 * SECOND)
+    assert tokens(SECRET).read(text) is None
 
 
 def header_of(text: str) -> dict[str, str]:

@@ -173,7 +173,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 
 def test_migrate_says_from_where_to_where(tmp_path: Path) -> None:
-    first = run("migrate", cwd=tmp_path)
+    first = run("migrate", "--create", cwd=tmp_path)
     assert first.returncode == 0, first.stderr
     assert "upgraded from an empty database to revision" in first.stdout
     assert "already" in run("migrate", cwd=tmp_path).stdout

@@ -563,3 +563,25 @@ def test_an_error_of_several_settings_names_them(monkeypatch: pytest.MonkeyPatch
     assert "IMAGEMILL_FAL_API__HOSTS: nothing but fal's API would be served" in shown
     assert "Value error" not in shown
     assert "IMAGEMILL_:" not in shown
+
+
+@pytest.mark.parametrize(
+    ("is_checkout", "has_data", "named"), [(True, False, True), (False, True, True), (False, False, False)]
+)
+def test_the_data_folder_of_an_installed_command_is_the_user_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_checkout: bool, has_data: bool, named: bool
+) -> None:
+    import imagemill.settings
+
+    code = tmp_path / "lib" / "imagemill" / "settings.py"
+    code.parent.mkdir(parents=True)
+    if is_checkout:
+        (tmp_path / "pyproject.toml").write_text("")
+    if has_data:
+        (tmp_path / "imagemill-data").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(imagemill.settings, "__file__", str(code))
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    expected = Path("imagemill-data") if named else tmp_path / "state" / "imagemill"
+    assert imagemill.settings.default_data_dir() == expected

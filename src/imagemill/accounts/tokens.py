@@ -12,6 +12,8 @@ from imagemill.domain.errors import ImagemillError, Unauthenticated
 if TYPE_CHECKING:
     from jwt.algorithms import Algorithm
 
+_LEEWAY_S = 60
+"""Seconds by which the clocks of two API machines may differ."""
 _ISSUER = "imagemill"
 _CLAIMS = ["exp", "iat", "iss", "sid", "sub"]
 
@@ -69,7 +71,12 @@ class Tokens:
                 return None
             # The algorithm is that of the settings, never that of the token.
             found = jwt.decode(
-                text, key.verify, [self._algorithm], issuer=_ISSUER, options={"require": _CLAIMS}
+                text,
+                key.verify,
+                [self._algorithm],
+                issuer=_ISSUER,
+                options={"require": _CLAIMS},
+                leeway=_LEEWAY_S,
             )
         except jwt.ExpiredSignatureError as error:
             raise Unauthenticated("the token has expired; refresh it, or log in again") from error

@@ -24,6 +24,7 @@ from imagemill.bootstrap.stores import open_stores, upgrade_database
 from imagemill.config import Settings
 from imagemill.credits.provider_calls import PaidCallRecorder
 from imagemill.credits.service import CreditService
+from imagemill.db.clock_sync import ClockSync
 from imagemill.db.group_commit import CommitSummary
 from imagemill.dispatch.base import Dispatcher, Offers, served_queues
 from imagemill.dispatch.inline import InlineDispatcher
@@ -98,6 +99,7 @@ class Application:
         self.process_lock = ProcessLock(settings.data_dir / "run")
         self.stores = open_stores(settings)
         self.stores.jobs.ensure_owner(settings.owner, now_us())
+        self.clock_sync = ClockSync(self.stores.database)
         self.observer = Observer.of(settings, self.process_lock, self.stores.jobs)
         stored = open_blobs(settings.data_dir / "blobs", settings.s3)
         self.blobs: BlobStore = MeteredBlobs(stored, self.observer.blob)
@@ -162,6 +164,7 @@ class Application:
 
     def start(self) -> None:
         """Start the roles of this process. Leases of its earlier runs are reclaimed first."""
+        self.clock_sync.start()
         self.observer.start(needed=not (self.roles.under_celery or self.roles.api))
         if self.pubsub is not None and not self.roles.api:
             self._listening = ListenerThread(self.pubsub, self._handlers())
@@ -215,6 +218,7 @@ class Application:
         for backend in self.backends.values():
             backend.close()
         self.observer.close()
+        self.clock_sync.close()
         self.stores.close()
         if self._listening is not None:
             self._listening.close()

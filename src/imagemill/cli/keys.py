@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imagemill.cli.output import UNUSABLE, CliError, DataDir, Json, Printer, load_settings, table_of
+from imagemill.cli.output import UNUSABLE, CliError, Create, DataDir, Json, Printer, load_settings, table_of
 
 if TYPE_CHECKING:
     from imagemill.bootstrap.stores import Stores
@@ -43,6 +43,7 @@ def create(
             "--expires-days", min=0.001, help="Days after which the key expires. Default: it does not expire."
         ),
     ] = None,
+    create_: Create = False,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
@@ -53,7 +54,7 @@ def create(
         from imagemill.cli.startup import open_migrated_stores
 
         settings = load_settings(data_dir=data_dir)
-        with open_migrated_stores(settings) as stores:
+        with open_migrated_stores(settings, create=create_) as stores:
             is_first = not stores.accounts.has_credentials()
             _ensure_account(stores, owner, parse_role(role) if role else None)
             chosen = scopes_of("--scope", scopes) if scopes else None

@@ -9,6 +9,7 @@ from imagemill.cli.output import (
     DEGRADED,
     REFUSED,
     TOKEN,
+    Create,
     DataDir,
     Json,
     Printer,
@@ -64,15 +65,16 @@ def _check_generators(out: Printer) -> None:
             out.say(f"✓ {name} answers")
 
 
-def migrate(data_dir: DataDir = None, as_json: Json = False) -> None:
+def migrate(create: Create = False, data_dir: DataDir = None, as_json: Json = False) -> None:
     """Upgrade the database to this version's schema. Servers also do so when they start."""
     from imagemill.bootstrap.stores import upgrade_database
-    from imagemill.cli.startup import friendly_errors, redacted_database_url
+    from imagemill.cli.startup import friendly_errors, redacted_database_url, require_database
     from imagemill.db import migrate as migrations
 
     out = Printer(as_json)
     with out.reporting():
         settings = load_settings(data_dir=data_dir)
+        require_database(settings, create=create)
         with friendly_errors(settings):
             before = upgrade_database(settings)
             after = migrations.current(settings.database)

@@ -115,6 +115,11 @@ def print_warning(message: str) -> None:
     make_console(stderr=True).print(Text.assemble(("warning: ", "yellow"), message), soft_wrap=True)
 
 
+def print_note(message: str) -> None:
+    """Print a line to stderr, beside the answer."""
+    make_console(stderr=True).print(message, soft_wrap=True, style="dim")
+
+
 def make_table(*columns: str) -> "Table":
     """Return a table without borders whose cells fold where they are too wide."""
     from rich.table import Table
@@ -168,6 +173,9 @@ Host = Annotated[
 ]
 Port = Annotated[
     int | None, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0 takes any free port.")
+]
+Create = Annotated[
+    bool, typer.Option("--create", help="Create the database if it does not exist, before a server has.")
 ]
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Folder of database, pictures and secrets.")]
 LogLevel = Annotated[str | None, typer.Option("--log-level", help="debug, info, warning or error.")]

@@ -61,7 +61,7 @@ def require_credentials(settings: "Settings") -> None:
         UNUSABLE,
         details=(
             "Create a key, then start again:",
-            "    imagemill keys create --owner ops --role admin",
+            "    imagemill keys create --owner ops --role admin --create",
             "or set IMAGEMILL_AUTH__ADMIN_KEY to 32 or more random characters,",
             "or listen on loopback, and open a tunnel from the other machine:",
             f"    ssh -L {settings.port}:127.0.0.1:{settings.port} you@this-machine",

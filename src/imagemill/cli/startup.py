@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagemill.cli import STARTED_AT
-from imagemill.cli.output import REFUSED, UNUSABLE, CliError, make_console
+from imagemill.cli.output import REFUSED, UNUSABLE, CliError, make_console, print_note
 
 if TYPE_CHECKING:
     from imagemill.bootstrap.application import Application, Roles
@@ -40,10 +40,15 @@ def build(settings: "Settings", roles: "Roles") -> "Application":
 
 def has_credentials(settings: "Settings") -> bool:
     """Whether the database of the settings holds a key or a user. Raises `CliError`."""
+    from sqlalchemy import make_url
+
     from imagemill.bootstrap.stores import open_stores, upgrade_database
     from imagemill.db import migrate
 
-    if settings.database_url is None and not (settings.data_dir / "imagemill.db").exists():
+    if (
+        settings.database.startswith("sqlite")
+        and not Path(make_url(settings.database).database or "").exists()
+    ):
         return False
     with friendly_errors(settings):
         if migrate.current(settings.database) is None:
@@ -56,15 +61,46 @@ def has_credentials(settings: "Settings") -> bool:
             stores.close()
 
 
+def require_database(settings: "Settings", *, create: bool) -> None:
+    """Print the address of the database. Raises `CliError` for an SQLite file that does not exist.
+
+    A command that is called in another folder than the server, or without its environment, would make a
+    database that no server uses. ``create`` allows that.
+    """
+    address = redacted_database_url(settings)
+    if (file := _sqlite_file(settings)) is not None:
+        address = f"SQLite, {file}"
+        if not file.exists() and not create:
+            raise CliError(
+                f"there is no database at {file}",
+                UNUSABLE,
+                details=(
+                    "Name the server's with --data-dir, IMAGEMILL_DATA_DIR or IMAGEMILL_DATABASE_URL,",
+                    "or start the server first, or add --create to make one there.",
+                ),
+            )
+    print_note(f"database: {address}")
+
+
+def _sqlite_file(settings: "Settings") -> Path | None:
+    """Return the absolute path of an SQLite database; None for another one."""
+    from sqlalchemy import make_url
+
+    if not settings.database.startswith("sqlite"):
+        return None
+    return Path(make_url(settings.database).database or "").absolute()
+
+
 @contextmanager
-def open_migrated_stores(settings: "Settings") -> Iterator["Stores"]:
-    """Open the database of the settings and upgrade its schema.
+def open_migrated_stores(settings: "Settings", *, create: bool = False) -> Iterator["Stores"]:
+    """Open the database of the settings and upgrade its schema; see `require_database`.
 
     An `ImagemillError` within the block becomes a `CliError`.
     """
     from imagemill.bootstrap.stores import open_stores, upgrade_database
     from imagemill.domain.errors import ImagemillError, StorageError
 
+    require_database(settings, create=create)
     with friendly_errors(settings):
         upgrade_database(settings)
         stores = open_stores(settings)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imagemill.cli.keys import format_time, parse_role, record_audit
-from imagemill.cli.output import DataDir, Json, Printer, load_settings, table_of
+from imagemill.cli.output import Create, DataDir, Json, Printer, load_settings, table_of
 
 if TYPE_CHECKING:
     from imagemill.accounts.store import ChangeOwner
@@ -33,6 +33,7 @@ def create(
     owner: Annotated[
         str | None, typer.Option("--owner", help="Name of the account. Default: generated.")
     ] = None,
+    create_: Create = False,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
@@ -47,7 +48,7 @@ def create(
         from imagemill.domain.access import check_account
 
         settings, chosen = load_settings(data_dir=data_dir), parse_role(role)
-        with open_migrated_stores(settings) as stores:
+        with open_migrated_stores(settings, create=create_) as stores:
             address = check_email("EMAIL", email)
             name = check_account("--owner", owner) if owner is not None else None
             text = read_secret(password, "--password")

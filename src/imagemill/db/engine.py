@@ -316,11 +316,17 @@ def _read_status(conn: sa.Connection, kind: str) -> DatabaseStatus:
     foreign = foreign_tables(conn) if revision is None else ()
     if kind == "sqlite":
         return DatabaseStatus(kind, revision, tables.REVISION, 0.0, 0.0, foreign)
+    ahead_s, took_s = clock_difference(conn)
+    return DatabaseStatus(kind, revision, tables.REVISION, ahead_s, took_s, foreign)
+
+
+def clock_difference(conn: sa.Connection) -> tuple[float, float]:
+    """Return the seconds by which this machine's clock is ahead of PostgreSQL's, and of the round trip."""
     before, started = time.time(), time.perf_counter()
     theirs = float(conn.execute(sa.text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one())
     took_s = time.perf_counter() - started
     # The database's clock was read at some point of the round trip; the middle is the best estimate.
-    return DatabaseStatus(kind, revision, tables.REVISION, before + took_s / 2 - theirs, took_s, foreign)
+    return before + took_s / 2 - theirs, took_s
 
 
 def foreign_tables(conn: sa.Connection) -> tuple[str, ...]:

@@ -4,14 +4,54 @@ import os
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 SECOND = 1_000_000
 """Microseconds in a second."""
 
 
+class SteadyClock:
+    """The time of a system's clock, which may be set back while jobs, leases and retries wait for instants.
+
+    After that it runs at half speed until the system's clock has caught up, so that no wait takes longer than
+    twice its own length, instead of as long as the clock was set back. ``correction`` is added to the
+    system's clock: the database's clock is the same for all machines. All in microseconds.
+    """
+
+    def __init__(self, wall: Callable[[], int], monotonic: Callable[[], int]) -> None:
+        self._wall = wall
+        self._monotonic = monotonic
+        self._latest = 0
+        self._behind: tuple[int, int] | None = None
+        """The monotonic and the shown time when the system's clock was found to be set back."""
+        self.correction = 0
+
+    def now(self) -> int:
+        wall = self._wall() + self.correction
+        behind = self._behind
+        if behind is None:
+            if wall >= self._latest:
+                self._latest = wall
+                return wall
+            behind = self._behind = (self._monotonic(), self._latest)
+        slowed = behind[1] + (self._monotonic() - behind[0]) // 2
+        if wall < slowed:
+            return slowed
+        self._behind, self._latest = None, wall
+        return wall
+
+
+_clock = SteadyClock(lambda: time.time_ns() // 1000, lambda: time.monotonic_ns() // 1000)
+
+
 def now_us() -> int:
-    return time.time_ns() // 1000
+    return _clock.now()
+
+
+def correct_clock(correction_us: int) -> None:
+    """Set what is added to the clock of this machine, so that all machines have the time of the database."""
+    _clock.correction = correction_us
 
 
 def to_datetime(instant_us: int) -> datetime:

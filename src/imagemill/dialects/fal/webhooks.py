@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -11,6 +10,7 @@ from imagemill.api.base import Services
 from imagemill.dialects.fal.errors import FalErrorResponse
 from imagemill.dialects.fal.responses import marks, result
 from imagemill.dialects.fal.settings import FalApiSettings
+from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import MissingExtra, NotFound
 from imagemill.webhooks.callbacks import Format, SignedPayload
 from imagemill.webhooks.outbox import Delivery
@@ -50,7 +50,7 @@ def signer(services: Services, settings: FalApiSettings) -> Callable[[str, str, 
     def headers(request_id: str, user: str, content: bytes) -> Mapping[str, str]:
         if not key:
             key.append(private_key(services, settings))
-        timestamp = str(int(time.time()))
+        timestamp = str(now_us() // SECOND)
         signed = "\n".join([request_id, user, timestamp, hashlib.sha256(content).hexdigest()])
         return {
             "X-Fal-Webhook-Request-Id": request_id,
