@@ -84,7 +84,7 @@ def test_rows_of_the_former_table_are_kept(empty_database_url: str):
 
 @pytest.mark.parametrize("id_", ["nonsense", "01a2238c-4a37-7e4e-8fe9-c660c98ffd2", "é"])
 def test_an_id_that_is_none_is_not_found(make_server: Callable[..., Server], id_: str):
-    assert make_server().client.get(f"/api/v1/models/{id_}").status_code == 404
+    assert make_server().client.get(f"/api/v1/library/{id_}").status_code == 404
 
 
 def test_the_address_in_the_table_is_public(make_server: Callable[..., Server]):
@@ -93,7 +93,7 @@ def test_the_address_in_the_table_is_public(make_server: Callable[..., Server]):
         "gender": "female", "ageRange": "20-30", "bodyType": "slim", "pose": "side", "style": "casual",
     }  # fmt: skip
     headers = {"Host": "shop.example"}
-    job = server.client.post("/api/v1/models", json=order, headers=headers).json()
+    job = server.client.post("/api/v1/library", json=order, headers=headers).json()
     server.wait(job["jobId"])
     with server.app.stores.database.engines.reader.connect() as conn:
         url = conn.execute(sa.text("SELECT image_url FROM model_library")).scalar_one()
@@ -112,10 +112,10 @@ def test_a_row_of_an_application_leads_to_its_own_picture(make_server: Callable[
     server = make_server()
     with server.app.stores.database.engines.writer.begin() as conn:
         conn.execute(sa.text(_INSERT))
-    (model,) = server.client.get("/api/v1/models").json()["items"]
+    (model,) = server.client.get("/api/v1/library").json()["items"]
     assert model["signed"]["imageUrl"] == "https://pictures.example/a.jpg"
     for what in ("image", "thumbnail"):
-        answer = server.client.get(f"/api/v1/models/{model['id']}/{what}", follow_redirects=False)
+        answer = server.client.get(f"/api/v1/library/{model['id']}/{what}", follow_redirects=False)
         assert answer.headers["Location"] == "https://pictures.example/a.jpg"
-    edit = server.client.post(f"/api/v1/models/{model['id']}/edit", json={"prompt": "in the rain"})
+    edit = server.client.post(f"/api/v1/library/{model['id']}/edit", json={"prompt": "in the rain"})
     assert edit.status_code == 400
