@@ -224,11 +224,11 @@ def test_what_pictures_tell_of_themselves_is_a_setting(make_server: Callable[...
         found[metadata] = httpx2.get(result["result"]["imageUrl"]).content
         originals = {key for key in blobs(server, f"jobs/{result['jobId']}/") if key.endswith(".png")}
         assert len(originals) == (metadata == "full")
-    assert b"trainedAlgorithmicMedia" in found["full"]
+    assert b"digitalsourcetype/algorithmicMedia" in found["full"]
     assert b"green eyes" in found["full"]
-    assert b"trainedAlgorithmicMedia" in found["anonymous"]
+    assert b"digitalsourcetype/algorithmicMedia" in found["anonymous"]
     assert b"green eyes" not in found["anonymous"]
-    assert b"trainedAlgorithmicMedia" not in found["none"]
+    assert b"digitalsourcetype" not in found["none"]
 
 
 def test_pictures_in_a_public_bucket_have_its_addresses(make_server: Callable[..., Server]):
