@@ -40,6 +40,11 @@ class Shelf:
         del path, kind
         return Resource(parse(air), {"modelName": "Akane | Tale"})
 
+    def default_checkpoint(self, path: str, family: str | None = None) -> Resource:
+        del path
+        assert family == "sdxl"
+        return Resource(parse(SDXL))
+
     def picture(self, path: str, text: str) -> str:
         del path
         return f"inputs/{text}"
