@@ -40,8 +40,9 @@ class Shelf:
         del path, kind
         return Resource(parse(air), {"modelName": "Akane | Tale"})
 
-    def default_checkpoint(self, path: str, family: str) -> Resource:
-        del path, family
+    def default_checkpoint(self, path: str, family: str | None = None) -> Resource:
+        del path
+        assert family == "sdxl"
         return Resource(parse(SDXL))
 
     def picture(self, path: str, text: str) -> str:

@@ -47,7 +47,9 @@ def test_where_the_name_tells_nothing_the_size_does(size: int | None, family: st
 
 
 def test_the_size_of_a_lora_tells_nothing():
-    assert guess_family("lines.safetensors", "lora", 2_132_625_894).source == "default"
+    guess = guess_family("lines.safetensors", "lora", 2_132_625_894)
+    assert (guess.family, guess.source) == ("", "default")
+    assert parse(str(file_air("lines.safetensors", "lora", guess.family))).type == "lora"
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ class InstalledModelBody(ResponseModel):
 
     name: str = Field(description="The file as the node lists it. Jobs may name the model by it.")
     type: str = Field(description=f"One of {', '.join(LOADERS)}, or another type of a registered model.")
-    family: str = Field(description="Such as sd1, sdxl or flux1.")
+    family: str = Field(description="Such as sd1, sdxl or flux1; empty where it is unknown.")
     family_source: FamilySource = Field(
         description="Whether the family is told by the AIR, or guessed: from the file's name, from its size, "
         "or from nothing."

@@ -59,7 +59,10 @@ _CHECKPOINT_SIZES = (
 
 
 def guess_family(name: str, kind: str = "checkpoint", size: int | None = None) -> FamilyGuess:
-    """Return the family that a file's name, else a checkpoint's size in bytes, suggests."""
+    """Return the family that a file's name, else a checkpoint's size in bytes, suggests.
+
+    Of another kind of model nothing is assumed: its family is empty.
+    """
     base = name.replace("\\", "/").rsplit("/", 1)[-1]
     # A folder says what its files are: sdxl/anime.safetensors.
     for text in (base, name):
@@ -70,7 +73,7 @@ def guess_family(name: str, kind: str = "checkpoint", size: int | None = None) -
         for least, most, family in _CHECKPOINT_SIZES:
             if least * _GB <= size <= most * _GB:
                 return FamilyGuess(family, "size")
-    return FamilyGuess(DEFAULT_FAMILY, "default")
+    return FamilyGuess(DEFAULT_FAMILY if kind == "checkpoint" else "", "default")
 
 
 BUILT = ("sdxl", "sd1", "sd2", "flux1")

@@ -80,7 +80,9 @@ def _fields(model: InstalledModel) -> dict[str, object]:
     """Return the fields of a new resource: a readable name, and the file as the node lists it."""
     file = model.file
     title = file.name.replace("\\", "/").rsplit("/", 1)[-1].rpartition(".")[0]
-    fields: dict[str, object] = {"modelName": title[:200], "fileName": file.name, "tags": [model.family]}
+    fields: dict[str, object] = {"modelName": title[:200], "fileName": file.name}
+    if model.family:
+        fields["tags"] = [model.family]
     if file.name.lower().endswith(".safetensors"):
         fields["fileFormat"] = "safeTensor"
     if file.size is not None:
