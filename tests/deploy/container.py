@@ -157,7 +157,7 @@ def _copy(root: Path, folder: Path, rest: str) -> None:
 
 
 def _tools(root: Path) -> Path:
-    """Make a ``python`` whose virtual environments find the installed packages, except Imagemill itself."""
+    """Make a ``python`` whose virtual environments find the installed packages and pip, not Imagemill."""
     packages, tools = root / "packages", root / "tools"
     packages.mkdir()
     tools.mkdir()
@@ -166,8 +166,10 @@ def _tools(root: Path) -> Path:
             (packages / path.name).symlink_to(path)
     python = tools / "python"
     python.write_text(
-        f'#!/bin/sh\nset -e\n{sys.executable} "$@"\n'
+        f'#!/bin/sh\nset -e\n{sys.executable} "$@" --without-pip\n'
         f'for site in "$3"/lib/python*/site-packages; do echo {packages} > "$site/packages.pth"; done\n'
+        f'printf \'#!/bin/sh\\nexec %s/bin/python -m pip "$@"\\n\' "$3" > "$3/bin/pip"\n'
+        'chmod 755 "$3/bin/pip"\n'
     )
     python.chmod(0o755)
     return tools

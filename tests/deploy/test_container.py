@@ -14,6 +14,8 @@ from tests.deploy import container
 from tests.deploy.compose import FOLDER
 from tests.deploy.container import DOCKERFILE, Image
 
+pytestmark = pytest.mark.timeout(300)  # the image is built in it
+
 KEY = "a-key-of-the-pipeline-that-is-long-enough"
 
 
@@ -102,7 +104,7 @@ def test_an_open_server_does_not_start_where_it_could_spend_money(image: Image, 
 
 def test_once_a_key_exists_none_is_generated(image: Image, tmp_path: Path) -> None:
     data = tmp_path / "data"
-    made = image.run(data, "keys", "create", "--owner", "ops", "--role", "admin")
+    made = image.run(data, "keys", "create", "--create", "--owner", "ops", "--role", "admin")
     assert made.returncode == 0, made.stderr
     with image.running(data) as program:
         assert ask(program, "/api/v1/jobs", made.stdout.split()[0]).status_code == 200
