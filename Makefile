@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test serve check bench chaos clients docs fuzz proof lock clean format
+.PHONY: demo test serve check bench chaos clients docs fuzz proof lock image clean format
 
 demo: $(VENV)/.base
 	$(BIN)/imagemill demo
@@ -60,6 +60,11 @@ proof: $(VENV)/.dev
 lock: $(VENV)/.dev
 	$(PIP) uv
 	cd requirements && for set in base dev docs build image client; do ./compile $$set; done
+
+# The container image, built by docker, podman or buildah; IMAGE is its name, PYTHON_IMAGE another base.
+IMAGE ?= imagemill
+image:
+	deploy/image/build $(IMAGE)
 
 $(VENV)/.base: requirements/base.txt requirements/build.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -90,10 +90,10 @@ class AuthSettings(SettingsGroup):
     """Seconds in which `login_tries` wrong passwords are counted: long enough to stop guessing, short enough
     for a person to wait."""
 
-    required: Literal["auto", "always"] = Field(
+    required: Literal["auto", "open", "always"] = Field(
         default="auto",
         description="When callers must send a key. auto: not on loopback until the first key or user exists; "
-        "always: in any case.",
+        "open: nor on other addresses, which is unsafe outside a private test network; always: in any case.",
     )
     admin_key: SecretStr | None = Field(
         default=None,

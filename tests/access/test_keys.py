@@ -246,6 +246,22 @@ def test_nobody_enters_without_a_key_where_others_could_come(
     problem(ask(make_server(**settings), None, "GET", "/api/v1/jobs"), 401)
 
 
+def test_an_open_mock_takes_any_token_until_the_first_key(make_server: Callable[..., Server]) -> None:
+    server = make_server(host="0.0.0.0", auth={"required": "open"})
+    for token in (None, "anything", "im_abcdefghijkl_" + "x" * 43):
+        assert ask(server, token, "GET", "/api/v1/auth/me").json()["open"] is True
+    page = {"Origin": "https://elsewhere.example"}
+    problem(ask(server, None, "GET", "/api/v1/jobs", headers=page), 403)
+    made = ask(server, None, "POST", "/api/v1/owners/local/keys", json={}).json()
+    problem(ask(server, "anything", "GET", "/api/v1/jobs"), 401)
+    assert ask(server, made["key"], "GET", "/api/v1/jobs").status_code == 200
+
+
+def test_an_administrators_key_closes_an_open_mock(make_server: Callable[..., Server]) -> None:
+    server = guarded(make_server, host="0.0.0.0", auth={"required": "open"})
+    problem(ask(server, "anything", "GET", "/api/v1/jobs"), 401)
+
+
 def test_health_tells_strangers_no_names(make_server: Callable[..., Server]) -> None:
     server = guarded(make_server)
     for path in ("/health", "/health/ready"):

@@ -107,6 +107,8 @@ class ByHand:
     def check_health(self, name: str) -> None:
         """By the service's own command."""
         kind, program, *arguments = self._service(name)["healthcheck"]["test"]
+        if program == "healthcheck.sh":  # of the image, where the port is the one of the settings
+            program, arguments = "imagemill", ["health", "--url", "http://127.0.0.1:8700"]
         assert (kind, program) == ("CMD", "imagemill")
         done = run(*(self._placed(part) for part in arguments), cwd=self.folder, **self.environment(name))
         assert done.returncode == 0, done.stdout + done.stderr

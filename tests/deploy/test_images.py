@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.compose import FOLDER, ROOT
+from tests.deploy.container import instructions
 
-DOCKERFILES = sorted(FOLDER.rglob("Dockerfile"))
+DOCKERFILES = [ROOT / "Dockerfile", *sorted(FOLDER.rglob("Dockerfile"))]
 PINNED = re.compile(r"[a-z0-9./-]+:\d+\.\d+\.\d+[\w.-]*(@sha256:[0-9a-f]{64})?")
 SECRET = re.compile(r"(?i)password|secret|token|_key\b")
 HASH = re.compile(r"    --hash=sha256:[0-9a-f]{64}( \\)?")
@@ -16,13 +17,6 @@ HASH = re.compile(r"    --hash=sha256:[0-9a-f]{64}( \\)?")
 
 def each_dockerfile() -> pytest.MarkDecorator:
     return pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: str(path.relative_to(ROOT)))
-
-
-def instructions(path: Path) -> list[tuple[str, str]]:
-    """Without comments, continued lines joined."""
-    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
-    joined = re.sub(r"\\\n\s*", "", "\n".join(lines))
-    return [(line.split(" ", 1)[0], line.split(" ", 1)[1]) for line in joined.splitlines() if line]
 
 
 def pins(path: Path) -> dict[str, str]:

@@ -53,7 +53,8 @@ class Access:
     """Finds the caller of a request.
 
     ``owner`` is the caller where no credentials are needed, and the owner of the settings' administrator key.
-    Where other machines reach the server (``is_reachable``), credentials are needed before any were made.
+    Where other machines reach the server (``is_reachable``), credentials are needed before any were made,
+    unless the settings say that it is open.
     """
 
     def __init__(
@@ -78,7 +79,8 @@ class Access:
         self._unknown_keys = unknown_keys or UnknownKeyThrottle()
         self._generation = 0
         """The number of calls of `forget`: a look-up that began before a call is not cached after it."""
-        self._is_closed = is_reachable or settings.required == "always" or key is not None
+        needs_key = settings.required == "always" or (is_reachable and settings.required != "open")
+        self._is_closed = needs_key or key is not None
 
     def caller(self, given: Credentials, address: str = "") -> Caller:
         """Return the caller; may read the database. ``address``: the client's network address.
@@ -139,7 +141,8 @@ class Access:
     def is_open(self) -> bool:
         """Whether requests need no credentials.
 
-        True while no key and no user was ever made and only this machine reaches the server.
+        True while no key and no user was ever made and only this machine reaches the server, or the settings
+        say that it is open.
         """
         if not self._is_closed:
             self._is_closed = self._accounts.has_credentials()

@@ -261,6 +261,11 @@ def secret(settings: Settings, name: str) -> bytes:
     return secret_file(_secrets(settings) / f"{name}.key")
 
 
+def admin_key_file(settings: Settings) -> Path:
+    """Return the file of the administrator's key that `serve --generate-key` makes."""
+    return _secrets(settings) / "admin.key"
+
+
 def _secrets(settings: Settings) -> Path:
     return settings.data_dir / "secrets"
 

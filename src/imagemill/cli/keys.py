@@ -68,7 +68,7 @@ def create(
             return
         out.say(made.text)
         out.say("It is not shown again. Send it as 'Authorization: Bearer <key>', or set IMAGEMILL_TOKEN.")
-        if is_first and settings.auth.required == "auto" and settings.auth.admin_key is None:
+        if is_first and settings.auth.required != "always" and settings.auth.admin_key is None:
             out.say(
                 "This is the first key: all servers on this database, running ones too, now require a key."
             )

@@ -43,12 +43,19 @@ def serve(
     data_dir: DataDir = None,
     reload: Reload = False,
     ready_file: ReadyFile = None,
+    generate_key: Annotated[
+        bool,
+        typer.Option(
+            "--generate-key",
+            help="Generate an administrator's key if none exists, print it, and keep it in the data folder.",
+        ),
+    ] = False,
     log_level: LogLevel = None,
     profile: Profile = None,
 ) -> None:
     """Run everything in one process: API, scheduler and workers."""
     given = {"host": host, "port": port, "data_dir": data_dir, "log_level": log_level, "profile": profile}
-    _run_http("serve", reload, ready_file, **given)
+    _run_http("serve", reload, ready_file, generate_key, **given)
 
 
 def api(
@@ -62,7 +69,7 @@ def api(
 ) -> None:
     """Run the HTTP API alone; scheduler and workers run in other processes."""
     given = {"host": host, "port": port, "data_dir": data_dir, "log_level": log_level, "profile": profile}
-    _run_http("api", reload, ready_file, **given)
+    _run_http("api", reload, ready_file, generates_key=False, **given)
 
 
 def scheduler(data_dir: DataDir = None, log_level: LogLevel = None, profile: Profile = None) -> None:
@@ -102,18 +109,26 @@ def generator(data_dir: DataDir = None, log_level: LogLevel = None, profile: Pro
         _exec_celery(load_settings(data_dir=data_dir, log_level=log_level, profile=profile))
 
 
-def _run_http(command: Literal["serve", "api"], reload: bool, ready_file: Path | None, **given: Any) -> None:
+def _run_http(
+    command: Literal["serve", "api"],
+    reload: bool,
+    ready_file: Path | None,
+    generates_key: bool,
+    **given: Any,
+) -> None:
     _disable_gc()
     with Printer().reporting():
         settings = load_settings(**given)
         if reload and ready_file is not None:
             raise CliError("--ready-file cannot be used with --reload", UNUSABLE)
+        if reload and generates_key:
+            raise CliError("--generate-key cannot be used with --reload", UNUSABLE)
         from imagemill.cli import server
 
         if reload:
             server.run_reloading(settings, command, given)
         else:
-            server.run_http(settings, command, ready_file)
+            server.run_http(settings, command, ready_file, generates_key=generates_key)
 
 
 def _disable_gc() -> None:

@@ -28,6 +28,8 @@ from imagemill.web.connections import Connection
 if TYPE_CHECKING:
     from imagemill.config import Settings
 
+log = logging.getLogger("imagemill.cli")
+
 _BACKLOG = 2048
 
 
@@ -47,7 +49,8 @@ def check_host(host: str) -> str:
 
 
 def require_credentials(settings: "Settings") -> None:
-    """Raises `CliError` if other machines could reach a server that requires no key."""
+    """Raises `CliError` if other machines could reach a server that requires no key, unless it is a mock that
+    is open on purpose."""
     from imagemill.bootstrap.build import is_loopback
     from imagemill.cli.startup import has_credentials
 
@@ -55,6 +58,9 @@ def require_credentials(settings: "Settings") -> None:
     if is_loopback(settings.host) or auth.admin_key is not None or auth.required == "always":
         return
     if has_credentials(settings):
+        return
+    if auth.required == "open":
+        _check_open(settings)
         return
     raise CliError(
         f"{settings.host!r} can be reached from other machines, but no API key exists that they would need",
@@ -66,6 +72,21 @@ def require_credentials(settings: "Settings") -> None:
             "or listen on loopback, and open a tunnel from the other machine:",
             f"    ssh -L {settings.port}:127.0.0.1:{settings.port} you@this-machine",
         ),
+    )
+
+
+def _check_open(settings: "Settings") -> None:
+    """Warn of an open server. Raises `CliError` if it could spend money."""
+    if settings.fal.key is not None:
+        raise CliError(
+            "IMAGEMILL_AUTH__REQUIRED=open is for mocks, but FAL_KEY is set: any caller could spend money",
+            UNUSABLE,
+            details=("Remove FAL_KEY, or remove IMAGEMILL_AUTH__REQUIRED and create a key.",),
+        )
+    log.warning(
+        "no key is needed on %s: whoever reaches this server may read and change everything. Use "
+        "IMAGEMILL_AUTH__REQUIRED=open only in a private test network",
+        settings.host,
     )
 
 
@@ -110,16 +131,18 @@ def _listen_error(address: str, port: int, error: OSError) -> CliError:
     return CliError(f"cannot listen on {address} port {port}: {error.strerror or error}", UNUSABLE)
 
 
-log = logging.getLogger("imagemill.cli")
-
-
-def run_http(settings: "Settings", command: str, ready_file: Path | None = None) -> None:
+def run_http(
+    settings: "Settings", command: str, ready_file: Path | None = None, *, generates_key: bool = False
+) -> None:
     """Run ``serve`` or ``api`` until a signal. Raises `CliError` if it cannot start.
 
-    ``ready_file`` holds the address as JSON while the server answers.
+    ``ready_file`` holds the address as JSON while the server answers. ``generates_key``: an administrator's
+    key is made if a key is needed and none exists.
     """
     logs.configure(settings.log_level, settings.log_format)
     host = check_host(settings.host)
+    if generates_key:
+        settings = startup.with_generated_key(settings)
     require_credentials(settings)
     if ready_file is not None:
         startup.remove_ready_file(ready_file)

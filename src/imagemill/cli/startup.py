@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagemill.cli import STARTED_AT
-from imagemill.cli.output import REFUSED, UNUSABLE, CliError, make_console, print_note
+from imagemill.cli.output import REFUSED, UNUSABLE, CliError, Printer, make_console, print_note
 
 if TYPE_CHECKING:
     from imagemill.bootstrap.application import Application, Roles
@@ -89,6 +89,32 @@ def _sqlite_file(settings: "Settings") -> Path | None:
     if not settings.database.startswith("sqlite"):
         return None
     return Path(make_url(settings.database).database or "").absolute()
+
+
+def with_generated_key(settings: "Settings") -> "Settings":
+    """Return the settings with the administrator's key of the data folder.
+
+    It is made and printed when no key and no user exists. Settings that have an administrator's key, or need
+    none, are returned as they are.
+    """
+    from pydantic import SecretStr
+
+    from imagemill.bootstrap.build import admin_key_file, secret_file
+
+    if settings.auth.admin_key is not None or settings.auth.required == "open":
+        return settings
+    path = admin_key_file(settings)
+    is_new = not path.exists()
+    if is_new and has_credentials(settings):
+        return settings
+    with friendly_errors(settings):
+        key = secret_file(path).decode()
+    where = f"it is kept in {path.absolute()}; to replace it, delete that file and start again"
+    Printer().say(
+        f"The administrator's key is {key}\n{where}" if is_new else f"The administrator's key: {where}"
+    )
+    auth = settings.auth.model_copy(update={"admin_key": SecretStr(key)})
+    return settings.model_copy(update={"auth": auth})
 
 
 @contextmanager

@@ -1,5 +1,6 @@
-# Imagemill with all it needs in a fleet. Build it from the project's root:
-#   docker build -f deploy/Dockerfile -t imagemill .
+# Imagemill with everything: one container is a whole server, several are a fleet (deploy/compose.yaml).
+#   docker build -t imagemill .
+#   docker run -p 8700:8700 -v imagemill:/data imagemill
 
 ARG PYTHON_IMAGE=python:3.13.15-slim-trixie
 FROM ${PYTHON_IMAGE} AS build
@@ -23,7 +24,15 @@ RUN groupadd --gid 10001 imagemill \
     && install --directory --owner=10001 --group=10001 --mode=0700 /data \
     && install --directory --owner=10001 --group=10001 /models
 COPY --from=build /opt/imagemill /opt/imagemill
+COPY --chmod=0755 deploy/image/entrypoint.sh deploy/image/healthcheck.sh /usr/local/bin/
 ENV PATH=/opt/imagemill/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 IMAGEMILL_DATA_DIR=/data
+# Reachable from outside of the container, which needs a key, and by the name its neighbours give it.
+ENV IMAGEMILL_HOST=0.0.0.0 IMAGEMILL_ALLOWED_HOSTS=localhost,127.0.0.1,[::1],*.localhost,imagemill
 WORKDIR /data
+VOLUME /data
 USER 10001:10001
-CMD ["imagemill", "--help"]
+EXPOSE 8700
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=15s --timeout=10s --start-period=30s --retries=4 CMD ["healthcheck.sh"]
+ENTRYPOINT ["entrypoint.sh"]
+CMD ["serve"]
