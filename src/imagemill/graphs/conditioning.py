@@ -8,6 +8,7 @@ without a catalogue by the outputs that are in use, as all nodes return the posi
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal
 
 from imagemill.graphs.catalogue import Catalogue
@@ -34,6 +35,8 @@ _PART = re.compile(
 )
 """Inputs that hold a text in nodes that join, replace, choose or rewrite texts."""
 _ABOUT_PROMPTS = re.compile(r"prompt", re.IGNORECASE)
+_MOST_NAMES = 4096
+"""Names of inputs that are remembered with the answer; graphs repeat the same few."""
 _LONGEST_CHAIN = 64
 """Nodes between a sampler and a text; each takes some of the stack."""
 
@@ -46,10 +49,11 @@ class Prompts:
 
 @dataclass(frozen=True, slots=True)
 class ConditioningTracer:
-    """Traces one normalised graph. ``catalogue``: the classes of a node that knows the graph's, if any."""
+    """Traces one graph, whose nodes all have inputs."""
 
     graph: Mapping[str, Mapping[str, Any]]
     catalogue: Catalogue | None = None
+    """The classes of a server that knows those of the graph, if there is one."""
     users: Mapping[str, list[tuple[int, str, str]]] = field(init=False)
     """Node id -> (output, node that takes it, its input)."""
 
@@ -62,10 +66,10 @@ class ConditioningTracer:
         object.__setattr__(self, "users", users)
 
     def inputs(self, id_: str) -> Mapping[str, Any]:
-        return mapping(mapping(self.graph.get(id_)).get("inputs"))
+        return self.graph[id_]["inputs"] if id_ in self.graph else {}
 
     def class_of(self, id_: str) -> str:
-        return str(mapping(self.graph.get(id_)).get("class_type") or "")
+        return str(self.graph[id_].get("class_type") or "") if id_ in self.graph else ""
 
     def side_of(self, id_: str, output: int) -> Side | None:
         """The conditioning that an output of a node with both returns; None if that cannot be determined."""
@@ -238,11 +242,13 @@ class ConditioningTracer:
         return self._samples(id_) and all(each is not None and each >= 1 for each in given)
 
 
+@lru_cache(_MOST_NAMES)
 def is_conditioning(name: str) -> bool:
     """Whether an input of this name takes conditioning, or the prompt it is made of."""
     return _CONDITIONING.fullmatch(name) is not None
 
 
+@lru_cache(_MOST_NAMES)
 def is_negative(name: str) -> bool:
     """Whether an input of this name takes the negative conditioning."""
     return is_conditioning(name) and _NEGATIVE.search(name) is not None

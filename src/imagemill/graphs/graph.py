@@ -14,7 +14,7 @@ from imagemill.graphs.catalogue import Catalogue
 from imagemill.graphs.errors import InvalidGraph, MissingFile, UiFormat
 from imagemill.graphs.files import file_kind, names_a_file
 from imagemill.graphs.json_access import format_value, is_array, is_object, is_tuple, mapping
-from imagemill.graphs.validate import parse_link, reachable_ids
+from imagemill.graphs.validate import parse_link
 
 Graph = dict[str, dict[str, Any]]
 Path = tuple[str | int, ...]
@@ -280,10 +280,14 @@ def fill_marks(graph: Mapping[str, Mapping[str, Any]], known: Mapping[str, Any])
 
 def words(graph: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str, str]]:
     """(node id, input, name as it is written) of each variable in the strings of the inputs."""
-    for id_, path, value in values(graph):
-        name = str(next(iter(path)))
-        if isinstance(value, str) and not (len(path) > 1 and parse_link(graph[id_]["inputs"].get(name))):
-            yield from ((id_, name, match[1]) for match in _WORD.finditer(value))
+    for id_, node in graph.items():
+        for name, value in node["inputs"].items():
+            if isinstance(value, str):
+                if "{" in value:
+                    yield from ((id_, name, match[1]) for match in _WORD.finditer(value))
+            elif is_object(value) or (is_array(value) and parse_link(value) is None):
+                texts = [leaf for _, leaf in _leaves((name,), value) if isinstance(leaf, str)]
+                yield from ((id_, name, match[1]) for text in texts for match in _WORD.finditer(text))
 
 
 def find_value(graph: Mapping[str, Mapping[str, Any]], id_: str, name: str) -> tuple[str, str] | None:
@@ -314,7 +318,7 @@ def whole_number(value: object) -> int | None:
 
 
 def is_seed(input_name: str) -> bool:
-    return _SEED.fullmatch(input_name) is not None
+    return input_name.endswith("seed") and _SEED.fullmatch(input_name) is not None
 
 
 def seeds(graph: Mapping[str, Mapping[str, Any]]) -> dict[tuple[str, str], int]:
@@ -340,7 +344,7 @@ def computed_seeds(graph: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str
 def reseed(graph: Mapping[str, Mapping[str, Any]], offset: int) -> Graph:
     """A copy with ``offset`` added to every seed, for a further picture."""
     changed = copy(graph)
-    for (id_, name), seed in seeds(graph).items():
+    for (id_, name), seed in seeds(graph).items() if offset else ():
         given = changed[id_]["inputs"][name]
         changed[id_]["inputs"][name] = str(seed + offset) if isinstance(given, str) else seed + offset
     return changed
@@ -379,22 +383,28 @@ def executed(graph: Mapping[str, Mapping[str, Any]], catalogue: Catalogue | None
     Without a catalogue, a node whose results nobody takes counts as an output node, unless its class is known
     to be none. A graph without output nodes counts whole: the server refuses it.
     """
+    sources = {id_: _sources(node["inputs"]) for id_, node in graph.items()}
     ends = list(outputs(graph, catalogue))
     if catalogue is None:
-        taken = {
-            link[0]
-            for node in graph.values()
-            for value in node["inputs"].values()
-            if (link := parse_link(value)) is not None
-        }
+        taken = {source for its in sources.values() for source in its}
         ends += [
             id_
-            for id_, node in graph.items()
-            if id_ not in taken
-            and not _NO_OUTPUT.match(node["class_type"])
-            and any(parse_link(value) for value in node["inputs"].values())
+            for id_, its in sources.items()
+            if its and id_ not in taken and not _NO_OUTPUT.match(graph[id_]["class_type"])
         ]
-    return reachable_ids(graph, list(dict.fromkeys(ends))) if ends else list(graph)
+    seen, waiting = set(ends), ends
+    while waiting:
+        for source in sources.get(waiting.pop(), ()):
+            if source not in seen:
+                seen.add(source)
+                waiting.append(source)
+    return [id_ for id_ in graph if id_ in seen] if seen else list(graph)
+
+
+def _sources(inputs: Mapping[str, Any]) -> list[str]:
+    """The ids of the nodes that inputs are linked to."""
+    links = (parse_link(value) for value in inputs.values() if type(value) in (list, tuple))
+    return [link[0] for link in links if link is not None]
 
 
 def file_inputs(

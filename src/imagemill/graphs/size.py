@@ -70,6 +70,7 @@ class _GraphSize:
             for id_, node in graph.items()
         }
         self._batches: dict[str, _Batch] = {}
+        self._links: dict[str, list[tuple[str, int]]] = {}
         self._ids = executed(self._graph)
         for id_ in self._ids:
             self._trace(id_)
@@ -146,13 +147,22 @@ class _GraphSize:
         return self._graph[id_]["class_type"]
 
     def _picture_links(self, id_: str) -> list[tuple[str, int]]:
-        inputs: Mapping[str, Any] = self._graph[id_]["inputs"] if id_ in self._graph else {}
-        links = (parse_link(value) for name, value in inputs.items() if not _NO_PICTURES.fullmatch(name))
-        return [link for link in links if link is not None and link[0] in self._graph]
+        known = self._links.get(id_)
+        if known is None:
+            inputs: Mapping[str, Any] = self._graph[id_]["inputs"] if id_ in self._graph else {}
+            links = (
+                parse_link(value)
+                for name, value in inputs.items()
+                if type(value) in (list, tuple) and not _NO_PICTURES.fullmatch(name)
+            )
+            known = [link for link in links if link is not None and link[0] in self._graph]
+            self._links[id_] = known
+        return known
 
     def _value(self, id_: str, names: tuple[str, ...]) -> Any:
+        inputs = self._graph[id_]["inputs"]
         for name in names:
-            place = find_value(self._graph, id_, name)
+            place = find_value(self._graph, id_, name) if name in inputs else None
             if place is not None:
                 return self._graph[place[0]]["inputs"][place[1]]
         return None

@@ -7,7 +7,7 @@ every value that looks like a link, and its worker thread ends at one that leads
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from math import isfinite
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from imagemill.graphs.errors import KIND_WORDS
 from imagemill.graphs.files import MODEL_FILES, file_kind
@@ -81,7 +81,10 @@ def faults(graph: Graph, classes: Classes, files: Container[tuple[str, str]]) ->
 
 def parse_link(value: object) -> tuple[str, int] | None:
     """The node and output a value links to; None when it is not a valid link."""
-    parts = sequence(value)
+    # Written out, as it is asked of every input of every job's graph, several times.
+    if not isinstance(value, list | tuple):
+        return None
+    parts = cast("list[Any] | tuple[Any, ...]", value)
     if len(parts) != 2 or not isinstance(parts[0], str) or type(parts[1]) is not int:
         return None
     return parts[0], parts[1]
