@@ -130,7 +130,7 @@ def test_one_model_comes_back_as_the_tasks_result(back: Back, worker: Program):
 def test_a_picture_that_is_not_saved_has_an_address(back: Back, worker: Program):
     sent = back.app.send_task(
         "generate_model",
-        ["female", "40-50", "slim", "side", "editorial"],
+        ["female", "40-50", "slim", "side", "professional"],
         {"save": False},
         queue="generator_queue",
     )
