@@ -136,9 +136,13 @@ def test_a_picture_that_is_not_saved_has_an_address(back: Back, worker: Program)
     )
     result = sent.get(timeout=PATIENCE_S)
     assert (result["status"], result["models"]) == ("succeeded", [])
-    (url,) = result["jobs"][0]["image_urls"]
-    place = url.partition("/blobs/")[2]
-    assert back.server.client.get(f"/blobs/{place}", follow_redirects=True).status_code == 200
+    sizes: list[int] = []
+    for name in ("image_url", "thumbnail_url"):
+        place = result["jobs"][0][name].partition("/blobs/")[2]
+        answer = back.server.client.get(f"/blobs/{place}", follow_redirects=True)
+        assert answer.status_code == 200
+        sizes.append(len(answer.content))
+    assert sizes[0] > sizes[1] > 0
 
 
 def test_a_batch_fills_gaps_and_an_edit_makes_the_next_version(back: Back, worker: Program):

@@ -207,13 +207,15 @@ class LibraryTasks:
             "batch": placed.batch or None,
             "counts": outcome.counts,
             "present": len(placed.stock.present),
-            "jobs": [_job(job) | {"image_urls": self._pictures(outcome, job)} for job in outcome.jobs],
+            "jobs": [_job(job) | self._addresses(outcome, job) for job in outcome.jobs],
             "models": models,
         }
 
-    def _pictures(self, outcome: OrderOutcome, job: Job) -> list[str]:
-        """Return the signed addresses of a job's files, also of one that is not saved in the library."""
-        return [self._sign(each) for each in outcome.artifacts.get(job.id, ()) if each.available]
+    def _addresses(self, outcome: OrderOutcome, job: Job) -> dict[str, str | None]:
+        """Return the signed addresses of a job's picture and its thumbnail, saved in the library or not."""
+        urls = [self._sign(each) for each in outcome.artifacts.get(job.id, ()) if each.available]
+        picture, thumbnail, *_ = [*urls, None, None]
+        return {"image_url": picture, "thumbnail_url": thumbnail}
 
     def _model(self, row: StoredModel) -> Answer:
         place = f"{self._base_url}/api/v1/library/{row.id}"
