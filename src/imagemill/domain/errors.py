@@ -54,6 +54,8 @@
         AddressBlocked          net.guarded_client         URL into a private network
         LlmFailed               products.characters.prompts.llm_client  no usable answer
         StorageError            domain.errors              blob store or database failed
+          ConnectionLost        db.group_commit            the database's connection broke
+          OutcomeUnknown        db.group_commit            a commit may have happened
         MissingExtra            domain.errors              Python package not installed
         MissingOtel             bootstrap.observer         OpenTelemetry not installed
         InvalidSafety           bootstrap.safety           wrong setting of a safety check
@@ -68,6 +70,8 @@
         ApiError                cli.client                 error response of the server
         ServerUnreachable       cli.client
       DoctorCheckFailed         cli.doctor_checks          a finding of `imagemill doctor`
+    RuntimeError                builtins
+      ServerNotReady            testing.live_server        a test's server does not start
     ValueError                  builtins
       InvalidAir                domain.air                 becomes an InvalidInput
 
