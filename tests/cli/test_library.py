@@ -59,6 +59,12 @@ def test_a_dry_run_shows_prompts_count_and_price_and_sends_nothing(server: Serve
     assert answer(server, "list", "--grid", "gender=female,style=professional")["items"] == []
 
 
+def test_a_dry_run_with_a_count_prints_only_the_cells_within_it(server: Server):
+    text = output_of(server, "batch", "--count", "5", "--grid", "gender=female,style=editorial", "--dry-run")
+    assert [line[:9] for line in text.splitlines() if "fashion model, " in line] == ["to make  "] * 5
+    assert "5 to make, 0 already made, 43 skipped by --count" in text
+
+
 def test_a_batch_is_followed_to_its_end_and_then_there_is_nothing_to_do(server: Server):
     assert "4 to make, 0 already made" in output_of(server, "batch", "--grid", GRID)
     assert len(answer(server, "list", "--grid", GRID)["items"]) == 4

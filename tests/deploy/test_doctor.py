@@ -2,7 +2,7 @@
 
 import json
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -198,6 +198,30 @@ def test_what_cannot_be_reached_is_an_error_with_a_remedy_and_no_password(tmp_pa
     for part in ("database", "broker", "redis", "nodes"):
         assert "error" in [each["level"] for each in found[part]]
     assert "IMAGEMILL_BROKER_URL" in found["broker"][0]["message"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "warned"),
+    [((), []), (("ops", "local"), []), (("ops",), ["local"])],
+    ids=["none", "own", "other"],
+)
+def test_an_owner_of_celery_tasks_without_a_key_is_a_warning(keys: Sequence[str], warned: list[str]) -> None:
+    found = list(doctor_checks.check_task_keys(keys, ["local"]))
+    assert [each.level for each in found] == [Level.WARNING] * len(warned)
+    for owner, finding in zip(warned, found, strict=True):
+        assert f"imagemill keys create --owner {owner}" in finding.message
+
+
+def test_keys_are_compared_with_the_owner_of_the_library_where_a_broker_is_set(tmp_path: Path) -> None:
+    variables = {"CELERY_BROKER_URL": "redis://127.0.0.1:1/0"}
+    assert run("keys", "create", "--owner", "ops", "--create", cwd=tmp_path).returncode == 0
+    found = lambda **more: findings_of(  # noqa: E731
+        run("doctor", "--json", "--only", "keys", cwd=tmp_path, **variables, **more).stdout
+    )
+    assert "--owner local" in found()["keys"][0]["message"]
+    assert "--owner shop" in found(IMAGEMILL_LIBRARY__OWNER="shop")["keys"][0]["message"]
+    assert found(IMAGEMILL_LIBRARY__OWNER="ops") == {}
+    assert found(IMAGEMILL_OWNER="ops") == {}
 
 
 def test_unknown_names_are_found_wherever_they_are_written(tmp_path: Path) -> None:

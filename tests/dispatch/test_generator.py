@@ -100,6 +100,10 @@ def test_a_worker_that_goes_leaves_its_task_to_the_next(back: Back, how: str, ag
         else:
             first.signal()
             assert first.ended(100) == os.EX_OK
+            assert [text for text in first.log.read_text().splitlines() if text[:1] != "{"] == []
+            own = [line for line in first.lines() if line["logger"] != "py.warnings"]
+            assert [line for line in own if line["level"] != "info" or "exception" in line] == []
+            assert first.line("returns to the queue")["level"] == "info"
         with back.generator():
             back.server.client.post(f"/api/v1/jobs/{job_id}/cancel")
             result = sent.get(timeout=PATIENCE_S)

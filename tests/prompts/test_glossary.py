@@ -175,6 +175,26 @@ def test_youth_is_never_drawn():
         assert not re.search(r"child|loli|shota|young|teen|little|curvy|bikini|lingerie", " ".join(seen.tags))
 
 
+@pytest.mark.parametrize(
+    ("text", "young"),
+    [
+        ("mulher de olhos azuis que bebe café", False),
+        ("bebe vinho, tem olhos azuis", False),
+        ("mujer de ojos azules que bebe vino", False),
+        ("tu bebes café, olhos azuis", False),
+        ("bebê de olhos azuis", True),
+        ("um bebe de olhos azuis", True),
+        ("dois bebês, olhos azuis", True),
+        ("un bebé de ojos azules", True),
+        ("el bebe de ojos azules", True),
+    ],
+)
+def test_bebe_without_accent_or_article_is_drinks_and_no_baby(text: str, young: bool):
+    seen = describe_appearance(CharacterSheet(physical=text, attire="biquíni vermelho"))
+    assert "blue eyes" in seen.physical
+    assert ("red bikini" not in seen.tags) == young
+
+
 def test_old_age_is_drawn_as_the_person_is():
     assert "old woman" in physical("senhora idosa", gender="feminino")
     assert "old man" in physical("tem 70 anos", gender="masculino")

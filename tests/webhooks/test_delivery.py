@@ -34,6 +34,20 @@ def test_the_end_of_a_job_is_told_and_the_signature_is_valid(post: Post):
     assert got.headers["content-type"] == "application/json"
 
 
+def test_a_message_has_the_input_of_its_job_without_the_graph(post: Post):
+    graph = {str(number): {"class_type": "KSampler", "inputs": {"seed": number}} for number in range(200)}
+    with receiving() as receiver:
+        endpoint = post.endpoint(receiver.url, types=CHOICES)
+        add(post.store, owner=ANN, input={"graph": graph, "side": 8})
+        mill(post.store).run()
+        post.settle(endpoint)
+    assert receiver.types == ["job.created", "job.started", "job.succeeded"]
+    for got in receiver.got:
+        body = Webhook(endpoint.secrets[0].text).verify(got.raw, got.headers)
+        assert body["data"]["job"]["input"] == {"side": 8}
+        assert b"KSampler" not in got.raw
+
+
 def test_a_changed_body_or_another_secret_is_noticed(post: Post):
     with receiving() as receiver:
         endpoint, other = post.endpoint(receiver.url), post.endpoint(receiver.url)

@@ -5,28 +5,32 @@ import secrets
 import shutil
 import stat
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+from imagemill.accounts.store import AccountStore
 from imagemill.backends.comfyui.client import NodeClient
 from imagemill.backends.comfyui.errors import ComfyError
 from imagemill.backends.comfyui.settings import configured_nodes
 from imagemill.blobs.base import BlobStore
 from imagemill.bootstrap.build import open_blobs
-from imagemill.bootstrap.plugins import installed_plugins
+from imagemill.bootstrap.plugins import installed_plugins, own_settings
 from imagemill.cli.settings_check import ignored_variables
 from imagemill.cli.startup import redacted_database_url
 from imagemill.config import Settings
 from imagemill.db.database import Database
 from imagemill.db.engine import foreign_sentence, inspect_database, open_engines
 from imagemill.db.tables import REVISION
+from imagemill.domain.clock import now_us
 from imagemill.domain.errors import ImagemillError, StorageError
 from imagemill.domain.nodes import Finding, Level, NodeConfig
 from imagemill.nodes.store import NodeStore
+from imagemill.products.base import installed_products
 from imagemill.settings import mask_url
 
 Check = Callable[[], Iterator[Finding]]
@@ -215,7 +219,15 @@ def check_nodes(ask_nodes: Callable[[], Sequence[NodeCheck]], *, simulated: bool
             yield Finding(Level.OK, "nodes", f"{node.name} ({node.url}) runs ComfyUI {node.version}{note}")
 
 
-PARTS = ("settings", "plugins", "folder", "database", "broker", "redis", "blobs", "nodes")
+def check_task_keys(key_owners: Collection[str], task_owners: Collection[str]) -> Iterator[Finding]:
+    """Check that the owners of what Celery tasks make have a key; without any key none is needed."""
+    for owner in sorted(set(task_owners).difference(key_owners)) if key_owners else ():
+        text = f"no key belongs to {owner}, so none can read what the Celery tasks make for this owner"
+        remedy = f"imagemill keys create --owner {owner}, or set IMAGEMILL_OWNER to the owner of a key"
+        yield Finding(Level.WARNING, "keys", f"{text}: {remedy}")
+
+
+PARTS = ("settings", "plugins", "folder", "database", "keys", "broker", "redis", "blobs", "nodes")
 
 _TIMEOUT_S = 5.0
 """A job would not wait longer for a broker, Redis or a node."""
@@ -244,6 +256,7 @@ def list_checks(settings: Settings) -> Sequence[tuple[str, Check]]:
         "nodes": partial(_check_nodes, settings),
     }
     if settings.broker_url:
+        found["keys"] = partial(_check_task_keys, settings)
         found["broker"] = partial(check_answer, "broker", partial(_ask_broker, settings))
     if settings.pubsub_redis_url:
         found["redis"] = partial(check_answer, "redis", partial(_ask_redis, settings.pubsub_redis_url))
@@ -323,6 +336,27 @@ def _ask_redis(url: str) -> str:
     finally:
         client.close()
     return f"{address} answers"
+
+
+def _check_task_keys(settings: Settings) -> Iterator[Finding]:
+    """Check the keys in the database; one that cannot be read is a finding of another check."""
+    products = [product for product in installed_products() if product.celery_tasks]
+    owners = {each.task_owner(own_settings(each, settings)) or settings.owner for each in products}
+    with suppress(StorageError):
+        yield from check_task_keys(_read_key_owners(settings), owners)
+
+
+def _read_key_owners(settings: Settings) -> set[str]:
+    """Return the owners of the valid keys; none for another schema's database. Raises `StorageError`."""
+    if inspect_database(settings.database).revision != REVISION:
+        return set()
+    database = Database(open_engines(settings.database))
+    try:
+        keys = AccountStore(database).keys()
+    finally:
+        database.close()
+    now = now_us()
+    return {key.owner for key in keys if key.revoked_at is None and (key.expires_at or now + 1) > now}
 
 
 def _check_nodes(settings: Settings) -> Iterator[Finding]:

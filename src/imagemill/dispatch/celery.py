@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from celery import signals as celery_signals  # pyright: ignore[reportMissingTypeStubs] - Celery has none
+from celery.apps import worker as celery_worker  # pyright: ignore[reportMissingTypeStubs] - Celery has none
 
 from imagemill.config import Settings
 from imagemill.dispatch.base import INGRESS
@@ -137,9 +138,26 @@ add_tasks(
 )
 
 
+def _is_no_rejection(record: logging.LogRecord) -> bool:
+    """Whether a line of Celery is not about a task that returns to the queue, which `add_tasks` logs itself:
+    Celery writes the traceback of the exception that asks for it."""
+    data: Any = getattr(record, "data", None)
+    return not (isinstance(data, dict) and data.get("description") == "rejected")  # pyright: ignore[reportUnknownMemberType]
+
+
+def _log_text(text: str, *_: Any) -> None:
+    """Log a message that Celery prints in a signal handler; in a thread, as handlers must not use locks."""
+    threading.Thread(target=log.info, args=("%s", text.strip())).start()
+
+
+# The first one, because Celery warns of the user root before it sets up its logging.
+@signals.celeryd_init.connect
 @signals.setup_logging.connect
 def _configure_logging(**_: Any) -> None:
     logs.configure(_settings.log_level, _settings.log_format)
+    logging.getLogger("celery.app.trace").addFilter(_is_no_rejection)
+    if _settings.log_format == "json":
+        setattr(celery_worker, "safe_say", _log_text)  # noqa: B010 - the types do not allow an assignment
 
 
 @signals.celeryd_after_setup.connect

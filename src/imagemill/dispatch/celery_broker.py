@@ -3,6 +3,7 @@
 Imported only where Celery is used.
 """
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ from imagemill.domain.errors import ShuttingDown
 
 if TYPE_CHECKING:
     from imagemill.config import Settings
+
+log = logging.getLogger(__name__)
 
 Work = Callable[[str], int]
 """Handles a wake-up of this broker queue; returns the number of jobs it ran."""
@@ -90,6 +93,7 @@ def _add_product_task(app: Any, product: str, name: str, run_task: RunTask) -> N
         try:
             return run_task(product, name, self.request.id, arguments)
         except ShuttingDown as stopping:
+            log.info("task %s %s returns to the queue: this worker stops", name, self.request.id)
             raise Reject("this worker stops", requeue=True) from stopping
 
     app.task(name=name, bind=True, shared=False, ignore_result=False)(run)

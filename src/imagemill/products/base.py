@@ -121,6 +121,11 @@ class Product:
         del settings
         return {}
 
+    def task_owner(self, settings: Mapping[str, Any]) -> str | None:
+        """The owner of what the Celery tasks make; None means the setting ``owner``."""
+        del settings
+        return None
+
     def commands(self) -> "Mapping[str, typer.Typer]":
         """Groups of commands by the name they get below ``imagemill``."""
         return {}

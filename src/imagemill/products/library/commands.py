@@ -269,14 +269,12 @@ def _facts(row: dict[str, Any]) -> list[Any]:
 
 
 def _print_quote(out: Printer, order: dict[str, Any]) -> None:
-    """Print a dry run: the prompt and state of each cell, their number and the price."""
+    """Print a dry run: the prompt of each cell to make, the number of cells in each state and the price."""
     from rich.text import Text
 
-    styles = {"new": "green", "present": "dim", "under_way": "cyan", "missing": "yellow"}
-    names = {"new": "to make", "present": "already made", "under_way": "in progress", "missing": "skipped"}
     for cell in order["cells"]:
-        state = Text(f"{names[cell['state']]:<14}", styles[cell["state"]])
-        out.say(Text.assemble(state, cell["prompt"]))
+        if cell["state"] == "new":
+            out.say(Text.assemble(("to make  ", "green"), cell["prompt"]))
     free = "" if order["charged"] else "; jobs are free on this server"
     out.say(f"\n{_count_cells(order)}")
     out.say(f"price: {order['cost']:g} credits{free}. Nothing was submitted.")

@@ -1,7 +1,7 @@
 """The model library: a grid of fashion models, each made once, in versions, and edited."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from imagemill.products.base import Product, ProductContext, ProductParts, TaskContext
 
@@ -37,6 +37,10 @@ class Library(Product):
         from imagemill.products.library.store import referenced_files
 
         return referenced_files
+
+    def task_owner(self, settings: Mapping[str, Any]) -> str | None:
+        library: LibrarySettings = settings["library"]
+        return library.owner
 
     def commands(self) -> "Mapping[str, typer.Typer]":
         from imagemill.products.library import commands
@@ -78,7 +82,7 @@ class LibraryParts(ProductParts):
             self._context.jobs,
             self._models,
             self.service(context.services),
-            owner=self._settings.owner or self._context.owner,
+            owner=PRODUCT.task_owner(self._context.settings) or self._context.owner,
             time_limit_s=context.time_limit_s,
             base_url=base_url,
             sign=lambda artifact: picture_url(signer, base_url, artifact).url,

@@ -20,6 +20,10 @@ MOST_CHARS = 2000
 _WORD = re.compile(r"[^\W_]+")
 _HARD = re.compile(r"[.;!?\n\r\u2022|]")
 _APOSTROPHES = re.compile("['\u2019`\u00b4]")
+_BABY_OR_DRINKS = frozenset(("bebe", "bebes"))
+_ARTICLES = frozenset(
+    ("o", "os", "a", "as", "um", "uns", "uma", "umas", "el", "los", "la", "las", "un", "unos", "una", "unas")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,8 @@ def split_units(text: str, language: Language) -> list[Unit]:
     index = 0
     while index < len(tokens):
         match, spoken = _match(tokens, words, index, language)
+        if match and match.entries and _is_drinks(tokens, index):
+            match = Match(1, role="nonvisual")
         length = match.length if match else 1
         part = tokens[index : index + length]
         found.append(
@@ -68,6 +74,13 @@ def split_units(text: str, language: Language) -> list[Unit]:
         )
         index += length
     return found
+
+
+def _is_drinks(tokens: Sequence[_Token], index: int) -> bool:
+    """Whether a word is "bebe" without an accent, so that it is the verb; after an article it is a baby."""
+    token = tokens[index]
+    follows_article = index > 0 and not token.pause and tokens[index - 1].word in _ARTICLES
+    return token.word in _BABY_OR_DRINKS and token.raw.isascii() and not follows_article
 
 
 def detect_language(texts: Sequence[str]) -> Language:
