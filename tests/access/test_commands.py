@@ -91,6 +91,31 @@ def test_users_are_made_changed_and_listed(tmp_path: Path) -> None:
     assert answer(tmp_path, "users", "list")["items"][0]["disabled"] == ""
 
 
+def test_every_change_of_an_account_is_json_on_request(tmp_path: Path) -> None:
+    env = {"IMAGEMILL_AUTH__PASSWORD_MEMORY_MB": "8", "SECRET": PASSWORD}
+    ann = ["ann@example.org", "--owner", "ann", "--password", "env:SECRET"]
+    answer(tmp_path, "users", "create", *ann, env=env)
+
+    weighed = answer(tmp_path, "users", "weight", "ann", "2.5")
+    assert (weighed["owner"], weighed["email"], weighed["weight"]) == ("ann", "ann@example.org", 2.5)
+    assert answer(tmp_path, "users", "role", "ann", "operator")["role"] == "operator"
+    assert answer(tmp_path, "users", "disable", "ann")["disabled"].startswith("20")
+    assert answer(tmp_path, "users", "enable", "ann") == answer(tmp_path, "users", "list")["items"][0]
+    changed = answer(tmp_path, "users", "password", "ann", "--password", "env:SECRET", env=env)
+    assert changed == {"owner": "ann", "sessionsEnded": True}
+    for command in (["disable", "bob"], ["role", "ann", "king"], ["weight", "bob", "2"]):
+        refused = ask(tmp_path, "users", *command, "--json")
+        assert (refused.exit_code != 0, bool(json.loads(refused.stdout)["error"])) == (True, True)
+
+
+@pytest.mark.parametrize(
+    "command", ["create", "password", "list", "disable", "enable", "role", "weight", "audit"]
+)
+def test_users_commands_have_json(command: str) -> None:
+    shown = CliRunner().invoke(app, ["users", command, "--help"])
+    assert "--json" in shown.output
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
 def test_a_server_others_reach_does_not_start_without_a_key(tmp_path: Path, host: str) -> None:
     done = run("serve", "--host", host, "--port", "0", cwd=tmp_path)

@@ -5,15 +5,12 @@ from typing import Annotated, Any
 import typer
 
 from imagemill.cli.client import Client, Reply, client_command, parse_response, quote_segment
-from imagemill.cli.output import UNUSABLE, CliError, make_table, print_file
+from imagemill.cli.output import UNUSABLE, CliError, OtherOwner, make_table, print_file
 
 commands = typer.Typer(
     help="Credits: balance, statement, grant, transfer, account (who pays).", no_args_is_help=True
 )
 
-Owner = Annotated[
-    str | None, typer.Option("--owner", help="Another owner than yourself; for administrators.")
-]
 Amount = Annotated[float, typer.Argument(help="Credits, with at most three decimals.")]
 Note = Annotated[str, typer.Option("--note", help="A text that is stored with the entry.")]
 Key = Annotated[
@@ -26,7 +23,7 @@ Key = Annotated[
 
 @commands.command()
 @client_command
-def balance(client: Client, owner: Owner = None) -> Reply:
+def balance(client: Client, owner: OtherOwner = None) -> Reply:
     """Show the credits that are available and those held for unfinished jobs."""
     body = client.get("/api/v1/credits", **({"owner": owner} if owner else {}))
     exempt = ", pays nothing" if body["exempt"] else ""
@@ -40,7 +37,7 @@ def balance(client: Client, owner: Owner = None) -> Reply:
 @client_command
 def statement(
     client: Client,
-    owner: Owner = None,
+    owner: OtherOwner = None,
     limit: Annotated[
         int, typer.Option("--limit", "-n", min=1, max=500, help="The largest number of entries to show.")
     ] = 50,

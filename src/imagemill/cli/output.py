@@ -166,6 +166,9 @@ Token = Annotated[
     str,
     typer.Option("--token", envvar="IMAGEMILL_TOKEN", help="API key. Any text works until a key exists."),
 ]
+OtherOwner = Annotated[
+    str | None, typer.Option("--owner", help="Another owner than yourself; for administrators.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 Host = Annotated[
     str | None,

@@ -1,6 +1,6 @@
 """``imagemill users``: accounts and the users who log in, in the database of the settings."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -8,7 +8,7 @@ from imagemill.cli.keys import format_time, parse_role, record_audit
 from imagemill.cli.output import Create, DataDir, Json, Printer, load_settings, table_of
 
 if TYPE_CHECKING:
-    from imagemill.accounts.store import ChangeOwner
+    from imagemill.accounts.store import ChangeOwner, Owner
     from imagemill.config import Settings
 
 commands = typer.Typer(
@@ -67,9 +67,10 @@ def password(
     owner: Account,
     new: Annotated[str, typer.Option("--password", help=f"The new password: {_SECRET}")] = _PROMPT,
     data_dir: DataDir = None,
+    as_json: Json = False,
 ) -> None:
     """Set a user's password and end all its sessions."""
-    out = Printer()
+    out = Printer(as_json)
     with out.reporting():
         from imagemill.accounts.passwords import check_password
         from imagemill.accounts.store import ChangePassword
@@ -84,7 +85,10 @@ def password(
             hash_ = _hash(settings, text)
             stores.users.change_password(ChangePassword(owner, hash_, now_us()))
             record_audit(stores, "users password", owner)
-        out.say(f"{owner} has a new password; its sessions are ended")
+        if as_json:
+            out.json({"owner": owner, "sessionsEnded": True})
+        else:
+            out.say(f"{owner} has a new password; its sessions are ended")
 
 
 @commands.command("list")
@@ -101,18 +105,7 @@ def list_(
         with open_migrated_stores(load_settings(data_dir=data_dir)) as stores:
             owners = stores.accounts.owners(parent=parent, limit=_MOST)
             emails = {user.owner: user.email for user, _ in stores.users.page("", _MOST)}
-        rows = [
-            {
-                "owner": owner.id,
-                "role": owner.role.value,
-                "email": emails.get(owner.id, ""),
-                "name": owner.name or "",
-                "weight": owner.weight,
-                "disabled": format_time(owner.disabled_at),
-                "created": format_time(owner.created_at),
-            }
-            for owner in owners
-        ]
+        rows = [_row(owner, emails.get(owner.id, "")) for owner in owners]
         if as_json:
             out.json({"items": rows})
         elif not rows:
@@ -122,21 +115,21 @@ def list_(
 
 
 @commands.command()
-def disable(owner: Account, data_dir: DataDir = None) -> None:
+def disable(owner: Account, data_dir: DataDir = None, as_json: Json = False) -> None:
     """Disable an account: its keys and sessions are refused."""
     from imagemill.accounts.store import ChangeOwner
     from imagemill.domain.clock import now_us
 
-    _change(ChangeOwner(owner, now_us(), disabled=True), "disable", "is disabled", data_dir)
+    _change(ChangeOwner(owner, now_us(), disabled=True), "disable", "is disabled", data_dir, as_json)
 
 
 @commands.command()
-def enable(owner: Account, data_dir: DataDir = None) -> None:
+def enable(owner: Account, data_dir: DataDir = None, as_json: Json = False) -> None:
     """Enable a disabled account."""
     from imagemill.accounts.store import ChangeOwner
     from imagemill.domain.clock import now_us
 
-    _change(ChangeOwner(owner, now_us(), disabled=False), "enable", "is enabled", data_dir)
+    _change(ChangeOwner(owner, now_us(), disabled=False), "enable", "is enabled", data_dir, as_json)
 
 
 @commands.command()
@@ -144,14 +137,16 @@ def role(
     owner: Account,
     to: Annotated[str, typer.Argument(help="user, operator or admin.", metavar="ROLE")],
     data_dir: DataDir = None,
+    as_json: Json = False,
 ) -> None:
     """Change an account's role; its keys keep at most the scopes they have."""
-    with Printer().reporting():
-        from imagemill.accounts.store import ChangeOwner
-        from imagemill.domain.clock import now_us
+    from imagemill.accounts.store import ChangeOwner
+    from imagemill.domain.clock import now_us
 
+    with Printer(as_json).reporting():
         chosen = parse_role(to)
-        _change(ChangeOwner(owner, now_us(), role=chosen), f"role {to}", f"now has the role {to}", data_dir)
+    change = ChangeOwner(owner, now_us(), role=chosen)
+    _change(change, f"role {to}", f"now has the role {to}", data_dir, as_json)
 
 
 @commands.command()
@@ -164,13 +159,14 @@ def weight(
         ),
     ],
     data_dir: DataDir = None,
+    as_json: Json = False,
 ) -> None:
     """Change an account's share of the nodes' time."""
     from imagemill.accounts.store import ChangeOwner
     from imagemill.domain.clock import now_us
 
     change = ChangeOwner(owner, now_us(), weight=share)
-    _change(change, f"weight {share:g}", f"has the weight {share:g}", data_dir)
+    _change(change, f"weight {share:g}", f"has the weight {share:g}", data_dir, as_json)
 
 
 @commands.command()
@@ -209,17 +205,33 @@ def audit(
             out.say(table_of(rows))
 
 
-def _change(change: "ChangeOwner", action: str, outcome: str, data_dir: DataDir) -> None:
-    out = Printer()
+def _row(owner: "Owner", email: str) -> dict[str, Any]:
+    return {
+        "owner": owner.id,
+        "role": owner.role.value,
+        "email": email,
+        "name": owner.name or "",
+        "weight": owner.weight,
+        "disabled": format_time(owner.disabled_at),
+        "created": format_time(owner.created_at),
+    }
+
+
+def _change(change: "ChangeOwner", action: str, outcome: str, data_dir: DataDir, as_json: bool) -> None:
+    out = Printer(as_json)
     with out.reporting():
         from imagemill.accounts.keys import Owners
         from imagemill.cli.startup import open_migrated_stores
 
         settings = load_settings(data_dir=data_dir)
         with open_migrated_stores(settings) as stores:
-            Owners(stores.accounts, lambda: None).change(change)
+            changed = Owners(stores.accounts, lambda: None).change(change)
+            found = stores.users.of(change.id)
             record_audit(stores, f"users {action}", change.id)
-        out.say(f"{change.id} {outcome}; running servers apply it within {settings.auth.remember_s:g} s")
+        if as_json:
+            out.json(_row(changed, found[0].email if found else ""))
+        else:
+            out.say(f"{change.id} {outcome}; running servers apply it within {settings.auth.remember_s:g} s")
 
 
 def _hash(settings: "Settings", text: str) -> str:

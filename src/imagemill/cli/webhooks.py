@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from imagemill.cli.client import Client, Reply, client_command, quote_segment
-from imagemill.cli.output import CliError, table_of
+from imagemill.cli.output import CliError, OtherOwner, table_of
 
 commands = typer.Typer(
     help="Webhooks: list, create, delete, resume, messages, resend, test. An endpoint is named by id or URL.",
@@ -20,10 +20,12 @@ _POLL_S = 0.1
 
 @commands.command("list")
 @client_command
-def list_(client: Client) -> Reply:
+def list_(client: Client, owner: OtherOwner = None) -> Reply:
     """List your endpoints."""
-    body = client.get(_PATH)
+    body = client.get(_PATH, **({"owner": owner} if owner else {}))
     if not body["items"]:
+        if owner:
+            return body, f"{owner} has no endpoints"
         return body, "no endpoints yet; add one: imagemill webhooks create https://app.example/hook"
     fields = ("id", "url", "state", "events", "pauseReason", "description")
     return body, table_of([{name: each[name] or "" for name in fields} for each in body["items"]])

@@ -12,7 +12,7 @@ import typer
 from imagemill.cli.artifacts import save_files
 from imagemill.cli.client import Client, Reply, client_command, complete_workflow_name, quote_segment
 from imagemill.cli.follow import EXIT_STATUS, JobDisplay, describe_status, follow
-from imagemill.cli.output import REFUSED, UNUSABLE, CliError, Printer, make_table, print_file
+from imagemill.cli.output import REFUSED, UNUSABLE, CliError, OtherOwner, Printer, make_table, print_file
 
 commands = typer.Typer(
     help="Run ComfyUI graphs with typed inputs: add, list, show, edit, versions, remove, run.",
@@ -67,9 +67,9 @@ def add(
 
 @commands.command("list")
 @client_command
-def list_(client: Client) -> Reply:
+def list_(client: Client, owner: OtherOwner = None) -> Reply:
     """List the workflows and their inputs."""
-    body = client.get("/api/v1/workflows")
+    body = client.get("/api/v1/workflows", **({"owner": owner} if owner else {}))
     if not body["items"]:
         return body, "no workflows yet; add one: imagemill workflows add NAME graph.json"
     return body, _table(body["items"])

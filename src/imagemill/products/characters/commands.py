@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from imagemill.cli.client import ApiError, Client, Reply, client_command, quote_segment
-from imagemill.cli.output import REFUSED, UNUSABLE, CliError, Printer, table_of
+from imagemill.cli.output import REFUSED, UNUSABLE, CliError, OtherOwner, Printer, table_of
 
 if TYPE_CHECKING:
     from imagemill.media.contact_sheet import Tile
@@ -305,9 +305,10 @@ def images(
     id: Id,
     subject: Subject = "character",
     type: Annotated[str | None, typer.Option(help="Only avatar, sticker, cover or scene.")] = None,
+    owner: OtherOwner = None,
 ) -> Reply:
     """List the pictures of a character, a story or a chat, newest first; * marks the active ones."""
-    found = _all_images(client, subject, id, type)
+    found = _all_images(client, subject, id, {"type": type, "owner": owner})
     lines: list[str] = []
     for image in found:
         size = f"{image['width']}x{image['height']}"
@@ -347,7 +348,7 @@ def sheet(
     from imagemill.cli.contact_sheet import check_output, write_sheet
 
     check_output(output)
-    found = sorted(_all_images(client, subject, id, None), key=lambda image: (image["type"], _kind(image)))
+    found = sorted(_all_images(client, subject, id, {}), key=lambda image: (image["type"], _kind(image)))
     if not found:
         raise CliError(f"there is no picture of the {subject} {id}", REFUSED)
     tiles = [_tile(client, image) for image in found]
@@ -464,8 +465,8 @@ def _images_of(subject: str, id_: str) -> str:
     return f"{_ROOT}/{_LISTS[subject]}/{quote_segment(id_)}/images"
 
 
-def _all_images(client: Client, subject: str, id_: str, type_: str | None) -> list[dict[str, Any]]:
-    return _all_pages(client, _images_of(subject, id_), _drop_empty({"type": type_}))
+def _all_images(client: Client, subject: str, id_: str, query: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return _all_pages(client, _images_of(subject, id_), _drop_empty(query))
 
 
 def _all_pages(client: Client, path: str, query: Mapping[str, Any]) -> list[dict[str, Any]]:

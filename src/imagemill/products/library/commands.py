@@ -16,7 +16,7 @@ from imagemill.cli.client import (
     quote_segment,
 )
 from imagemill.cli.follow import EXIT_STATUS, GIVE_UP_S, describe_status, follow
-from imagemill.cli.output import REFUSED, UNUSABLE, CliError, Printer
+from imagemill.cli.output import REFUSED, UNUSABLE, CliError, OtherOwner, Printer
 
 if TYPE_CHECKING:
     from imagemill.media.contact_sheet import Tile
@@ -55,12 +55,23 @@ def list_(
     cursor: Annotated[
         str | None, typer.Option(help="Continue a list: the value `next` of the page before.")
     ] = None,
+    owner: OtherOwner = None,
 ) -> Reply:
     """List models, newest first."""
-    query = {**_grid_fields(grid), "limit": limit, "cursor": cursor, "latest": latest or None}
+    query = {
+        **_grid_fields(grid),
+        "limit": limit,
+        "cursor": cursor,
+        "latest": latest or None,
+        "owner": owner,
+    }
     page = client.get("/api/v1/library", **{name: value for name, value in query.items() if value})
     if not page["items"]:
-        empty = "no such models" if grid else "no models yet; make some: imagemill library batch --count 6"
+        empty = (
+            "no such models"
+            if grid or owner
+            else "no models yet; make some: imagemill library batch --count 6"
+        )
         return page, empty
     more = [f"\nmore: imagemill library list --cursor {page['next']}"] if page["next"] else []
     return page, [_table(page["items"]), *more]
