@@ -265,7 +265,14 @@ def test_an_administrators_key_closes_an_open_mock(make_server: Callable[..., Se
 def test_health_tells_strangers_no_names(make_server: Callable[..., Server]) -> None:
     server = guarded(make_server)
     for path in ("/health", "/health/ready"):
-        assert ask(server, None, "GET", path).json() == {"ok": True, "database": "ok", "blobs": "ok"}
+        assert ask(server, None, "GET", path).json() == {
+            "ok": True,
+            "status": "ok",
+            "problems": [],
+            "simulated": True,
+            "database": "ok",
+            "blobs": "ok",
+        }
         assert "nodes" not in ask(server, key(server, "ann"), "GET", path).json()
         assert len(server.client.get(path).json()["nodes"]) == 1
     assert ask(server, None, "GET", "/health/live").status_code == 200
