@@ -139,6 +139,13 @@ class Estimate(BaseModel):
         bool | None,
         Field(description="Whether the credits suffice, where jobs are charged."),
     ] = None
+    provider_dollars: Annotated[
+        dict[str, float | None] | None,
+        Field(
+            alias="providerDollars",
+            description="Dollars that a paid provider, such as fal, bills this server if it makes them all; null where its price is not known.",
+        ),
+    ] = {}
 
 
 class EventBody(BaseModel):
@@ -159,6 +166,7 @@ class JobBody(BaseModel):
         populate_by_name=True,
     )
     id: str
+    owner: str
     batch: Annotated[str, Field(description="Jobs of one submission have the same.")]
     name: str | None
     recipe: str
