@@ -15,6 +15,7 @@ from imagemill.backends.base import Node, RenderCanceled, RenderControl, RenderR
 from imagemill.backends.fal import mapping
 from imagemill.backends.fal.errors import FalError, FalRequestFailed, FalStatusError, FalUnreachable, failure
 from imagemill.backends.fal.follow import FalFollower
+from imagemill.backends.fal.gateway import GatewayCheck
 from imagemill.backends.fal.mapping import FalRequest, reference_of, request_of
 from imagemill.backends.fal.settings import FalSettings
 from imagemill.backends.paid_calls import (
@@ -60,6 +61,7 @@ class FalBackend:
         self._client: FalClient | None = None
         self._handles: dict[str, SyncRequestHandle] = {}
         """The handles of requests sent by this process, with the addresses that fal gave for them."""
+        self._gateway = GatewayCheck(settings.host, settings.check_s)
         self._paused_until = 0.0
         self._pause_reason = ""
         missing = importlib.util.find_spec("fal_client") is None
@@ -82,7 +84,7 @@ class FalBackend:
         return False
 
     def nodes(self) -> Sequence[Node]:
-        problem = self._missing or self._paused_because()
+        problem = self._missing or self._paused_because() or self._gateway.problem()
         return [
             Node(
                 NAME,
@@ -227,6 +229,8 @@ class FalBackend:
             # After an error answer or a refused connection it was certainly not accepted.
             accepted = isinstance(error, FalUnreachable) and error.maybe_received
             self._calls.ended(call_id, UNKNOWN if accepted else REFUSED, free=not accepted)
+            if isinstance(error, FalUnreachable) and not error.maybe_received:
+                self._pause(self._settings.refused_s, f"fal {error}")
             raise self._failure(error) from error
         self._record_id(call_id, handle.request_id)
         reference = reference_of(fal_request.path, handle.request_id)

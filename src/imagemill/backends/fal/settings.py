@@ -77,6 +77,10 @@ class FalSettings(SettingsGroup):
     """Seconds that fal may be unreachable while a request is followed; then another attempt collects it."""
     shut_s: ClassVar[float] = 60.0
     """Seconds for which no job goes to fal after it refused the key."""
+    refused_s: ClassVar[float] = 10.0
+    """Seconds for which no job goes to fal after it refused a connection."""
+    check_s: ClassVar[float] = 15.0
+    """Seconds between two checks of a gateway's address."""
     picture_bytes: ClassVar[int] = 64_000_000
     """Largest file in bytes that is fetched from fal."""
 
