@@ -139,6 +139,13 @@ class Estimate(BaseModel):
         bool | None,
         Field(description="Whether the credits suffice, where jobs are charged."),
     ] = None
+    provider_dollars: Annotated[
+        dict[str, float | None] | None,
+        Field(
+            alias="providerDollars",
+            description="Dollars that a paid provider would bill for all of them; null where it is unknown.",
+        ),
+    ] = {}
 
 
 class EventBody(BaseModel):
@@ -159,6 +166,7 @@ class JobBody(BaseModel):
         populate_by_name=True,
     )
     id: str
+    owner: str
     batch: Annotated[str, Field(description="Jobs of one submission have the same.")]
     name: str | None
     recipe: str
