@@ -26,6 +26,14 @@ FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 CODE = re.compile(r"`[^`\n]+`")
 FORMER = "## Former settings"
+UNCLEAR = re.compile(
+    r"simulator rests|costs a try|do not come to|is succeeded|takes no more jobs|socket opens and greets"
+    r"|\b(node|all|attic) is well\b|this process leads|held to limits|\bdearest\b|holds the office|whose twin"
+    r"|tells strangers|part is ill|\btold by\b|are read over\b|tells of them|drawn into data_dir"
+    r"|have somebody told|\banew after\b|drawn anew|next in fair order",
+    re.IGNORECASE,
+)
+"""Phrases for which the field has a word: disable, retry, overflow, healthy, leader, image-to-image, ..."""
 
 
 def each_page():
@@ -60,6 +68,21 @@ def test_links_resolve(page: Path):
         if not file.exists() or (anchor and anchor not in anchors(file)):
             lost.append(target)
     assert not lost
+
+
+@pytest.mark.parametrize("folder", ["docs", "src", "deploy", "README.md"])
+def test_texts_use_the_words_of_the_field(folder: str):
+    files = [ROOT / folder] if folder.endswith(".md") else sorted((ROOT / folder).rglob("*.*"))
+    read = [
+        file for file in files if file.suffix in (".md", ".py", ".toml", ".html", ".js", ".yml", ".service")
+    ]
+    assert read
+    found = [
+        f"{file.relative_to(ROOT)}: {phrase}"
+        for file in read
+        for phrase in UNCLEAR.findall(" ".join(file.read_text(encoding="utf-8").split()))
+    ]
+    assert found == []
 
 
 @each_page()

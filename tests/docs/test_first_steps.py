@@ -1,6 +1,8 @@
 """The README's first steps and the pages of commands and models, run as they are written."""
 
+import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -78,6 +80,22 @@ def test_the_python_client_of_the_readme_runs_as_it_is(server: Server, tmp_path:
         program.replace("http://127.0.0.1:8700", server.url), encoding="utf-8"
     )
     assert run(server, tmp_path, "python -W ignore snippet.py").startswith(f"{server.url}/blobs/")
+
+
+def test_the_faults_of_the_readme_strike_the_request_and_the_attempt(server: Server, tmp_path: Path):
+    text = section("README.md", "Faults on demand")
+    (script,) = blocks(text)
+    answers = [run(server, tmp_path, script, **{"localhost:8700": "127.0.0.1:8700"}) for _ in range(3)]
+    assert [answer.split()[1] for answer in answers] == ["429", "429", "200"]
+    assert [
+        re.search(r"^retry-after: 1\r?$", answer, re.MULTILINE | re.IGNORECASE) is not None
+        for answer in answers
+    ] == [True, True, False]
+    (body,) = blocks(text, "json")
+    (tmp_path / "job.json").write_text(body, encoding="utf-8")
+    told = run(server, tmp_path, "imagemill jobs submit job.json --wait --json")
+    (job,) = json.loads(told)["items"]
+    assert (job["status"], job["attempt"]) == ("succeeded", 3)
 
 
 @pytest.mark.timeout(240)

@@ -70,7 +70,7 @@ def test_nothing_is_chosen_from_nothing():
 def test_without_models_the_smallest_tag_is_next():
     queue = Queue().add(9).add(3, labels=("x",)).add(5)
     choice = queue.ask(replace(OFFER, labels=frozenset({"x"})))
-    assert choice == Choice(1, "next in fair order")
+    assert choice == Choice(1, "next by fair share")
 
 
 def test_of_equal_tags_the_older_is_next():
@@ -92,7 +92,7 @@ def test_the_loaded_model_is_kept_for_work_that_is_a_little_behind():
 
 def test_a_loaded_model_first_in_fair_order_needs_no_second_look():
     queue = Queue().add(0, model="a").add(1, jobs=50, model="b")
-    assert queue.reason(HAS_A) == "next in fair order; a is loaded"
+    assert queue.reason(HAS_A) == "next by fair share; a is loaded"
     assert queue.looks == 0
 
 
@@ -114,7 +114,7 @@ def test_a_long_load_has_to_pay_more():
 
 def test_a_node_that_loads_nothing_serves_in_strictly_fair_order():
     queue = Queue().add(0, model="b").add(0.1, jobs=20, model="a")
-    assert queue.reason(replace(HAS_A, load_s=0.0)) == "next in fair order"
+    assert queue.reason(replace(HAS_A, load_s=0.0)) == "next by fair share"
 
 
 def test_an_idle_node_loads_the_model_with_the_most_urgent_work():

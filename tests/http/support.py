@@ -27,7 +27,7 @@ _FORMATS = {
     "<worker>": r"\w+-\d+-\w+",
     "<milliseconds>": r"\d+",
     "<json>": r"\{.*\}",
-    "<reason>": r"next in fair order(; \S+ is loaded)?|loads \S+: .*|.*; \S+ is loaded",
+    "<reason>": r"next by fair share(; \S+ is loaded)?|loads \S+: .*|.*; \S+ is loaded",
 }
 
 

@@ -71,6 +71,6 @@ def test_the_reasons_of_jobs_say_why_they_are_on_their_node(store: Stores):
     jobs = [store.jobs.list_jobs(Filter(f"owner-{number}"))[0] for number in range(3)]
     assert sorted(job.reason or "" for job in jobs) == [
         f"loads {MODELS[0]}: 3 jobs wait for it (0 s), no other node serves it",
-        f"next in fair order; {MODELS[0]} is loaded",
-        f"next in fair order; {MODELS[0]} is loaded",
+        f"next by fair share; {MODELS[0]} is loaded",
+        f"next by fair share; {MODELS[0]} is loaded",
     ]

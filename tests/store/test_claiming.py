@@ -54,7 +54,7 @@ def test_a_claimed_job_runs_and_says_where_and_why(store: Stores):
         JobStatus.RUNNING, 1, "node-7", "w-7", "fal",
     )  # fmt: skip
     assert (job.started_at, job.lease_until, job.backend_ref) == (T0 + 5, T0 + 5 + LEASE, request.reference)
-    assert job.reason == "next in fair order"
+    assert job.reason == "next by fair share"
 
 
 def test_a_claim_is_told_in_the_log(store: Stores):

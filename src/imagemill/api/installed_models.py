@@ -44,10 +44,10 @@ class InstalledModelBody(ResponseModel):
     type: str = Field(description=f"One of {', '.join(LOADERS)}, or another type of a registered model.")
     family: str = Field(description="Such as sd1, sdxl or flux1; empty where it is unknown.")
     family_source: FamilySource = Field(
-        description="Whether the family is told by the AIR, or guessed: from the file's name, from its size, "
-        "or from nothing."
+        description="Whether the family is given by the AIR, or guessed: from the file's name, from its "
+        "size, or from nothing."
     )
-    size: int | None = Field(description="Bytes, where the node or the registry tells.")
+    size: int | None = Field(description="Bytes, where the node or the registry gives it.")
     air: str = Field(description="The registered AIR, else the one made from the file's name.")
     title: str | None = Field(description="Name and version, where it is registered.")
     registered: bool

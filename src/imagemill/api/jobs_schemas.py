@@ -228,8 +228,7 @@ class Estimate(ResponseModel):
     affordable: bool | None = Field(None, description="Whether the credits suffice, where jobs are charged.")
     provider_dollars: dict[str, float | None] = Field(
         default={},
-        description="Dollars that a paid provider, such as fal, bills this server if it makes them all; null "
-        "where its price is not known.",
+        description="Dollars that a paid provider would bill for all of them; null where it is unknown.",
     )
 
 

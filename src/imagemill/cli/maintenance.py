@@ -31,8 +31,8 @@ def health(
 ) -> None:
     """Show the health of a server.
 
-    The exit status is 0 if all is well, 3 if the server is degraded, so that jobs wait, and 1 if a part of it
-    does not work.
+    The exit status is 0 if the server is healthy, 3 if it is degraded, so that jobs wait, and 1 if a part of
+    it does not work.
     """
     out = Printer(as_json)
     if generator:

@@ -123,7 +123,7 @@ def choose(
     here = [head for head in fitting if not head.key.model or head.key.model in held or load_s <= 0]
     stay = min(here, key=_order, default=None)
     if stay is not None and stay is first:
-        return Choice(stay.lane, _stay_reason(stay, "next in fair order", held))
+        return Choice(stay.lane, _stay_reason(stay, "next by fair share", held))
     place = _SlotView(offer, fleet, rules, load_s, first.job.tag)
     away = [head for head in fitting if head not in here]
     if stay and place.has_dwelt and (due := place.overdue_choice(away, stay)):

@@ -32,7 +32,7 @@ _VALUES: tuple[tuple[str, str, str, str], ...] = (
     ("guidance", "guidance", "number", "How closely the prompt is followed."),
     ("sampler_name", "sampler", "choice", "The sampler."),
     ("scheduler", "scheduler", "choice", "How the steps are spaced."),
-    ("denoise", "denoise", "number", "How much is drawn anew: 0 nothing, 1 everything."),
+    ("denoise", "denoise", "number", "Denoising strength: 0 keeps the picture, 1 ignores it."),
     ("batch_size", "count", "integer", "Pictures in one batch."),
     ("ckpt_name", "checkpoint", "model", "The checkpoint."),
     ("unet_name", "diffusion_model", "model", "The diffusion model."),

@@ -104,7 +104,7 @@ class LeaderElection:
         self._until = 0.0
 
     def leads(self) -> bool:
-        """Whether this process leads. Reads the database only when the lease is due for renewal.
+        """Whether this process is the leader. Reads the database only when the lease is due for renewal.
 
         False once the lease has ended while the database does not answer.
         """

@@ -143,7 +143,7 @@ class Estimate(BaseModel):
         dict[str, float | None] | None,
         Field(
             alias="providerDollars",
-            description="Dollars that a paid provider, such as fal, bills this server if it makes them all; null where its price is not known.",
+            description="Dollars that a paid provider would bill for all of them; null where it is unknown.",
         ),
     ] = {}
 

@@ -136,10 +136,10 @@ class EditRequest(RequestModel):
     prompt: str | None = Field(
         None,
         min_length=1,
-        description="With the same parameters, the old picture is drawn anew by this prompt.",
+        description="With the same parameters, the old picture is changed by this prompt (image-to-image).",
     )
     denoise: Real | None = Field(
-        None, ge=0, le=1, description="The share of the old picture that is drawn anew, from 0 to 1."
+        None, ge=0, le=1, description="Denoising strength: 0 keeps the old picture, 1 ignores it."
     )
     seed: Seed | None = None
 
