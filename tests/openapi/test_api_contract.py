@@ -14,12 +14,14 @@ NAMES = (
     "credits",
     "library",
     "limits",
+    "models",
     "native",
     "nodes",
     "recipes",
     "registry",
     "uploads",
     "webhooks",
+    "workers",
     "workflows",
 )
 

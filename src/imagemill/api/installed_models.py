@@ -257,4 +257,5 @@ DIALECT = ApiModule(
         PathPolicy(PATH, Scope.MODELS_READ, Scope.JOBS_WRITE),
         PathPolicy(f"{PATH}/import", Scope.MODELS_WRITE, Scope.MODELS_WRITE),
     ),
+    tags={"models": "The registry of checkpoints and LoRAs by AIR, with the files that nodes have of them."},
 )

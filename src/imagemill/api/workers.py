@@ -86,4 +86,5 @@ DIALECT = ApiModule(
     router=router,
     callback=no_callback,
     policies=(PathPolicy("/api/v1/workers", Scope.ADMIN, Scope.ADMIN),),
+    tags={"nodes": "The ComfyUI servers that render: add, drain, examine and remove them."},
 )
