@@ -34,7 +34,7 @@ from imagemill.jobs.attempt import Preparation
 from imagemill.jobs.capacity import Capacity
 from imagemill.jobs.hub import Hub, ViewLoader
 from imagemill.jobs.inputs import OwnerResources
-from imagemill.jobs.leadership import LeaderElection, ProcessLock, WorkerDirectory, WorkerPresence
+from imagemill.jobs.leadership import LeaderElection, ProcessLock, WorkerDirectory
 from imagemill.jobs.processes import ProcessReporter
 from imagemill.jobs.runner import Runner
 from imagemill.jobs.sweeper import Sweeper
@@ -134,7 +134,6 @@ class Application:
         self.fleet = self._fleet()
         self.dispatcher: Dispatcher = self.fleet or self.inline
         self.leader = LeaderElection(self.stores.leases, self.process_lock, lease_s=settings.leader_lease_s)
-        self.presence = WorkerPresence(self.stores.leases, self.process_lock.worker, self.roles.queues)
         self.webhooks = self._messenger()
         self.sweeper = self._sweeper()
         self.node_backend = NodeBackendAdapter(settings, self.backends)
@@ -179,7 +178,6 @@ class Application:
             self.callbacks.start()
             self.webhooks.start()
         if self.roles.worker:
-            self.presence.start()
             self.dispatcher.start()
 
     def drain(self) -> None:
@@ -202,7 +200,6 @@ class Application:
     def close(self) -> None:
         """Drain, end deliveries and close all resources."""
         self.drain()
-        self.presence.close()
         self.dispatcher.close()
         self.sweeper.close()
         self.callbacks.close()
@@ -443,7 +440,8 @@ class Application:
 
     def _capacity(self) -> Capacity:
         """Return the reporter of what can run. Its own roles a process need not read in the database."""
-        known, roles = WorkerDirectory(self.stores.leases, self.process_lock), self.roles
+        known = WorkerDirectory(self.stores.processes, self.stores.leases, self.process_lock)
+        roles = self.roles
         return Capacity(
             self.backends,
             {recipe.queue for recipe in self.recipes.values()},

@@ -14,6 +14,7 @@ from filelock import lock_descriptor
 from imagemill.db.locks import AcquireRole, LeaderLeases, ReleaseRole
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import StorageError
+from imagemill.jobs.processes import ProcessStore
 
 log = logging.getLogger(__name__)
 
@@ -150,58 +151,17 @@ class LeaderElection:
         return self._leases.acquire(AcquireRole(_ROLE, self._process_lock.worker, now, until))
 
 
-# Presence of workers
+# The other processes
 
-_WORKER = "worker:"
-"""Prefix of the leases by which workers announce themselves; the holder names the queues they serve."""
-_ALL_QUEUES = "*"
-_ANNOUNCE_S = 3.0
-_PRESENCE_S = 15.0
-"""Seconds after which a worker that announces itself no more counts as gone."""
 _KNOWN_S = 1.0
 """Seconds for which the list of workers is kept, as each queued job that is shown needs it."""
 
 
-class WorkerPresence:
-    """Announces a worker process in the database for as long as it lives."""
-
-    def __init__(self, leases: LeaderLeases, worker: str, queues: frozenset[str] | None) -> None:
-        self._leases = leases
-        self._role = f"{_WORKER}{worker}"
-        self._queues = _ALL_QUEUES if queues is None else ",".join(sorted(queues))
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="imagemill-presence", daemon=True)
-
-    def start(self) -> None:
-        self._announce()
-        self._thread.start()
-
-    def close(self) -> None:
-        self._stop.set()
-        if not self._thread.is_alive():
-            return
-        self._thread.join()
-        with suppress(StorageError):
-            self._leases.release(ReleaseRole(self._role, self._queues))
-
-    def _run(self) -> None:
-        while not self._stop.wait(_ANNOUNCE_S):
-            self._announce()
-
-    def _announce(self) -> None:
-        now = now_us()
-        try:
-            self._leases.acquire(
-                AcquireRole(self._role, self._queues, now, now + round(_PRESENCE_S * SECOND))
-            )
-        except StorageError as error:
-            log.warning("this worker could not announce itself: %s", error)
-
-
 class WorkerDirectory:
-    """The worker processes that announce themselves, and whether a scheduler leads."""
+    """The worker processes that report themselves, and whether a scheduler leads."""
 
-    def __init__(self, leases: LeaderLeases, process_lock: ProcessLock) -> None:
+    def __init__(self, processes: ProcessStore, leases: LeaderLeases, process_lock: ProcessLock) -> None:
+        self._processes = processes
         self._leases = leases
         self._process_lock = process_lock
         self._lock = threading.Lock()
@@ -221,10 +181,7 @@ class WorkerDirectory:
         return any(not self._process_lock.dead_processes([holder]) for holder in holders.values())
 
     def _living(self) -> Sequence[frozenset[str] | None]:
-        found = self._leases.holders(_WORKER, now_us())
-        processes = {role.removeprefix(_WORKER): queues for role, queues in found.items()}
-        for name in self._process_lock.dead_processes(processes):
-            self._leases.release(ReleaseRole(f"{_WORKER}{name}", processes.pop(name)))
-        return [
-            None if queues == _ALL_QUEUES else frozenset(queues.split(",")) for queues in processes.values()
-        ]
+        found = {each.name: each for each in self._processes.living() if "worker" in each.roles}
+        for name in self._process_lock.dead_processes(found):
+            del found[name]
+        return [None if each.queues is None else frozenset(each.queues) for each in found.values()]

@@ -18,9 +18,9 @@ from imagemill.domain.jobs import JobStatus
 
 log = logging.getLogger(__name__)
 
-REPORT_S = 15.0
+REPORT_S = 5.0
 """Seconds between two reports of a process: one small write, also on an idle server."""
-LOST_S = 45.0
+LOST_S = 20.0
 """Seconds without a report after which a process counts as lost."""
 _FORGOTTEN_S = 86_400.0
 """Seconds after which a lost process is no longer listed."""
@@ -63,6 +63,10 @@ class ProcessStore:
         """Remove a process that stops."""
         self._write(_remove, name)
 
+    def living(self) -> list[Process]:
+        """Return the processes that are not lost. One of this machine may have ended since its report."""
+        return self._read(_living, now_us() - round(LOST_S * SECOND))
+
     def all(self) -> list[ProcessView]:
         """Return the processes, the oldest first, with those that were lost within a day."""
         return self._read(_all)
@@ -90,6 +94,11 @@ def _report(tx: Tx, reports: Sequence[Process]) -> list[None]:
 def _remove(tx: Tx, names: Sequence[str]) -> list[None]:
     tx.conn.execute(sa.delete(tables.processes).where(_processes.name.in_(names)))
     return [None] * len(names)
+
+
+def _living(conn: sa.Connection, since: int) -> list[Process]:
+    rows = conn.execute(sa.select(tables.processes).where(_processes.seen_at >= since)).all()
+    return [_process(row) for row in rows]
 
 
 def _all(conn: sa.Connection) -> list[ProcessView]:
