@@ -129,7 +129,7 @@ def test_resources_are_added_found_shown_and_removed(served: Program) -> None:
     air = "urn:air:sdxl:lora:imagemill:test-lamp@3"
     added = answer(served, "resources", "add", air, "--name", "Lamp", "--tag", "light", "--word", "lamp")
     assert added["trainedWords"] == ["lamp"]
-    again = ask(served, "resources", "add", air)
+    again = ask(served, "resources", "add", air, "--name", "Another")
     assert again.exit_code == 1
     assert "is registered already" in again.stderr
     assert air in ask(served, "resources", "list", "test-lamp").stdout
@@ -178,6 +178,9 @@ def frame(seq: int, name: str) -> bytes:
     return f"id: {seq}\nevent: {name}\ndata: {json.dumps(event)}\n\n".encode()
 
 
+JOB = "01a2238c-4a37-7e4e-8fe9-c660c98ffd26"
+
+
 def test_watch_goes_on_where_a_connection_broke() -> None:
     bodies = [
         b"retry: 2000\n\n"
@@ -188,7 +191,7 @@ def test_watch_goes_on_where_a_connection_broke() -> None:
         frame(4, "Claimed") + frame(5, "Succeeded"),
     ]
     with breaking_server(bodies) as (url, seen):
-        result = CliRunner().invoke(app, ["jobs", "watch", "x", "--url", url, "--json"])
+        result = CliRunner().invoke(app, ["jobs", "watch", JOB, "--url", url, "--json"])
     assert result.exit_code == 0, result.output
     assert seen == ["0", "2", "3"]
     assert [json.loads(line)["seq"] for line in result.stdout.splitlines()] == [1, 2, 3, 4, 5]

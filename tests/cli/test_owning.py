@@ -133,7 +133,7 @@ def test_limits_are_set_shown_and_written_down(server: Server) -> None:
     assert "requests" in output_of(server, "limits", "show", token=key(server, "bob"))
     for wrong, part in (
         ("jobs", "a number or none"),
-        ("jobs=-1", "greater"),
+        ("jobs=-1", "at least 0"),
         ("colour=3", "cooldown:RECIPE"),
     ):
         result = ask(server, "limits", "set", "bob", wrong)
