@@ -106,7 +106,7 @@ def test_an_administrator_cancels_a_job_of_another_and_it_is_in_the_audit_log(
         ("POST", "/api/v1/jobs/{}/replay"),
         ("GET", "/api/v1/workflows"),
         ("GET", "/api/v1/webhooks"),
-        ("GET", "/api/v1/models"),
+        ("GET", "/api/v1/library"),
     ],
 )
 def test_nobody_else_names_an_owner(

@@ -66,11 +66,16 @@ class Line:
         return str(self.operation.label)
 
 
+FAULTS = "/api/v1/simulator/faults"
+
+
 def lines(aim: Target) -> list[Line]:
     schema = schemathesis.openapi.from_dict(_without_security(aim.document))
     found: list[Line] = []
     for result in schema.get_all_operations():
         operation = result.ok()
+        if operation.path.startswith(FAULTS) and operation.method.upper() == "POST":
+            continue  # a made-up rule would strike the later requests
         for caller in aim.callers:
             things = _things(operation.path, caller)
             for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):

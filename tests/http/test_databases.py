@@ -20,13 +20,14 @@ def test_a_repeated_submission_is_noticed(accepting: Server) -> None:
     assert count_jobs(accepting) == before + 2
 
 
-def test_a_second_registration_is_a_conflict(accepting: Server) -> None:
+def test_a_second_registration_with_other_fields_is_a_conflict(accepting: Server) -> None:
     accepting.client.delete(f"/v2/resources/{AIR}")
 
-    answers = [accepting.client.post("/v2/resources", json={"air": AIR}) for _ in range(2)]
+    bodies = ({"air": AIR}, {"air": AIR}, {"air": AIR, "modelName": "Another"})
+    answers = [accepting.client.post("/v2/resources", json=body) for body in bodies]
 
-    assert answers[0].status_code == 201
-    assert "registered already" in problem(answers[1], 409)["detail"]
+    assert [answer.status_code for answer in answers] == [201, 200, 409]
+    assert "registered already" in problem(answers[2], 409)["detail"]
 
 
 def test_an_absent_resource_is_neither_replaced_nor_removed(accepting: Server) -> None:

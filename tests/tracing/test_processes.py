@@ -37,6 +37,7 @@ class Fleet:
         settings = {
             "IMAGEMILL_DATA_DIR": str(self._folder / "data"),
             "IMAGEMILL_PORT": "0",
+            "IMAGEMILL_LOG_LEVEL": "debug",
             "OTEL_EXPORTER_OTLP_ENDPOINT": self.collector.url,
             "IMAGEMILL_OTEL__HEADERS": "X-Scope=mill,authorization=Bearer s3cret",
             "OTEL_BSP_SCHEDULE_DELAY": "100",

@@ -366,7 +366,7 @@ class GroupCommit:
 
     def _concerns_all(self, error: Exception) -> bool:
         """Whether every other write would fail alike, such as on a full disk."""
-        if isinstance(error, (StorageError, exc.TimeoutError)):
+        if isinstance(error, (ConnectionLost, OutcomeUnknown, exc.TimeoutError)):
             return True
         cause: Any = error.orig if isinstance(error, exc.DBAPIError) else error
         dbapi: Any = self._engine.dialect.dbapi
