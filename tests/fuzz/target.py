@@ -19,6 +19,7 @@ _SETTINGS = {
     "IMAGEMILL_AUTH__SIGN_UP": "true",
     "IMAGEMILL_AUTH__PASSWORD_MEMORY_MB": "8",
     "IMAGEMILL_LIMIT__WAIT_S": "0.05",
+    "IMAGEMILL_FAL_API__RUN_S": "5",
     "IMAGEMILL_SIMULATOR__STEP_MS": "0",
     # Pictures of characters are large: those that made-up requests ask for must not slow the others down.
     "IMAGEMILL_SIMULATOR__NODES": "1",
