@@ -59,7 +59,7 @@ def test_the_files_of_a_node_are_listed_with_their_families(server: Server):
     assert all(item["nodes"] == ["attic"] and not item["registered"] for item in found.values())
     assert set(listed(server, q="JUGGER")) == {JUGGERNAUT}
     assert set(listed(server, node="attic", type="lora")) == {DETAILS}
-    problem(server.client.get("/api/v1/models", params={"node": "cellar"}), 404)
+    problem(server.client.get("/api/v1/models", params={"node": "cellar"}), 400)
 
 
 def test_registered_models_that_no_node_has_are_listed_without_nodes(server: Server):
@@ -174,8 +174,8 @@ def test_the_family_of_an_import_can_be_given(server: Server):
 @pytest.mark.parametrize(
     ("order", "status"),
     [
-        ({"node": "cellar"}, 404),
-        ({"node": "attic", "names": ["absent.safetensors"]}, 404),
+        ({"node": "cellar"}, 400),
+        ({"node": "attic", "names": ["absent.safetensors"]}, 400),
         ({"node": "attic", "types": ["checkpiont"]}, 400),
         ({"node": "attic", "family": "Not A Family"}, 400),
     ],

@@ -16,6 +16,7 @@ from imagemill.graphs.node_models import LOADERS
 from imagemill.model_registry.imports import ImportedModel, ImportState, ModelImport
 from imagemill.model_registry.names import InstalledModel
 from imagemill.net import pools
+from imagemill.nodes.registry import NodeView
 from imagemill.web.http import json_response
 from imagemill.web.policies import PathPolicy
 from imagemill.web.problems import suggestion
@@ -125,7 +126,7 @@ async def list_models(
 ) -> Response:
     """All files of the nodes, and the registered models that no node has."""
     if node is not None:
-        await pools.read(services.nodes.get, node)
+        await pools.read(_node, services, node)
     body = await pools.read(_list, services, type_, node, q)
     return json_response(body)
 
@@ -218,8 +219,16 @@ def _default(services: Services) -> str | None:
         return None
 
 
+def _node(services: Services, name: str) -> NodeView:
+    """Raises `InvalidInput`: the name stands in a query or a body, not in the path."""
+    try:
+        return services.nodes.get(name)
+    except NotFound as error:
+        raise InvalidInput.at("node", str(error)) from error
+
+
 def _import(services: Services, order: ImportOrder) -> Mapping[str, Any]:
-    view = services.nodes.get(order.node)
+    view = _node(services, order.node)
     found = services.registry.installed.all(order.node)
     if not found:
         problem = view.report.problem if view.report else ""
@@ -232,7 +241,9 @@ def _import(services: Services, order: ImportOrder) -> Mapping[str, Any]:
         wanted = {_key(name) for name in order.names}
         chosen = [model for model in chosen if _key(model.file.name) in wanted]
         if not chosen:
-            raise NotFound(f"{order.node} has none of these files; imagemill models list --node {order.node}")
+            raise InvalidInput.at(
+                "names", f"are no files of {order.node}; see: imagemill models list --node {order.node}"
+            )
     importer = ModelImport(services.registry, family=order.family, dry=order.dry_run)
     items = [_import_body(model) for model in importer.run(chosen)]
     return {"node": order.node, "dryRun": order.dry_run, "items": items}
