@@ -40,7 +40,7 @@ from imagemill.blobs.settings import BlobSettings, S3Settings
 from imagemill.db.address import check_schema, driver_address, sqlite_address
 from imagemill.dialects.fal.settings import FalApiSettings
 from imagemill.observability.settings import OtelSettings
-from imagemill.products.base import installed_products, registered
+from imagemill.products.base import installed_products, load_plugin, registered
 from imagemill.setting_names import ALIASES, FIXED, PREFIX
 from imagemill.settings import (
     AuthSettings,
@@ -461,7 +461,7 @@ def _with_plugins(core: type[CoreSettings]) -> type[CoreSettings]:
     installed: dict[str, Any] = {}
     for product in installed_products():
         installed |= product.settings_groups()
-    installed |= {entry.name: entry.load() for entry in registered("settings")}
+    installed |= {entry.name: load_plugin("settings", entry) for entry in registered("settings")}
     groups: dict[str, Any] = {
         name: (group, Field(default=group(), description=inspect.getdoc(group)))
         for name, group in installed.items()

@@ -88,3 +88,14 @@ def test_one_that_cannot_be_loaded_is_named_with_its_package(tmp_path: Path) -> 
     assert checked.returncode == 1
     assert "recipes broken of gradient 1.0" in checked.stdout
     assert "uninstall it" in checked.stdout
+
+
+@pytest.mark.parametrize("kind", ["recipes", "backends", "dialects", "settings", "products"])
+def test_one_that_cannot_be_loaded_stops_a_server_with_a_sentence(tmp_path: Path, kind: str) -> None:
+    _install(tmp_path, {f"imagemill.{kind}": {"broken": "gradient.nowhere:BROKEN"}})
+    ran = _run(tmp_path, "imagemill", "serve", "--port", "0", cwd=tmp_path)
+
+    assert ran.returncode == 2
+    assert "the plug-in broken of gradient 1.0" in ran.stderr
+    assert "uninstall it" in ran.stderr
+    assert "Traceback" not in ran.stderr

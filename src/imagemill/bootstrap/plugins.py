@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from imagemill.products.base import installed_products, registered
+from imagemill.products.base import installed_products, load_plugin, registered
 
 if TYPE_CHECKING:
     from imagemill.api.base import ApiModule, Services
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 
 def plugins(kind: str) -> list[Any]:
-    return [entry.load() for entry in registered(kind)]
+    """Return the objects of a group of entry points. Raises `BrokenPlugin`."""
+    return [load_plugin(kind, entry) for entry in registered(kind)]
 
 
 KINDS = ("recipes", "backends", "dialects", "products", "settings", "checks", "classifiers")

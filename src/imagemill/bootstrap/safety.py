@@ -14,7 +14,7 @@ from imagemill.jobs.store.store import JobStore
 from imagemill.media.intake import InputSanitizer, PictureLimits
 from imagemill.media.sandbox import DecodeLimits, DecoderPool, transform_limits
 from imagemill.net.guarded_client import UrlGuard
-from imagemill.products.base import installed_products, registered
+from imagemill.products.base import installed_products, load_plugin, registered
 from imagemill.safety.chain import Check, CheckChain
 from imagemill.safety.decisions import Decisions
 from imagemill.safety.gates import Classifier, PictureGate, PromptGate
@@ -81,7 +81,7 @@ def _chosen(kind: str, names: Iterable[str], settings: Settings, of_products: Ma
                 f"IMAGEMILL_SAFETY__{kind.upper()} names {name!r}; there are {', '.join(sorted(known))}"
             )
         try:
-            rule = found[name].load()(settings) if name in found else of_products.get(name)
+            rule = load_plugin(kind, found[name])(settings) if name in found else of_products.get(name)
         except ValueError as error:
             raise InvalidSafety(str(error)) from error
         if rule is not None:

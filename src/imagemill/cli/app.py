@@ -28,8 +28,8 @@ from imagemill.cli import (
 )
 from imagemill.cli.credits import commands as credit_commands
 from imagemill.cli.credits import price
-from imagemill.cli.output import print_error
-from imagemill.products.base import installed_products
+from imagemill.cli.output import UNUSABLE, print_error
+from imagemill.products.base import BrokenPlugin, installed_products
 
 app = typer.Typer(
     name="imagemill",
@@ -101,7 +101,13 @@ app.add_typer(worker_list.commands, name="workers", rich_help_panel=CLIENT)
 app.add_typer(models.commands, name="models", rich_help_panel=CLIENT)
 app.add_typer(resources.commands, name="resources", rich_help_panel=CLIENT)
 app.add_typer(workflows.commands, name="workflows", rich_help_panel=CLIENT)
-for _product in installed_products():
+try:
+    _products = installed_products()
+except BrokenPlugin as _error:
+    # The other commands remain: `plugins list` shows what is wrong.
+    print_error(str(_error))
+    _products = ()
+for _product in _products:
     for _name, _commands in _product.commands().items():
         app.add_typer(_commands, name=_name, rich_help_panel=CLIENT)
         if _name == "library":
@@ -125,6 +131,9 @@ def main() -> None:
         getattr(stream, "reconfigure", lambda **_: None)(errors="replace")
     try:
         app()
+    except BrokenPlugin as error:
+        print_error(str(error))
+        sys.exit(UNUSABLE)
     except KeyboardInterrupt:
         print_error("interrupted")
         sys.exit(130)

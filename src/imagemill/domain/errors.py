@@ -66,6 +66,7 @@
       FalRequestError           dialects.fal.errors        a response in fal's own shape
       ResultDeleted             dialects.fal.responses     a response in fal's own shape
       OutsideError              web.blobs                  becomes status 416
+      BrokenPlugin              products.base              printed by the CLI
       CliError                  cli.output                 printed by the CLI
         ApiError                cli.client                 error response of the server
         ServerUnreachable       cli.client

@@ -141,10 +141,26 @@ def registered(kind: str) -> Sequence[EntryPoint]:
     return sorted(_entry_points().select(group=f"imagemill.{kind}"), key=lambda entry: entry.name)
 
 
+class BrokenPlugin(Exception):
+    """An entry point cannot be loaded; the message names its package and the remedy."""
+
+
+def load_plugin(kind: str, entry: EntryPoint) -> Any:
+    """Return the object that an entry point of ``imagemill.<kind>`` names. Raises `BrokenPlugin`."""
+    try:
+        return entry.load()
+    except Exception as error:
+        package = f"{entry.dist.name} {entry.dist.version}" if entry.dist else "an unknown package"
+        raise BrokenPlugin(
+            f"the plug-in {entry.name} of {package} (imagemill.{kind}: {entry.value}) cannot be loaded: "
+            f"{type(error).__name__}: {error}; correct the package or uninstall it"
+        ) from error
+
+
 @cache
 def installed_products() -> "Sequence[Product]":
     """Return the products that are installed, by name."""
-    return [entry.load() for entry in registered("products")]
+    return [load_plugin("products", entry) for entry in registered("products")]
 
 
 @cache

@@ -73,4 +73,5 @@ def _convert_types() -> None:
 
 
 def downgrade() -> None:
+    # Alembic asks for this function; no command of ours goes back.
     raise NotImplementedError("rows that applications wrote by SQL do not fit the former table")
