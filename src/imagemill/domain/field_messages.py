@@ -13,6 +13,7 @@ Fault = Mapping[str, Any]
 
 _MESSAGES = {
     "missing": "is required",
+    "extra_forbidden": "is not a field here; correct its name or leave it out",
     "string_type": "should be a text",
     "string_unicode": "should be a text of valid characters",
     "int_type": "should be a whole number",

@@ -168,7 +168,23 @@ def document(
         "securitySchemes": _SCHEMES,
     }
     made["paths"] = complete(_with_short_ids(made["paths"], routes), policies)
-    return made
+    return _with_standard_bounds(made)
+
+
+_BOUNDS = {"ge": "minimum", "le": "maximum", "gt": "exclusiveMinimum", "lt": "exclusiveMaximum"}
+"""Bounds as pydantic leaves them in the schema of a number with a validator -> JSON Schema's names."""
+
+
+def _with_standard_bounds(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_with_standard_bounds(each) for each in node]
+    if not isinstance(node, dict):
+        return node
+    is_number = node.get("type") in ("integer", "number")
+    return {
+        _BOUNDS.get(key, key) if is_number else key: _with_standard_bounds(value)
+        for key, value in node.items()
+    }
 
 
 def _with_short_ids(paths: Mapping[str, Any], routes: Iterable[BaseRoute]) -> dict[str, Any]:
