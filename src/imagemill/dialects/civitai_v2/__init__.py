@@ -1,0 +1,1 @@
+"""Civitai's orchestration API v2: workflows of steps, recipes as routes, blobs."""
