@@ -27,14 +27,14 @@ class ParsedStep:
 
 @dataclass(frozen=True, slots=True)
 class JobResult:
-    """What one job of a step has delivered, or is going to."""
+    """The files and values of one job of a step, finished or still to come."""
 
     blobs: tuple[Mapping[str, Any], ...]
     """The blob documents of its files: finished ones with a ``url``, else ``{id, available: false}``."""
     values: Mapping[str, Any]
     """The JSON output of a task (`imagemill.domain.images.TaskSpec`); empty for pictures."""
     error: str = ""
-    """Why it failed, in a sentence."""
+    """The reason why it failed, in a sentence; empty otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
