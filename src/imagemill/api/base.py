@@ -21,6 +21,7 @@ from imagemill.jobs.capacity import Capacity
 from imagemill.jobs.hub import Hub, ViewLoader
 from imagemill.jobs.inputs import InputPictures
 from imagemill.jobs.processes import ProcessStore
+from imagemill.jobs.store.batches import BatchStore
 from imagemill.jobs.store.store import JobStore
 from imagemill.jobs.submit import Submitter
 from imagemill.model_registry.registry import Registry
@@ -54,6 +55,7 @@ class ResponseConfig:
 class Services:
     database: Database
     jobs: JobStore
+    batches: BatchStore
     accounts: AccountStore
     quotas: QuotaStore
     access: Access

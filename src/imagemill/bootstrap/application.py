@@ -363,7 +363,8 @@ class Application:
     def _runner(self) -> Runner:
         options = build.of_runs(self.settings, self.safety.output_checks, alone=self.roles.is_single_process)
         load, meters, tracer = self.inputs.load, self.observer.metrics, self.observer.tracer
-        preparation = Preparation(load, self.safety.decoder_pool.transform, self.safety.prompts)
+        jobs, transform = self.stores.jobs, self.safety.decoder_pool.transform
+        preparation = Preparation(load, transform, self.safety.prompts, jobs.views_by_id)
         parts = (self.stores.jobs, self.recipes, self.backends, self.blobs, load, self.hub)
         return Runner(*parts, self.settings.job, options, meters, tracer, preparation)
 
@@ -404,6 +405,7 @@ class Application:
         return Services(
             database=stores.database,
             jobs=stores.jobs,
+            batches=stores.batches,
             accounts=stores.accounts,
             quotas=stores.quotas,
             access=access,

@@ -200,7 +200,7 @@ def submitter(
     defaults: SubmitDefaults,
     gate: PromptGate,
     store: JobStore,
-    resolver: Callable[[str], ResourceResolver],
+    resolver: Callable[[str, frozenset[str]], ResourceResolver],
     recipes: Mapping[str, Recipe],
     backends: Mapping[str, Backend],
     missing_hint: Callable[[RenderSpec], str],

@@ -29,7 +29,7 @@ MAX_PICTURES = 32
 Scalar = str | int | float | bool
 
 _PICTURE_LOADERS = ("LoadImage", "LoadImageMask")
-_PICTURE_SOURCES = ("data:", "http://", "https://", "blob:")
+_PICTURE_SOURCES = ("data:", "http://", "https://", "blob:", "output:")
 _READS_BRACES = re.compile(r"format|template|style|wildcard|dynamic|replace", re.IGNORECASE)
 """Classes that have a meaning of their own for braces."""
 

@@ -135,7 +135,7 @@ class CivitaiJobRoutes:
         key = idempotency_key(request)
 
         async def accept() -> Accepted:
-            marks = {"key": key, "digest": digest(body)} if key else {}
+            marks: dict[str, Any] = {"key": key, "digest": digest(body)} if key else {}
             future = services.submitter.submit_async(caller(request).owner, drafts, **marks)
             accepted = await asyncio.wrap_future(future)
             if not accepted.jobs:
