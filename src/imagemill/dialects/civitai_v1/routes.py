@@ -12,13 +12,13 @@ from pydantic import ValidationError
 
 from imagemill.api.base import ApiModule, Services
 from imagemill.backends.base import Backend
+from imagemill.dialects.civitai_times import date_time
 from imagemill.dialects.civitai_v1 import openapi, requests
 from imagemill.dialects.civitai_v1.responses import (
     QueuedPosition,
     ResponseOptions,
     callback,
     claim_of,
-    date_time,
     job_event,
     job_status,
 )
