@@ -40,6 +40,8 @@ from imagemill.workflows.service import Workflows
 if TYPE_CHECKING:
     from fastapi import APIRouter
 
+    from imagemill.webhooks.batch_callbacks import BatchFormat
+
 
 @dataclass(frozen=True, slots=True)
 class ResponseConfig:
@@ -101,6 +103,8 @@ class ApiModule:
     callback: Format
     context: Callable[[Services, Any], Any] | None = None
     """Builds, once a process, the object that handlers receive by `imagemill.api.dependencies.context`."""
+    batch_format: "Callable[[Services], BatchFormat] | None" = None
+    """Builds the format of the callbacks of its batches (`imagemill.webhooks.batch_callbacks`)."""
     settings: str | None = None
     """The name of the settings group that ``router``, ``context`` and ``webhook_format`` receive."""
     webhook_format: Callable[[Services, Any], Format] | None = None

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from imagemill.dialects.civitai_v1.responses import date_time
+from imagemill.dialects.civitai_times import date_time
 from imagemill.domain.blob_keys import UploadId, blob_id, owner_hash, parse_blob_id
 from imagemill.domain.jobs import Artifact
 from imagemill.domain.signing import UrlSigner

@@ -1,8 +1,11 @@
 """From a workflow template to jobs: steps in the order of their references, one job a picture."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from pydantic.alias_generators import to_camel
 
 from imagemill.api.base import Services
 from imagemill.dialects.civitai_v2.references import (
@@ -21,11 +24,11 @@ from imagemill.domain.clock import now_us
 from imagemill.domain.errors import InvalidInput
 from imagemill.domain.scheduling import NAMED_PRIORITIES
 from imagemill.jobs.submit import JobRequest, draw_ids
-from imagemill.recipes.names import camel_path
 
 REPEAT = "repeat"
 SIMULATE = "simulate"
 """The key of metadata that asks the simulator for a fault, like the property of a v1 job."""
+_HEAD = re.compile(r"[A-Za-z_]\w*")
 _MOST_ROUNDS = 100
 _REPEAT_FIELDS = {"for", "template"}
 
@@ -79,8 +82,16 @@ class PlannedWorkflow:
             if path.startswith(f"{prefix}properties"):
                 return f"{step.path}.metadata.{SIMULATE}"
             if path.startswith(prefix):
-                return prefix + camel_path(path.removeprefix(prefix), step.names)
+                return prefix + _input_path(path.removeprefix(prefix), step.names)
         return path
+
+
+def _input_path(path: str, names: Mapping[str, str]) -> str:
+    """Return the path in a step's input of a field of its recipe."""
+    head = _HEAD.match(path)
+    if head is None:
+        return path
+    return names.get(head[0], to_camel(head[0])) + path[head.end() :]
 
 
 def _requests_of(step: PlannedStep) -> list[JobRequest]:
@@ -184,9 +195,7 @@ class Planner:
     def _repeat(self, template: StepTemplate, name: str, path: str, after: tuple[str, ...]) -> PlannedStep:
         variable, items, inner = self._loop(template, f"{path}.input")
         rounds = tuple(
-            self._plain(
-                inner, name, f"{path}.input.template", after, {variable: item}, {"round": number}
-            )
+            self._plain(inner, name, f"{path}.input.template", after, {variable: item}, {"round": number})
             for number, item in enumerate(items)
         )
         return PlannedStep(template, name, path, template.input, (), rounds=rounds)
@@ -194,12 +203,16 @@ class Planner:
     def _loop(self, template: StepTemplate, path: str) -> tuple[str, list[Any], StepTemplate]:
         given = template.input
         if not isinstance(given, dict) or set(given) != _REPEAT_FIELDS:
-            raise InvalidInput.at(path, 'should be {"for": {"$ref", "path", "as"}, "template": {"$type", "input"}}')
+            raise InvalidInput.at(
+                path, 'should be {"for": {"$ref", "path", "as"}, "template": {"$type", "input"}}'
+            )
         loop = given["for"]
         variable = loop.get("as") if isinstance(loop, dict) else None
         reference = reference_of({k: v for k, v in loop.items() if k != "as"}) if variable else None
         if not isinstance(variable, str) or reference is None:
-            raise InvalidInput.at(f"{path}.for", 'should be {"$ref": "STEP", "path": "output.images", "as": "item"}')
+            raise InvalidInput.at(
+                f"{path}.for", 'should be {"$ref": "STEP", "path": "output.images", "as": "item"}'
+            )
         inner = registry.step_template(given["template"], f"{path}.template")
         if inner.type == REPEAT:
             raise InvalidInput.at(f"{path}.template.$type", "is repeat; a repeat cannot hold another one")
@@ -246,7 +259,8 @@ def _order(names: Sequence[str], needs: Sequence[Sequence[str]]) -> list[int]:
         ready = [number for number in left if placed.issuperset(needs[number])]
         if not ready:
             raise InvalidInput.at(
-                f"steps[{left[0]}].input", f"{names[left[0]]!r} refers to its own output, perhaps through others"
+                f"steps[{left[0]}].input",
+                f"{names[left[0]]!r} refers to its own output, perhaps through others",
             )
         order += ready
         placed.update(names[number] for number in ready)

@@ -14,6 +14,7 @@ from imagemill.domain.errors import InvalidInput
 from imagemill.jobs import references
 from imagemill.jobs.inputs import OUTPUT
 from imagemill.jobs.references import OutputValue
+from imagemill.jobs.references import find as find_value
 
 ARGUMENTS = "$arguments"
 REF, PATH = "$ref", "path"
@@ -177,7 +178,7 @@ def _found(value: Any, reference: Reference, path: str) -> Any:
     if not reference.path:
         return value
     try:
-        return references.find(value, reference.path)
+        return find_value(value, reference.path)
     except KeyError:
         raise InvalidInput.at(
             path, f"refers to {reference.path[:60]!r} of {reference.step[:60]}, which has no such value"

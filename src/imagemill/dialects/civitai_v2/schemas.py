@@ -92,7 +92,7 @@ class WorkflowTemplate(TemplateModel):
     metadata: Metadata = {}
     tags: Tags = []
     callbacks: list[Callback] = Field([], max_length=MOST_CALLBACKS)
-    tips: Tips = Tips()
+    tips: Tips = Tips(civitai=0, creators=0)
     arguments: Metadata = {}
     nsfw_level: Annotated[str, one_of(NSFW_LEVELS)] | None = None
     experimental: bool | None = None

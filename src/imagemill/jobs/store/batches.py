@@ -140,7 +140,7 @@ class BatchStore:
 
     def record(self, id_: str, owner: str, dialect: str) -> BatchRecord:
         """Return a record. Raises `NotFound`, for another owner's or another dialect's too."""
-        found = self._read(_records, sa.and_(_batches.id == id_, _batches.owner == owner), dialect)
+        found = self._read(read_records, _is(id_, owner, dialect))
         if not found:
             raise NotFound(f"there is no {id_[:60]!r} here")
         return found[0]
@@ -158,15 +158,20 @@ class BatchStore:
         self._write(_delete, _Deletion(id_, owner, dialect, now))
 
 
-def _records(
-    conn: sa.Connection, condition: sa.ColumnElement[bool], dialect: str, *, lock: bool = False
+def read_records(
+    conn: sa.Connection, condition: sa.ColumnElement[bool], *, lock: bool = False
 ) -> "list[BatchRecord]":
+    """Return the records that match, without deleted ones."""
     statement = sa.select(*(_batches[name] for name in _NAMES)).where(
-        condition, _batches.dialect == dialect, _batches.deleted_at.is_(None)
+        condition, _batches.deleted_at.is_(None)
     )
     if lock:
         statement = statement.with_for_update()
     return _with_tags(conn, conn.execute(statement).all())
+
+
+def _is(id_: str, owner: str, dialect: str) -> sa.ColumnElement[bool]:
+    return sa.and_(_batches.id == id_, _batches.owner == owner, _batches.dialect == dialect)
 
 
 def _with_tags(conn: sa.Connection, rows: Sequence[Any]) -> "list[BatchRecord]":
@@ -219,8 +224,7 @@ def _list(conn: sa.Connection, wanted: BatchFilter) -> "list[BatchRecord]":
 def _change(tx: Tx, requests: Sequence[BatchChange]) -> "list[BatchRecord | ImagemillError]":
     answers: list[BatchRecord | ImagemillError] = []
     for request in requests:
-        mine = sa.and_(_batches.id == request.id, _batches.owner == request.owner)
-        found = _records(tx.conn, mine, request.dialect, lock=True)
+        found = read_records(tx.conn, _is(request.id, request.owner, request.dialect), lock=True)
         if not found:
             answers.append(NotFound(f"there is no {request.id[:60]!r} here"))
             continue
@@ -252,12 +256,7 @@ def _delete(tx: Tx, requests: Sequence[_Deletion]) -> list[NotFound | None]:
     for request in requests:
         gone = tx.conn.execute(
             sa.update(tables.batches)
-            .where(
-                _batches.id == request.id,
-                _batches.owner == request.owner,
-                _batches.dialect == request.dialect,
-                _batches.deleted_at.is_(None),
-            )
+            .where(_is(request.id, request.owner, request.dialect), _batches.deleted_at.is_(None))
             .values(deleted_at=request.now)
             .returning(_batches.id)
         ).first()

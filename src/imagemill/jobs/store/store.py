@@ -149,6 +149,10 @@ class JobStore:
         """Return the jobs of a batch in the order of submission; empty for another owner's."""
         return self._read(queries.batch_jobs, owner, batch)
 
+    def in_batches(self, owner: str, batches_: Sequence[str]) -> list[Job]:
+        """Return the jobs of several batches in the order of submission."""
+        return self._read(queries.in_batches, owner, batches_)
+
     def batches(self, owner: str, before: str | None, limit: int) -> list[str]:
         """Return the ids of submissions, the newest first."""
         return self._read(queries.batches, owner, before, limit)
