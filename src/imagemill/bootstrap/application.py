@@ -365,7 +365,14 @@ class Application:
 
     def _backends(self) -> Mapping[str, Backend]:
         calls = PaidCallRecorder(self.stores.provider_calls, self.observer.metrics)
-        surroundings = BackendContext(self.process_lock.suffix, self.registry.path_of, calls)
+        surroundings = BackendContext(
+            self.process_lock.suffix,
+            self.registry.path_of,
+            calls,
+            # These are built later, as they need to know the backends.
+            run_transform=lambda *call: self.safety.decoder_pool.transform(*call),
+            load_input=lambda source: self.inputs.load(source),
+        )
         built = [factory(self.settings, surroundings) for factory in plugins("backends")]
         return {backend.name: backend for backend in built if backend is not None}
 

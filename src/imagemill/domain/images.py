@@ -108,7 +108,17 @@ class GraphSpec:
     """Checkpoints that the graph's loaders name, in the graph's order."""
 
 
-RenderSpec = ImageSpec | GraphSpec
+@dataclass(frozen=True, slots=True)
+class TaskSpec:
+    """Work without a GPU: a worker does it itself, on the CPU or with a language model."""
+
+    task: str
+    """The name of the task; see `imagemill.backends.builtin.handlers.TASKS`."""
+    arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """JSON values. Pictures are named as in `RenderRequest.inputs`."""
+
+
+RenderSpec = ImageSpec | GraphSpec | TaskSpec
 
 _ASSUMED_STEPS = 20
 """Steps of a graph without a sampler."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from imagemill.domain.images import Control, GraphSpec, ImageSpec, RenderSpec
+from imagemill.domain.images import Control, GraphSpec, ImageSpec, RenderSpec, TaskSpec
 from imagemill.graphs.builder import LORA_TYPES
 from imagemill.graphs.catalogue import Catalogue
 from imagemill.graphs.errors import KIND_WORDS
@@ -64,7 +64,13 @@ def requirements_of(work: RenderSpec) -> tuple[Requirement, ...]:
     A graph (normalised) requires all its classes, as servers check them all, and the files that its executed
     nodes load.
     """
-    found = _requirements_of_graph(work) if isinstance(work, GraphSpec) else _requirements_of_spec(work)
+    match work:
+        case GraphSpec():
+            found = _requirements_of_graph(work)
+        case ImageSpec():
+            found = _requirements_of_spec(work)
+        case TaskSpec():
+            found = []
     return tuple(sorted(set(found)))
 
 

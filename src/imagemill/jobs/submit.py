@@ -12,9 +12,9 @@ from imagemill.credits.pricing import Prices
 from imagemill.domain.clock import SECOND, new_trace, now_us, uuid7
 from imagemill.domain.errors import Conflict, FieldError, InvalidInput
 from imagemill.domain.field_messages import field_message, field_path, merge_unions
-from imagemill.domain.images import GraphSpec, RenderSpec, render_cost_s
+from imagemill.domain.images import GraphSpec, RenderSpec, TaskSpec, render_cost_s
 from imagemill.domain.jobs import Draft, Job, JobStatus, LaneKey
-from imagemill.domain.scheduling import REMOTE
+from imagemill.domain.scheduling import REMOTE, TASKS
 from imagemill.graphs.size import measure
 from imagemill.jobs import references
 from imagemill.jobs.references import OutputValue
@@ -256,7 +256,8 @@ class Submitter:
         plan = recipe.plan(completed)
         able = self._able(plan, completed, job_request)
         size = measure(plan.work)
-        queue = REMOTE if all(map(is_remote, able)) else recipe.queue
+        usual = TASKS if isinstance(plan.work, TaskSpec) else recipe.queue
+        queue = REMOTE if all(map(is_remote, able)) else usual
         return Draft(
             id=id_,
             recipe=recipe.name,
@@ -296,7 +297,7 @@ class Submitter:
     def _able(self, plan: Plan, completed: BaseModel, job_request: JobRequest) -> list[Backend]:
         """Return the backends that can run it. Raises `InvalidInput` when none can, so it need not expire
         first."""
-        candidates = self._candidates(job_request)
+        candidates = self._candidates(job_request, is_task=isinstance(plan.work, TaskSpec))
         for backend in candidates:
             if problem := backend.validate_hints(job_request.properties):
                 raise InvalidInput.at(f"{job_request.path}properties", problem)
@@ -314,15 +315,16 @@ class Submitter:
             raise InvalidInput.at(f"{job_request.path}{field}".rstrip("."), why)
         return able
 
-    def _candidates(self, job_request: JobRequest) -> list[Backend]:
+    def _candidates(self, job_request: JobRequest, *, is_task: bool) -> list[Backend]:
         """Return the backends the request allows. Raises `InvalidInput` when it allows none."""
+        suited = {name: each for name, each in self._backends.items() if runs_tasks(each) == is_task}
         named = [
             backend
-            for name, backend in self._backends.items()
+            for name, backend in suited.items()
             if not job_request.backends or name in job_request.backends
         ]
         if not named:
-            known = ", ".join(sorted(self._backends))
+            known = ", ".join(sorted(suited))
             raise InvalidInput.at(
                 f"{job_request.path}providers", f"names no backend of this server; it has {known}"
             )
@@ -355,6 +357,8 @@ class Submitter:
 
 def _field_of(work: RenderSpec, completed: BaseModel, why: str) -> str:
     """Return the field of the input that a refusal is about, by the file that it names."""
+    if isinstance(work, TaskSpec):
+        return ""
     if isinstance(work, GraphSpec):
         values: Mapping[str, Any] | None = getattr(completed, "values", None)
         if values is None:
@@ -371,6 +375,12 @@ def _field_of(work: RenderSpec, completed: BaseModel, why: str) -> str:
 
 def is_remote(backend: Backend) -> bool:
     return any(node.remote for node in backend.nodes())
+
+
+def runs_tasks(backend: Backend) -> bool:
+    """Whether it is the backend of work that workers do themselves, which renders nothing."""
+    nodes = backend.nodes()
+    return bool(nodes) and all(node.only_tasks for node in nodes)
 
 
 def _shared_needs(able: Sequence[Backend], plan: Plan) -> tuple[str, ...]:

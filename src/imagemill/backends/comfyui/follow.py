@@ -38,6 +38,7 @@ from imagemill.backends.comfyui.submit import (
 )
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
+from imagemill.domain.images import TaskSpec
 
 log = logging.getLogger(__name__)
 
@@ -301,7 +302,8 @@ def collect(
     if not outputs:
         message = "the graph ran but saved no file: add a node that saves its result, such as SaveImage"
         raise BackendError(FailureCode.INVALID_GRAPH, f"{connection.name}: {message}")
-    return tuple(replace(output, seed=request.work.seed) for output in outputs)
+    seed = None if isinstance(request.work, TaskSpec) else request.work.seed
+    return tuple(replace(output, seed=seed) for output in outputs)
 
 
 def _frames(prompt_run: PromptRun) -> Iterator[bytes]:
