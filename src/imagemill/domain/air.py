@@ -85,6 +85,16 @@ _FAMILIES = {
     **dict.fromkeys(("flux", "flux1", "fluxkrea"), "flux1"),
 }
 
+_NO_FAMILY = ("", "other", "unknown", "comfy", "oci")
+"""Ecosystems that say nothing about the family."""
+_RELATED = (
+    frozenset({"flux1", "flux1kontext", "chroma"}),
+    frozenset({"zimage", "zimageturbo", "zimagebase"}),
+    frozenset({"sd3", "sd3_5m"}),
+    frozenset({"flux2", "flux2-klein"}),
+)
+"""Families whose LoRAs are made for each other, or cannot be told apart by their AIRs."""
+
 FILE = "file"
 """The source of an AIR that names a model by its file on the nodes, as `file_air` makes it."""
 _FILE_ID_WORD = re.compile(r"[a-z0-9_\-/.]+", re.IGNORECASE | re.ASCII)
@@ -183,6 +193,18 @@ def type_of_word(word: str) -> str:
 def family_of(ecosystem: str) -> str:
     lowered = ecosystem.lower()
     return _FAMILIES.get(lowered, lowered)
+
+
+def takes_networks_of(family: str, other: str) -> bool:
+    """Whether a LoRA, an embedding or a ControlNet of ``other`` may have an effect on a model of ``family``.
+
+    True where one of the two says nothing.
+    """
+    if family == other or family in _NO_FAMILY or other in _NO_FAMILY:
+        return True
+    if family.startswith("wan") and other.startswith("wan"):
+        return True
+    return any({family, other} <= related for related in _RELATED)
 
 
 def file_air(name: str, kind: str, ecosystem: str) -> Air:
