@@ -17,6 +17,7 @@ from imagemill.web.problems import suggestion
 NETWORK_TYPES = {
     "Lora": "lora",
     "Hypernetwork": "hypernet",
+    "Hypernet": "hypernet",
     "TextualInversion": "embedding",
     "Embedding": "embedding",
     "Lycoris": "lycoris",
