@@ -114,6 +114,32 @@ class NodeClient:
         entry = _mapping(self._get_json(f"/history/{quote(prompt_id, safe='')}")).get(prompt_id)
         return entry if is_object(entry) else None
 
+    def has_jobs_api(self) -> bool:
+        """Whether the node knows prompts as jobs; older servers, and some proxies, lack the routes."""
+        try:
+            # Without the history, which may be long.
+            answer: object = self._get_json("/api/jobs?status=in_progress&limit=1")
+        except (ComfyStatusError, NotComfy):
+            return False
+        return is_array(mapping(answer).get("jobs"))
+
+    def job(self, prompt_id: str) -> Mapping[str, Any] | None:
+        """The prompt as a job; None if the node does not know it.
+
+        Raises `ComfyStatusError` where the node has no such route.
+        """
+        try:
+            return _mapping(self._get_json(f"/api/jobs/{quote(prompt_id, safe='')}"), "status")
+        except ComfyStatusError as error:
+            if error.status == 404 and b'"error"' in error.body:
+                return None  # the route's own answer
+            raise
+
+    def cancel_job(self, prompt_id: str) -> bool:
+        """Cancel exactly this prompt; False if it is neither waiting nor running."""
+        path = f"/api/jobs/{quote(prompt_id, safe='')}/cancel"
+        return _mapping(_json(self._post_json(path, {}), path), "cancelled")["cancelled"] is True
+
     def delete_history(self, prompt_ids: Sequence[str]) -> None:
         self._post_json("/history", {"delete": list(prompt_ids)})
 

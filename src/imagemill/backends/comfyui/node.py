@@ -192,6 +192,8 @@ class NodeConnection:
         """Why it executes no prompts, as the end of a sentence; empty if it does, for all that is known."""
         self.duplicate_of: NodeConnection | None = None
         """An earlier node with the same server."""
+        self.has_jobs_api: bool | None = None
+        """Whether it knows prompts as jobs (``/api/jobs``); None until it was asked."""
         self.maybe_restarted = True
         """Whether it may have been restarted since it was last reached."""
         self.history_probe: str | None = None
@@ -408,6 +410,8 @@ class NodeConnection:
         with self._inventory_lock:
             if self.inventory is not None and self.inventory_at >= asked_at:
                 return self.inventory  # another thread read it meanwhile
+            if self.has_jobs_api is None:
+                self.has_jobs_api = self.client.has_jobs_api()
             info, embeddings = self.client.object_info(), self.client.embeddings()
             found = NodeInventory(
                 Catalogue.read(info, embeddings), self._path_of, self.client.checkpoint_sizes()
