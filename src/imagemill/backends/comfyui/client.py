@@ -31,6 +31,8 @@ POOL = 8
 """Connections kept open to a node: two slots, the poller, a doctor, and some reserve."""
 JSON_BYTES = 256 * 2**20
 """Largest JSON answer accepted; /history of 10,000 entries is about 11 MB, /object_info 1 MB."""
+HEADER_BYTES = 4 * 2**20
+"""Largest header of a model file that is accepted; ComfyUI itself reads up to 1 MB."""
 _ERROR_BYTES = 2 * 2**20
 _TITLE = re.compile(rb"<title[^>]*>\s*(.*?)\s*</title>", re.IGNORECASE | re.DOTALL)
 
@@ -101,6 +103,18 @@ class NodeClient:
                 if isinstance(name, str) and type(size) is int:
                     sizes[name] = size
         return sizes
+
+    def file_header(self, folder: str, name: str) -> Mapping[str, Any]:
+        """The metadata in the header of a safetensors file, read by the node; empty if it has none."""
+        query = urlencode({"filename": name})
+        request = self._built("GET", f"/view_metadata/{folder}?{query}", None, "", self._quick_s)
+        try:
+            _, body = self._exchange(request, "/view_metadata", HEADER_BYTES)
+        except ComfyStatusError as error:
+            if error.status == 404:
+                return {}
+            raise
+        return mapping(_json(body, "/view_metadata"))
 
     def queue(self) -> Mapping[str, Any]:
         return _mapping(self._get_json("/queue"), "queue_running", "queue_pending")

@@ -115,6 +115,7 @@ class NodeHealthMonitor:
         self._stuck_check.check()
         connection.breaker.probe()
         self._clean_history()
+        connection.file_headers.read_some(connection.models())
 
     def _check_for_new_files(self) -> None:
         """Read the inventory again when a core loader lists other files; its list costs little."""

@@ -11,6 +11,7 @@ from typing import Any
 from imagemill.backends.base import Node
 from imagemill.backends.comfyui import events
 from imagemill.backends.comfyui.client import NodeClient
+from imagemill.backends.comfyui.file_headers import FileHeaders
 from imagemill.backends.comfyui.prompt import PromptRun
 from imagemill.backends.comfyui.settings import ComfySettings
 from imagemill.backends.comfyui.websocket import NodeSocket
@@ -181,6 +182,7 @@ class NodeConnection:
         self.render_times = RenderTimeEstimator(settings)
         self.stats = SystemStats()
         self.inventory: NodeInventory | None = None
+        self.file_headers = FileHeaders(self.client)
         self.inventory_at = 0.0
         self.inventory_changed = threading.Condition()
         self.inventory_expired = False
@@ -278,7 +280,7 @@ class NodeConnection:
         inventory = self.inventory
         if inventory is None:
             return NodeModels(self.name, None)
-        return NodeModels(self.name, inventory.catalogue, inventory.sizes)
+        return NodeModels(self.name, inventory.catalogue, inventory.sizes, self.file_headers.found)
 
     # Methods of the socket's listener.
 
