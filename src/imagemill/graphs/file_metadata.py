@@ -84,8 +84,6 @@ def _common_tags(header: Mapping[str, Any]) -> Iterator[str]:
 def _json(header: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     """The object that a text holds as JSON; empty if it is none."""
     value = header.get(key)
-    if isinstance(value, Mapping):
-        return mapping(value)
     if not isinstance(value, str) or len(value) > _LONGEST_JSON:
         return {}
     try:
