@@ -23,7 +23,7 @@ from imagemill.testing.backends import BackendContract, BackendSubject
 from tests.backends.comfyui.support import settings, wait_well
 from tests.backends.fal.support import Book
 from tests.backends.fal.support import settings as fal_settings
-from tests.comfyui.node import TestNode
+from tests.comfyui.node import NEW, OLD, TestNode
 from tests.fal_server import FalServer, Reply
 from tests.fal_server.server import running
 from tests.service.build import png as make_png
@@ -90,9 +90,9 @@ class Hinted(ComfyUI):
 
 
 @contextmanager
-def comfyui() -> Iterator[BackendSubject]:
+def comfyui(version: str) -> Iterator[BackendSubject]:
     codes = ("OUT_OF_MEMORY", "INVALID_GRAPH", "BACKEND_UNAVAILABLE", "MISSING_MODEL", "MISSING_NODE")
-    with TestNode(models={"checkpoints": [MODEL_PATH]}, step_s=0.005) as node:
+    with TestNode(version, models={"checkpoints": [MODEL_PATH]}, step_s=0.005) as node:
         backend = Hinted(node)
         wait_well(backend)
         yield BackendSubject(
@@ -217,9 +217,11 @@ class TestSimulator(BackendContract):
 
 
 class TestComfyUI(BackendContract):
-    @pytest.fixture
-    def subject(self) -> Iterator[BackendSubject]:
-        with comfyui() as subject:
+    """The older release lacks the routes of jobs; the newer one has them."""
+
+    @pytest.fixture(params=[NEW, OLD])
+    def subject(self, request: pytest.FixtureRequest) -> Iterator[BackendSubject]:
+        with comfyui(request.param) as subject:
             yield subject
 
 

@@ -65,6 +65,7 @@ class Site:
     token: str | None = None
     access: tuple[str, str] | None = None  # Cloudflare Access: client id and secret
     sizes: Mapping[str, int] = field(default_factory=dict)  # bytes of model files, where a test cares
+    headers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # folder/file to its metadata
 
 
 @dataclass
@@ -233,12 +234,12 @@ class Api:
             return jobs.answer(request, self.queue, self.worker)
         if request.method == "OPTIONS":
             return NO_STATUS
-        found = self._look_up(path) if request.method == "GET" else None
+        found = self._look_up(path, request) if request.method == "GET" else None
         return found or (
             Reply(404) if request.method == "GET" else text_reply("405: Method Not Allowed", 405)
         )
 
-    def _look_up(self, path: str) -> Reply | None:
+    def _look_up(self, path: str, request: Request) -> Reply | None:
         """What is named by the last part of a path."""
         head, _, name = path.strip("/").rpartition("/")
         if head == "history":
@@ -247,6 +248,8 @@ class Api:
         if head == "object_info":
             catalogue = self.catalogue()
             return json_reply({name: catalogue.describe(name)} if name in catalogue else {})
+        if head == "view_metadata":
+            return self._header(name, request.query.get("filename", ""))
         if head in ("models", "experiment/models") and name in self._folders:
             listed = sorted(self.site.models.get(name, ()))
             if head == "models":
@@ -254,6 +257,15 @@ class Api:
             sizes = self.site.sizes
             return json_reply([views.model_file(one, sizes.get(one, 2 * views.MIB)) for one in listed])
         return None
+
+    def _header(self, folder: str, name: str) -> Reply | None:
+        """The metadata of a safetensors file there is; a file whose header is damaged is a 500."""
+        header = self.site.headers.get(f"{folder}/{name}")
+        if name not in self.site.models.get(folder, ()) or not name.endswith(".safetensors"):
+            return None
+        if header is not None and "damaged" in header:
+            raise ServerTrouble(name)
+        return json_reply(dict(header)) if header else None
 
     def _submit(self, request: Request) -> Reply:
         return self.submit(request.json())

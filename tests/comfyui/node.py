@@ -69,6 +69,7 @@ class TestNode:
         device: str = "cpu",
         max_upload_mb: float = 100,
         sizes: Mapping[str, int] | None = None,
+        headers: Mapping[str, Mapping[str, str]] | None = None,
         **times: Any,
     ) -> None:
         """`times` are fields of `Costs`: work_s, step_s, load_s, vram_mb, ..."""
@@ -86,6 +87,7 @@ class TestNode:
             token,
             access,
             sizes or {},
+            headers or {},
         )
         self._seen = Seen()
         self._records = Records()

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from imagemill.graphs.catalogue import Catalogue
+from imagemill.graphs.file_metadata import NO_METADATA, FileMetadata
 from imagemill.graphs.files import MODEL_FILES
 
 LOADERS = {
@@ -22,7 +23,7 @@ FOLDERS = {
     "controlnet": ("controlnet",),
     "upscaler": ("upscale_models",),
 }
-"""Kind of model -> ComfyUI's folders of it."""
+"""Kind of model -> ComfyUI's folders of it, one for each of its `LOADERS`."""
 
 
 def list_files(catalogue: Catalogue | None, kind: str) -> tuple[str, ...]:
@@ -46,6 +47,10 @@ class NodeFile:
     name: str
     size: int | None = None
     """Bytes; None if the node does not tell."""
+    folder: str = ""
+    """ComfyUI's folder of it, such as ``diffusion_models``."""
+    metadata: FileMetadata = NO_METADATA
+    """The facts of its header; empty until it is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,22 +61,40 @@ class NodeModels:
     catalogue: Catalogue | None
     sizes: Mapping[str, int] = field(default_factory=dict[str, int])
     """File -> bytes."""
+    metadata: Mapping[tuple[str, str], FileMetadata] = field(
+        default_factory=dict[tuple[str, str], FileMetadata]
+    )
+    """(folder, file) -> facts of its header, as far as they have been read."""
 
     def files(self) -> Iterator[NodeFile]:
         """Yield the files, checkpoints first. ComfyUI lists built-in VAEs as names without an extension."""
         for kind in LOADERS:
-            for name in list_files(self.catalogue, kind):
-                if has_model_extension(name):
-                    yield NodeFile(kind, name, self.sizes.get(name))
+            seen: set[str] = set()
+            for folder, name in self._listed(kind):
+                if name not in seen and has_model_extension(name):
+                    seen.add(name)
+                    yield self._file(kind, folder, name)
+
+    def _listed(self, kind: str) -> Iterator[tuple[str, str]]:
+        """Yield folder and name of each file that the core loaders of a kind list."""
+        if self.catalogue is None:
+            return
+        for (class_type, input_), folder in zip(LOADERS[kind], FOLDERS[kind], strict=True):
+            for name in self.catalogue.options(class_type, input_) or ():
+                yield folder, name
+
+    def _file(self, kind: str, folder: str, name: str) -> NodeFile:
+        metadata = self.metadata.get((folder, name), NO_METADATA)
+        return NodeFile(kind, name, self.sizes.get(name), folder, metadata)
 
     def find(self, kind: str, wanted: str) -> NodeFile | None:
         """The file of a name in any case, with or without its folder and extension; None if unknown."""
         if self.catalogue is None:
             return None
-        for class_type, input_ in LOADERS[kind]:
+        for (class_type, input_), folder in zip(LOADERS[kind], FOLDERS[kind], strict=True):
             tried = [wanted] if has_model_extension(wanted) else [wanted + end for end in MODEL_FILES]
             for name in tried:
                 found = self.catalogue.file(class_type, input_, name)
                 if found is not None:
-                    return NodeFile(kind, found, self.sizes.get(found))
+                    return self._file(kind, folder, found)
         return None

@@ -31,6 +31,8 @@ POOL = 8
 """Connections kept open to a node: two slots, the poller, a doctor, and some reserve."""
 JSON_BYTES = 256 * 2**20
 """Largest JSON answer accepted; /history of 10,000 entries is about 11 MB, /object_info 1 MB."""
+HEADER_BYTES = 4 * 2**20
+"""Largest header of a model file that is accepted; ComfyUI itself reads up to 1 MB."""
 _ERROR_BYTES = 2 * 2**20
 _TITLE = re.compile(rb"<title[^>]*>\s*(.*?)\s*</title>", re.IGNORECASE | re.DOTALL)
 
@@ -102,6 +104,18 @@ class NodeClient:
                     sizes[name] = size
         return sizes
 
+    def file_header(self, folder: str, name: str) -> Mapping[str, Any]:
+        """The metadata in the header of a safetensors file, read by the node; empty if it has none."""
+        query = urlencode({"filename": name})
+        request = self._built("GET", f"/view_metadata/{folder}?{query}", None, "", self._quick_s)
+        try:
+            _, body = self._exchange(request, "/view_metadata", HEADER_BYTES)
+        except ComfyStatusError as error:
+            if error.status == 404:
+                return {}
+            raise
+        return mapping(_json(body, "/view_metadata"))
+
     def queue(self) -> Mapping[str, Any]:
         return _mapping(self._get_json("/queue"), "queue_running", "queue_pending")
 
@@ -113,6 +127,32 @@ class NodeClient:
         """The prompt's entry; None if it is unknown, waiting or running."""
         entry = _mapping(self._get_json(f"/history/{quote(prompt_id, safe='')}")).get(prompt_id)
         return entry if is_object(entry) else None
+
+    def has_jobs_api(self) -> bool:
+        """Whether the node knows prompts as jobs; older servers, and some proxies, lack the routes."""
+        try:
+            # Without the history, which may be long.
+            answer: object = self._get_json("/api/jobs?status=in_progress&limit=1")
+        except (ComfyStatusError, NotComfy):
+            return False
+        return is_array(mapping(answer).get("jobs"))
+
+    def job(self, prompt_id: str) -> Mapping[str, Any] | None:
+        """The prompt as a job; None if the node does not know it.
+
+        Raises `ComfyStatusError` where the node has no such route.
+        """
+        try:
+            return _mapping(self._get_json(f"/api/jobs/{quote(prompt_id, safe='')}"), "status")
+        except ComfyStatusError as error:
+            if error.status == 404 and b'"error"' in error.body:
+                return None  # the route's own answer
+            raise
+
+    def cancel_job(self, prompt_id: str) -> bool:
+        """Cancel exactly this prompt; False if it is neither waiting nor running."""
+        path = f"/api/jobs/{quote(prompt_id, safe='')}/cancel"
+        return _mapping(_json(self._post_json(path, {}), path), "cancelled")["cancelled"] is True
 
     def delete_history(self, prompt_ids: Sequence[str]) -> None:
         self._post_json("/history", {"delete": list(prompt_ids)})

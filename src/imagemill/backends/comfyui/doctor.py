@@ -8,9 +8,10 @@ from urllib.parse import urlsplit
 from websockets.exceptions import WebSocketException
 
 from imagemill.backends.comfyui import errors
-from imagemill.backends.comfyui.errors import ComfyError, ComfyStatusError
+from imagemill.backends.comfyui.errors import ComfyError, ComfyStatusError, PromptResult
+from imagemill.backends.comfyui.lookup import PromptState, cancel, locate
 from imagemill.backends.comfyui.node import NodeConnection, read_system_stats
-from imagemill.backends.comfyui.submit import SUBFOLDER, PromptState, locate
+from imagemill.backends.comfyui.submit import SUBFOLDER
 from imagemill.backends.comfyui.websocket import open_socket
 from imagemill.domain.nodes import Finding, Level
 from imagemill.graphs.errors import InvalidCatalogue
@@ -173,12 +174,11 @@ def _run_test_prompt(connection: NodeConnection) -> Finding:
         )
         while (found := locate(connection, reference)).state in (PromptState.WAITING, PromptState.RUNNING):
             if time.perf_counter() - started > TEST_TIMEOUT_S:
-                connection.client.delete_pending([reference])
-                connection.client.interrupt(reference)
+                cancel(connection, reference)
                 text = f"the test prompt did not end within {TEST_TIMEOUT_S:g} s: restart its ComfyUI"
                 return Finding(Level.ERROR, "prompt", text)
             time.sleep(0.05)
-        return _check_result(connection, reference, found.entry or {}, time.perf_counter() - started)
+        return _check_result(connection, reference, found.result, time.perf_counter() - started)
     except ComfyStatusError as error:
         reason = errors.rejection(connection.name, error, {}) if error.status == 400 else error
         return Finding(Level.ERROR, "prompt", f"the test prompt was refused: {reason}")
@@ -187,9 +187,10 @@ def _run_test_prompt(connection: NodeConnection) -> Finding:
 
 
 def _check_result(
-    connection: NodeConnection, reference: str, entry: Mapping[str, object], took_s: float
+    connection: NodeConnection, reference: str, outcome: PromptResult | None, took_s: float
 ) -> Finding:
-    outcome = errors.result_of(entry)
+    if outcome is None:
+        return Finding(Level.ERROR, "prompt", "the test prompt was lost: was the node restarted?")
     if outcome.status is not errors.PromptStatus.SUCCESS:
         reason = errors.execution_failure(connection.name, outcome.error, {})
         return Finding(Level.ERROR, "prompt", f"the test prompt failed: {reason}")

@@ -147,7 +147,7 @@ class PromptStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PromptResult:
-    """The result of a prompt, as read from the node's history."""
+    """The result of a prompt, as the node keeps it."""
 
     status: PromptStatus
     outputs: Mapping[str, Any]
@@ -168,6 +168,15 @@ def result_of(entry: Mapping[str, Any]) -> PromptResult:
         if kind == "execution_error":
             return PromptResult(PromptStatus.FAILED, outputs, mapping(data))
     return PromptResult(PromptStatus.FAILED, outputs, {})
+
+
+_JOB_STATUSES = {"completed": PromptStatus.SUCCESS, "cancelled": PromptStatus.INTERRUPTED}
+
+
+def result_of_job(job: Mapping[str, Any]) -> PromptResult:
+    """Read an ended job of ``/api/jobs``, which tells failed and cancelled prompts apart."""
+    status = _JOB_STATUSES.get(str(job.get("status")), PromptStatus.FAILED)
+    return PromptResult(status, mapping(job.get("outputs")), mapping(job.get("execution_error")))
 
 
 def clean_message(message: str) -> str:

@@ -23,19 +23,14 @@ from imagemill.backends.comfyui.errors import (
     FileGone,
     FileTooLarge,
     Interrupted,
+    PromptResult,
     TruncatedFile,
     failure,
 )
+from imagemill.backends.comfyui.lookup import PromptLocation, PromptState, cancel, find_ended, locate
 from imagemill.backends.comfyui.node import NodeConnection
 from imagemill.backends.comfyui.prompt import PromptRun
-from imagemill.backends.comfyui.submit import (
-    PromptLocation,
-    PromptState,
-    locate,
-    models_of,
-    prepare_graph,
-    resend,
-)
+from imagemill.backends.comfyui.submit import models_of, prepare_graph, resend
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.images import TaskSpec
@@ -109,7 +104,8 @@ class PromptFollower:
         if ends == self._ends and now < self._next_poll():
             return None
         try:
-            found = self._find(ended=ends != self._ends)
+            find = find_ended if ends != self._ends else locate
+            found = find(self._connection, self._prompt_run.reference)
             self._ends, self._polled_at, self._unreachable_since = ends, self._clock(), None
             self._poll_s = min(_LONGEST_POLL_S, 1.5 * self._poll_s)
             return self._on_located(found)
@@ -133,24 +129,19 @@ class PromptFollower:
             self._poll_s = connection.settings.silence_s
         return max(self._polled_at, prompt_run.last_event_at) + self._poll_s
 
-    def _find(self, *, ended: bool) -> PromptLocation:
-        if ended and (entry := self._connection.client.history(self._prompt_run.reference)) is not None:
-            return PromptLocation(PromptState.DONE, entry)
-        return locate(self._connection, self._prompt_run.reference)
-
     def _on_located(self, found: PromptLocation) -> RenderResult | None:
         if found.state is not PromptState.NOWHERE:
             self._missing_since = None
+        if found.result is not None:
+            return self._finish(found.result)
         match found.state:
-            case PromptState.DONE:
-                return self._finish(found.entry or {})
             case PromptState.RUNNING:
                 self._prompt_run.mark_running(self._clock())
                 self._connection.mark_loaded(self._prompt_run.models)
-            case PromptState.WAITING:
-                pass
             case PromptState.NOWHERE:
                 self._on_missing()
+            case _:
+                pass
         return None
 
     def _on_missing(self) -> None:
@@ -175,10 +166,9 @@ class PromptFollower:
             lost = failure(self._connection.name, error)
             raise BackendError(FailureCode.NODE_LOST, str(lost)) from error
 
-    def _finish(self, entry: Mapping[str, Any]) -> RenderResult | None:
-        """The result in the history entry; None if the prompt was sent again."""
+    def _finish(self, outcome: PromptResult) -> RenderResult | None:
+        """The files of an ended prompt; None if it was sent again."""
         connection, prompt_run = self._connection, self._prompt_run
-        outcome = errors.result_of(entry)
         if outcome.status is errors.PromptStatus.SUCCESS:
             files = tuple(errors.files_of(outcome.outputs, prompt_run.graph))
             try:
@@ -270,8 +260,7 @@ class PromptFollower:
         while True:
             version = self._prompt_run.version
             try:
-                connection.client.delete_pending([reference])
-                connection.client.interrupt(reference)
+                cancel(connection, reference)
                 if locate(connection, reference).state in (PromptState.DONE, PromptState.NOWHERE):
                     connection.mark_collected(reference)
                     return True

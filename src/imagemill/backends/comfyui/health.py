@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from imagemill.backends.comfyui.errors import ComfyError
+from imagemill.backends.comfyui.lookup import cancel
 from imagemill.backends.comfyui.node import NodeConnection, read_system_stats
 from imagemill.backends.comfyui.stuck import StuckNodeCheck
 from imagemill.graphs.errors import InvalidCatalogue
@@ -114,6 +115,7 @@ class NodeHealthMonitor:
         self._stuck_check.check()
         connection.breaker.probe()
         self._clean_history()
+        connection.file_headers.read_some(connection.models())
 
     def _check_for_new_files(self) -> None:
         """Read the inventory again when a core loader lists other files; its list costs little."""
@@ -140,6 +142,7 @@ class NodeHealthMonitor:
         if probe is None or connection.client.history(probe) is None:
             connection.mark_unloaded()
             connection.forget_uploads()
+            connection.has_jobs_api = None
             connection.inventory = None if connection.inventory is None else connection.read_inventory()
             connection.history_probe = None
         self._compared.clear()
@@ -185,14 +188,22 @@ class NodeHealthMonitor:
         given_up = list(connection.abandoned)
         if not given_up:
             return
+        if connection.has_jobs_api:
+            for reference in given_up:
+                if not connection.mark_interrupted(reference) or not cancel(connection, reference):
+                    self._forget_abandoned(reference)
+            return
         connection.client.delete_pending(given_up)
         running = {str(sequence(item)[1]) for item in sequence(connection.client.queue()["queue_running"])}
         for reference in given_up:
             if reference in running and connection.mark_interrupted(reference):
                 connection.client.interrupt(reference)
             else:
-                connection.abandoned.pop(reference, None)
-                connection.mark_collected(reference)
+                self._forget_abandoned(reference)
+
+    def _forget_abandoned(self, reference: str) -> None:
+        self.connection.abandoned.pop(reference, None)
+        self.connection.mark_collected(reference)
 
     def _clean_history(self, *, everything: bool = False) -> None:
         """Delete collected prompts from the node's history, many in one request."""

@@ -11,6 +11,7 @@ from typing import Any
 from imagemill.backends.base import Node
 from imagemill.backends.comfyui import events
 from imagemill.backends.comfyui.client import NodeClient
+from imagemill.backends.comfyui.file_headers import FileHeaders
 from imagemill.backends.comfyui.prompt import PromptRun
 from imagemill.backends.comfyui.settings import ComfySettings
 from imagemill.backends.comfyui.websocket import NodeSocket
@@ -181,6 +182,7 @@ class NodeConnection:
         self.render_times = RenderTimeEstimator(settings)
         self.stats = SystemStats()
         self.inventory: NodeInventory | None = None
+        self.file_headers = FileHeaders(self.client)
         self.inventory_at = 0.0
         self.inventory_changed = threading.Condition()
         self.inventory_expired = False
@@ -192,6 +194,8 @@ class NodeConnection:
         """Why it executes no prompts, as the end of a sentence; empty if it does, for all that is known."""
         self.duplicate_of: NodeConnection | None = None
         """An earlier node with the same server."""
+        self.has_jobs_api: bool | None = None
+        """Whether it knows prompts as jobs (``/api/jobs``); None until it was asked."""
         self.maybe_restarted = True
         """Whether it may have been restarted since it was last reached."""
         self.history_probe: str | None = None
@@ -276,7 +280,7 @@ class NodeConnection:
         inventory = self.inventory
         if inventory is None:
             return NodeModels(self.name, None)
-        return NodeModels(self.name, inventory.catalogue, inventory.sizes)
+        return NodeModels(self.name, inventory.catalogue, inventory.sizes, self.file_headers.found)
 
     # Methods of the socket's listener.
 
@@ -408,6 +412,8 @@ class NodeConnection:
         with self._inventory_lock:
             if self.inventory is not None and self.inventory_at >= asked_at:
                 return self.inventory  # another thread read it meanwhile
+            if self.has_jobs_api is None:
+                self.has_jobs_api = self.client.has_jobs_api()
             info, embeddings = self.client.object_info(), self.client.embeddings()
             found = NodeInventory(
                 Catalogue.read(info, embeddings), self._path_of, self.client.checkpoint_sizes()

@@ -7,13 +7,12 @@ import hashlib
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 from imagemill.backends.base import RenderRequest
 from imagemill.backends.comfyui import errors
 from imagemill.backends.comfyui.errors import ComfyError, ComfyStatusError, ComfyUnreachable, failure
+from imagemill.backends.comfyui.lookup import PromptState, cancel, locate, search
 from imagemill.backends.comfyui.node import NodeConnection, NodeInventory
 from imagemill.backends.comfyui.prompt import GraphOutline, PromptRun, outline_of
 from imagemill.domain.errors import BackendError
@@ -23,7 +22,7 @@ from imagemill.graphs import builder
 from imagemill.graphs import graph as graphs
 from imagemill.graphs.errors import InvalidCatalogue, InvalidGraph, MissingFile, Unsupported
 from imagemill.graphs.graph import Graph
-from imagemill.graphs.json_access import mapping, sequence
+from imagemill.graphs.json_access import mapping
 
 log = logging.getLogger(__name__)
 
@@ -37,38 +36,6 @@ meanwhile."""
 PREVIEWS_FROM_S = 2.0
 """Expected seconds of a render from which previews are asked for although nobody watches yet."""
 _RECHECK_S = 0.25
-
-
-class PromptState(StrEnum):
-    WAITING = "waiting"
-    RUNNING = "running"
-    DONE = "done"
-    NOWHERE = "nowhere"
-
-
-@dataclass(frozen=True, slots=True)
-class PromptLocation:
-    state: PromptState
-    entry: Mapping[str, Any] | None = None
-    """The history entry, if done."""
-    graph: Mapping[str, Any] | None = None
-    """The graph on the node, if not done."""
-
-
-def locate(connection: NodeConnection, reference: str) -> PromptLocation:
-    """Find a prompt on the node. The queue is read twice, as it may move to the history in between."""
-    for last in (False, True):
-        queue = connection.client.queue()
-        for place, items in ((PromptState.RUNNING, "queue_running"), (PromptState.WAITING, "queue_pending")):
-            for item in map(sequence, sequence(queue[items])):
-                if len(item) > 2 and item[1] == reference:
-                    return PromptLocation(place, graph=mapping(item[2]))
-        if last:
-            break
-        entry = connection.client.history(reference)
-        if entry is not None:
-            return PromptLocation(PromptState.DONE, entry)
-    return PromptLocation(PromptState.NOWHERE)
 
 
 def send(connection: NodeConnection, request: RenderRequest, *, known: bool) -> PromptRun:
@@ -97,17 +64,14 @@ def send(connection: NodeConnection, request: RenderRequest, *, known: bool) -> 
 
 def _attach(connection: NodeConnection, request: RenderRequest) -> PromptRun | None:
     """The prompt if it is on the node or finished there; None if not, or if it was interrupted."""
-    found = locate(connection, request.reference)
+    found = search(connection, request.reference)  # with its graph
     if found.state is PromptState.NOWHERE:
         return None
-    graph = found.graph
-    if found.entry is not None:
-        if errors.result_of(found.entry).status is errors.PromptStatus.INTERRUPTED:
-            connection.client.delete_history([request.reference])
-            return None
-        graph = mapping([*sequence(found.entry.get("prompt")), None, None, None][2])
+    if found.result is not None and found.result.status is errors.PromptStatus.INTERRUPTED:
+        connection.client.delete_history([request.reference])
+        return None
     log.info("%s already has the prompt: attached to it", connection.name)
-    prompt_run = _prompt_run(connection, request, graph or {})
+    prompt_run = _prompt_run(connection, request, found.graph or {})
     # Its events go to the socket of the process that sent it, so it is polled.
     prompt_run.client_id = ""
     if found.state is PromptState.RUNNING:
@@ -308,8 +272,7 @@ def _has_arrived(connection: NodeConnection, prompt_run: PromptRun) -> bool:
 
 def remove_prompt(connection: NodeConnection, reference: str) -> None:
     """Remove a prompt from the queue, or stop it if it runs; never another prompt."""
-    connection.client.delete_pending([reference])
-    connection.client.interrupt(reference)
+    cancel(connection, reference)
     connection.mark_collected(reference)
 
 
