@@ -108,7 +108,7 @@ class WorkflowTips(StrictAnswer):
     creators: float = 0
 
 
-class Workflow(StrictAnswer):
+class WorkflowAnswer(StrictAnswer):
     id: str | None = Field(None, description="Absent in the answer to `whatif=true`.")
     created_at: str
     started_at: str | None = None
@@ -134,4 +134,4 @@ class Workflow(StrictAnswer):
 
 class WorkflowPage(StrictAnswer):
     next: str | None = Field(description="The cursor of the next page; null at the end.")
-    items: list[Workflow]
+    items: list[WorkflowAnswer]

@@ -8,7 +8,8 @@ from typing import Any
 from pydantic.alias_generators import to_camel
 
 from imagemill.api.base import Services
-from imagemill.dialects.civitai_v2.references import (
+from imagemill.dialects.civitai_v2.schemas import StepTemplate, WorkflowTemplate
+from imagemill.dialects.civitai_v2.step_references import (
     ARGUMENTS,
     Reference,
     Resolver,
@@ -17,7 +18,6 @@ from imagemill.dialects.civitai_v2.references import (
     sources_of,
     step_named,
 )
-from imagemill.dialects.civitai_v2.schemas import StepTemplate, WorkflowTemplate
 from imagemill.dialects.civitai_v2.steps import registry
 from imagemill.dialects.civitai_v2.steps.base import RecipeInput, StepType
 from imagemill.domain.clock import now_us

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from imagemill.dialects.civitai_times import date_time, time_span
-from imagemill.dialects.civitai_v2 import references
+from imagemill.dialects.civitai_v2 import step_references
 from imagemill.dialects.civitai_v2.blob_ids import blob_document, pending_blob
-from imagemill.dialects.civitai_v2.references import Reference, find_value
 from imagemill.dialects.civitai_v2.statuses import (
     PREPARING,
     PROCESSING,
@@ -21,6 +20,7 @@ from imagemill.dialects.civitai_v2.statuses import (
     combined,
     is_final,
 )
+from imagemill.dialects.civitai_v2.step_references import Reference, find_value
 from imagemill.dialects.civitai_v2.steps import registry
 from imagemill.dialects.civitai_v2.steps.base import JobResult
 from imagemill.domain.clock import SECOND
@@ -209,12 +209,12 @@ def _filled(value: Any, names: Sequence[str], outputs: Mapping[str, Any]) -> Any
     """Return an input with the outputs in place of references to them, as far as they exist."""
 
     def visit(reference: Reference, _: str) -> Any:
-        name = references.step_named(reference.step, names)
+        name = step_references.step_named(reference.step, names)
         output = outputs.get(name) if name is not None else None
         found = find_output(output, reference.path.removeprefix("output."))
         return reference.document if found is None else found
 
-    return references.walk(value, visit, "")
+    return step_references.walk(value, visit, "")
 
 
 def find_output(output: Any, path: str) -> Any:

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from imagemill.api.base import ApiModule, Services, no_callback
 from imagemill.dialects.civitai_v2 import models, patches
-from imagemill.dialects.civitai_v2.callbacks import batch_format
+from imagemill.dialects.civitai_v2.callback_bodies import batch_format
 from imagemill.dialects.civitai_v2.recipes import RecipeRoutes, lacks_credits
 from imagemill.dialects.civitai_v2.responses import Wire
 from imagemill.dialects.civitai_v2.schemas import (
@@ -44,8 +44,8 @@ _RECIPES = "/v2/consumer/recipes/"
 _LONGEST_WAIT_S = 100
 _DONE: dict[int | str, dict[str, Any]] = {204: {"description": "Done"}}
 _RUNNING: dict[int | str, dict[str, Any]] = {
-    200: {"model": models.Workflow, "description": "The workflow has ended"},
-    202: {"model": models.Workflow, "description": "The workflow is not finished yet"},
+    200: {"model": models.WorkflowAnswer, "description": "The workflow has ended"},
+    202: {"model": models.WorkflowAnswer, "description": "The workflow is not finished yet"},
 }
 
 

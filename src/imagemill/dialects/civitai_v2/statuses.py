@@ -51,7 +51,7 @@ def status_of(status: JobStatus) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Preparation:
+class ModelLoad:
     """A model that a node is loading for a job."""
 
     resource: str
@@ -95,7 +95,7 @@ class JobState:
     status: str
     progress: float | None = None
     place: Place | None = None
-    preparation: Preparation | None = None
+    preparation: ModelLoad | None = None
 
     @property
     def job(self) -> Job:
