@@ -210,3 +210,12 @@ _BY_NAME = {row.v1.lower(): row for row in SAMPLERS} | {row.v2.lower(): row for 
 def find(name: str) -> Sampler | None:
     """Return the sampler with this v1 or v2 spelling, in any case."""
     return _BY_NAME.get(name.lower())
+
+
+OLD_SAMPLERS = {"dpmpp_2": "dpm_2", "dpmpp_2_ancestral": "dpm_2_ancestral", "plms": "ddim"}
+"""Names of samplers that clients still send and ComfyUI does not know -> the samplers that they mean."""
+
+
+def repaired_sampler(name: str) -> str:
+    """Return ComfyUI's name of a sampler that may be an old one; any other name unchanged."""
+    return OLD_SAMPLERS.get(name.lower(), name)
