@@ -184,9 +184,7 @@ class Planner:
     def _repeat(self, template: StepTemplate, name: str, path: str, after: tuple[str, ...]) -> PlannedStep:
         variable, items, inner = self._loop(template, f"{path}.input")
         rounds = tuple(
-            self._plain(
-                inner, name, f"{path}.input.template", after, {variable: item}, {"round": number}
-            )
+            self._plain(inner, name, f"{path}.input.template", after, {variable: item}, {"round": number})
             for number, item in enumerate(items)
         )
         return PlannedStep(template, name, path, template.input, (), rounds=rounds)
@@ -194,12 +192,16 @@ class Planner:
     def _loop(self, template: StepTemplate, path: str) -> tuple[str, list[Any], StepTemplate]:
         given = template.input
         if not isinstance(given, dict) or set(given) != _REPEAT_FIELDS:
-            raise InvalidInput.at(path, 'should be {"for": {"$ref", "path", "as"}, "template": {"$type", "input"}}')
+            raise InvalidInput.at(
+                path, 'should be {"for": {"$ref", "path", "as"}, "template": {"$type", "input"}}'
+            )
         loop = given["for"]
         variable = loop.get("as") if isinstance(loop, dict) else None
         reference = reference_of({k: v for k, v in loop.items() if k != "as"}) if variable else None
         if not isinstance(variable, str) or reference is None:
-            raise InvalidInput.at(f"{path}.for", 'should be {"$ref": "STEP", "path": "output.images", "as": "item"}')
+            raise InvalidInput.at(
+                f"{path}.for", 'should be {"$ref": "STEP", "path": "output.images", "as": "item"}'
+            )
         inner = registry.step_template(given["template"], f"{path}.template")
         if inner.type == REPEAT:
             raise InvalidInput.at(f"{path}.template.$type", "is repeat; a repeat cannot hold another one")
@@ -246,7 +248,8 @@ def _order(names: Sequence[str], needs: Sequence[Sequence[str]]) -> list[int]:
         ready = [number for number in left if placed.issuperset(needs[number])]
         if not ready:
             raise InvalidInput.at(
-                f"steps[{left[0]}].input", f"{names[left[0]]!r} refers to its own output, perhaps through others"
+                f"steps[{left[0]}].input",
+                f"{names[left[0]]!r} refers to its own output, perhaps through others",
             )
         order += ready
         placed.update(names[number] for number in ready)
