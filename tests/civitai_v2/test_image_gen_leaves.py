@@ -7,7 +7,7 @@ import pytest
 from imagemill.api.base import Services
 from imagemill.dialects.civitai_v2.steps.image_gen import STEPS
 from imagemill.dialects.civitai_v2.steps.leaves import AIR, EDIT, LEAVES, VARIANT, Leaf
-from imagemill.graphs.families import built_in
+from imagemill.graphs.families.table import built_in
 from tests.civitai_v2.support import FLUX, PIXEL, SD1, SDXL, parsed, refused
 
 (STEP,) = STEPS

@@ -30,8 +30,8 @@ from imagemill.dialects.civitai_v2.steps.leaves import (
 from imagemill.domain import images
 from imagemill.domain.air import file_air
 from imagemill.domain.errors import InvalidInput
-from imagemill.graphs.families import built_in
 from imagemill.graphs.families.rows import matches, normalise_name
+from imagemill.graphs.families.table import built_in
 from imagemill.model_registry.registry import DEFAULT_TAG, Registry
 
 _AREA = 1024 * 1024
