@@ -7,7 +7,7 @@ import pytest
 from imagemill.api.base import Services
 from imagemill.dialects.civitai_v2.steps.base import JobResult
 from imagemill.dialects.civitai_v2.steps.fields import PREPROCESSORS
-from imagemill.dialects.civitai_v2.steps.pictures import STEPS
+from imagemill.dialects.civitai_v2.steps.text_to_image_step import STEPS
 from imagemill.domain import images
 from tests.civitai_v2.support import FLUX, LORA, PIXEL, SD1, SDXL, parsed, picture, prepared, refused
 

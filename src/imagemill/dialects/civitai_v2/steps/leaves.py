@@ -55,7 +55,7 @@ class Leaf:
     steps: Bounds = (1, 150, 30)
     cfg: Bounds = (0, 30, 7)
     sides: Bounds | None = (64, 2048, 1024)
-    """None: the picture has the size of the first reference picture."""
+    """Range and default of width and height; None where the picture has the first reference's size."""
     most: int = 12
     """The most pictures."""
     prompt_chars: int = MAX_PROMPT
