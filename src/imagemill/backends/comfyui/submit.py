@@ -20,6 +20,7 @@ from imagemill.domain.failures import FailureCode
 from imagemill.domain.images import GraphSpec, ImageSpec, RenderSpec, TaskSpec
 from imagemill.graphs import builder
 from imagemill.graphs import graph as graphs
+from imagemill.graphs.embeddings import resolve_embeddings
 from imagemill.graphs.errors import InvalidCatalogue, InvalidGraph, MissingFile, Unsupported
 from imagemill.graphs.graph import Graph
 from imagemill.graphs.json_access import mapping
@@ -162,6 +163,7 @@ def _prepare_client_graph(
     work: GraphSpec, request: RenderRequest, inventory: NodeInventory, images: Mapping[str, str], prefix: str
 ) -> Graph:
     graph = graphs.resolve_files(graphs.normalise(work.graph), inventory.catalogue)
+    graph = resolve_embeddings(graph, inventory.catalogue)
     marks: dict[str, Any] = {"job_id": request.job_id, **images}
     if work.seed is not None:
         marks["seed"] = work.seed
