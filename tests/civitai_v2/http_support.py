@@ -11,7 +11,9 @@ WORKFLOWS = "/v2/consumer/workflows"
 
 def picture(prompt: str = "a lighthouse", **changes: Any) -> dict[str, Any]:
     """A small step of textToImage; ``name``, ``metadata`` and the like stand beside its input."""
-    step = {name: changes.pop(name) for name in ("name", "metadata", "priority", "retries") if name in changes}
+    step = {
+        name: changes.pop(name) for name in ("name", "metadata", "priority", "retries") if name in changes
+    }
     return {
         "$type": "textToImage",
         "input": {"prompt": prompt, "width": 64, "height": 64, "steps": 4, **changes},
@@ -44,3 +46,10 @@ def get(server: Server, id_: str, **query: str) -> dict[str, Any]:
 def errors(answer: httpx2.Response) -> dict[str, list[str]]:
     assert answer.status_code == 400, answer.text
     return answer.json()["errors"]
+
+
+def found(server: Server, **query: Any) -> list[dict[str, Any]]:
+    """The workflows that a query finds."""
+    answer = server.client.get(WORKFLOWS, params=query)
+    assert answer.status_code == 200, answer.text
+    return answer.json()["items"]

@@ -91,10 +91,18 @@ class Choice:
     """Whether the node has to load a model for the job."""
 
 
+LOADS = "loads"
+"""The word in the reason of a choice for which the node loads a model."""
+
 Peek = Callable[[Sequence[int], int], Mapping[int, Sequence[QueuedJob]]]
 """Returns lane -> its first claimable jobs in order, for the given lanes and the maximum number per lane."""
 
 Policy = Callable[[Offer, Iterable[LaneHead], Fleet, Peek, PlacementRules], Choice | None]
+
+
+def is_load(reason: str | None) -> bool:
+    """Whether a choice with this reason makes the node load a model."""
+    return reason is not None and (reason.startswith(f"{LOADS} ") or f"; {LOADS} " in reason)
 
 
 def choose(
@@ -159,7 +167,7 @@ class _Load:
         jobs = f"{least}{self.jobs} {'job waits' if self.jobs == 1 else 'jobs wait'}"
         others = f"{', '.join(sorted(self.servers))} would not get to it sooner" if self.servers else ""
         return (
-            f"loads {self.head.key.model}: {jobs} for it ({self.work_s:.0f} s), "
+            f"{LOADS} {self.head.key.model}: {jobs} for it ({self.work_s:.0f} s), "
             f"{others or 'no other node serves it'}"
         )
 
@@ -242,7 +250,7 @@ class _SlotView:
         return Choice(
             head.lane,
             f"fairness: first in fair order and waits for {self._age_s(head):.0f} s "
-            f"(bound {self.rules.bound_s:.0f} s); loads {head.key.model}",
+            f"(bound {self.rules.bound_s:.0f} s); {LOADS} {head.key.model}",
             loads=True,
         )
 
@@ -256,7 +264,7 @@ class _SlotView:
         servers = ", ".join(self.fleet.nodes_with(head.key.model, self.offer.node))
         return Choice(
             head.lane,
-            f"loads {head.key.model}: it waited for {self._age_s(head):.0f} s, {servers} did not start it",
+            f"{LOADS} {head.key.model}: it waited for {self._age_s(head):.0f} s, {servers} did not start it",
             loads=True,
         )
 

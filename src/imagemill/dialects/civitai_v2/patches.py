@@ -13,9 +13,9 @@ MOST = 100
 """Operations of one patch."""
 
 
-def workflow_part(record: BatchRecord) -> dict[str, Any]:
+def workflow_part(record: BatchRecord, status: str = "") -> dict[str, Any]:
     """Return the part of a workflow that a patch may change."""
-    return {"metadata": record.notes.get("metadata", {}), "tags": list(record.tags)}
+    return {"metadata": record.notes.get("metadata", {}), "tags": list(record.tags), "status": status}
 
 
 def apply(document: Mapping[str, Any], operations: Sequence[PatchOperation]) -> dict[str, Any]:

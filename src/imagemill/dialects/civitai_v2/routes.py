@@ -19,6 +19,7 @@ from imagemill.dialects.civitai_v2.schemas import (
     WorkflowTemplate,
     WorkflowUpdate,
 )
+from imagemill.dialects.civitai_v2.statuses import combined, status_of
 from imagemill.dialects.civitai_v2.workflows import (
     NAME,
     WorkflowService,
@@ -206,14 +207,13 @@ class WorkflowRoutes:
         operations = _operations(await json_body(request))
         owner = caller(request).owner
         found = await self._workflows.find(workflow_id, owner)
-        before = patches.workflow_part(found.record)
+        before = patches.workflow_part(found.record, combined([status_of(job.status) for job in found.jobs]))
         # Applied to what is there now, to refuse a wrong patch before anything is changed.
         patched = patches.apply(before, operations)
-        _validated(WorkflowUpdate, {name: value for name, value in patched.items() if name in before})
-        if "status" in patched:
-            await self._workflows.update(
-                workflow_id, owner, WorkflowUpdate.model_validate({"status": patched["status"]})
-            )
+        changed = {name: value for name, value in patched.items() if value != before.get(name)}
+        update = _validated(WorkflowUpdate, changed)
+        if update.status is not None:
+            await self._workflows.cancel(workflow_id, owner)
         await self._workflows.change(workflow_id, owner, patches.change_of(operations))
         return _done()
 

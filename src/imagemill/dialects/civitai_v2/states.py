@@ -14,8 +14,8 @@ from imagemill.dialects.civitai_v2.statuses import (
     status_of,
 )
 from imagemill.domain.clock import SECOND, now_us
-from imagemill.domain.events import EventType
 from imagemill.domain.jobs import Job, JobStatus, LaneKey
+from imagemill.domain.placement import is_load
 from imagemill.domain.scheduling import Offer, mismatch_reason
 from imagemill.jobs.store.queries import View
 from imagemill.net import pools
@@ -48,8 +48,7 @@ class StateReader:
             return JobState(view, status, place=place)
         progress = self._services.hub.progress(job.id)
         fraction = progress.fraction if progress is not None else view.last_event.data.get("progress", 0.0)
-        event = view.last_event
-        if event.type is EventType.CLAIMED and event.data.get("loads") and not fraction:
+        if is_load(job.reason) and not fraction:
             return JobState(view, PREPARING, 0.0, preparation=self._preparation(job))
         return JobState(view, status, fraction)
 
