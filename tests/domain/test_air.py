@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagemill.domain.air import MAX_LENGTH, TYPES, Air, InvalidAir, family_of, parse, short_version
+from imagemill.domain.air import (
+    MAX_LENGTH,
+    TYPES,
+    Air,
+    InvalidAir,
+    family_of,
+    parse,
+    short_version,
+    type_of_word,
+)
 
 SDXL = Air("civitai", "101055", "128078", "sdxl", "checkpoint")
 ROWS = [
@@ -250,3 +259,74 @@ def test_a_civitai_version_has_a_short_form():
     assert SDXL.short == "@civitai/128078"
     assert parse("urn:air:flux1:checkpoint:huggingface:org/name@main").short.startswith("urn:air:")
     assert parse("urn:air:sd1:checkpoint:civitai:4384").short == "urn:air:sd1:checkpoint:civitai:4384"
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "urn:air:sdxl:checkpoint:civitai:101055@128078",
+        "sdxl:checkpoint:civitai:101055@128078",
+        "URN:AIR:SDXL:Checkpoint:Civitai:101055@128078",
+        "urn:air:sdxl:checkpoint:civitai:101055@128078.safetensors",
+        "urn:air:sdxl:checkpoint:civitai:101055@128078.safetensor",
+        "urn:air:sdxl:checkpoint:civitai:101055@128078+90072",
+        "urn:air:sdxl:checkpoint:civitai:101055@128078+90072.SafeTensors",
+        "urn:air:sdxl:diffusionmodel:civitai:101055@128078",
+        "urn:air:sdxl:unet:civitai:101055@128078+90072",
+        "urn:air:sdxl:model:civitai:101055@128078",
+    ],
+)
+def test_a_version_of_civitai_is_one_resource_in_every_spelling(spelling: str):
+    assert parse(spelling).key == SDXL.key
+    assert parse(spelling).path.lower() == SDXL.path
+    assert parse(spelling).is_checkpoint
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "urn:air:sdxl:lora:civitai:101055@128078",
+        "urn:air:sdxl:checkpoint:civitai:101055@128079",
+        "urn:air:sdxl:checkpoint:civitai:101056@128078",
+        "urn:air:sdxl:checkpoint:civitai:101055@128078.gguf",
+        "urn:air:sdxl:checkpoint:huggingface:101055@128078",
+    ],
+)
+def test_another_version_type_source_or_format_is_another_resource(other: str):
+    assert parse(other).key != SDXL.key
+
+
+def test_the_id_of_a_file_is_kept_in_the_spelling():
+    text = "urn:air:zimageturbo:diffusionmodel:civitai:2168935@2442439+2402203"
+    assert str(parse(text)) == text
+    assert parse(text).file_id == "2402203"
+
+
+def test_of_another_source_a_file_is_a_resource_of_its_own():
+    one, two = (f"urn:air:flux1:unet:huggingface:org/name@main/{n}.safetensors" for n in ("one", "two"))
+    assert parse(one).key != parse(two).key
+
+
+@pytest.mark.parametrize(
+    ("word", "type_"),
+    [
+        ("Checkpoint", "checkpoint"),
+        ("LORA", "lora"),
+        ("Lora", "lora"),
+        ("LoCon", "lycoris"),
+        ("DoRA", "dora"),
+        ("TextualInversion", "embedding"),
+        ("textual_inversion", "embedding"),
+        ("Embedding", "embedding"),
+        ("embedding", "embedding"),
+        ("Hypernetwork", "hypernet"),
+        ("VAE", "vae"),
+        ("Controlnet", "controlnet"),
+        ("MotionModule", "motion"),
+        ("AestheticGradient", "ag"),
+        ("TextEncoder", "text_encoders"),
+        ("Poses", "poses"),
+    ],
+)
+def test_a_word_of_civitai_means_a_type(word: str, type_: str):
+    assert type_of_word(word) == type_

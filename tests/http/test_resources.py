@@ -114,6 +114,92 @@ def test_an_answer_can_be_put_back(registry: Server) -> None:
     assert {name: read[name] for name in posted} == posted
 
 
+CIVITAI = {
+    "air": "urn:air:flux1:lora:civitai:310001@410001",
+    "size": 306_000_000,
+    "hashes": {"AutoV1": "0A1B2C3D", "SHA256": "AB" * 32, "BLAKE3": "CD" * 32},
+    "downloadUrls": ["https://models.example/api/download/410001"],
+    "modelName": "Paper lanterns",
+    "resourceName": "Paper lanterns",
+    "versionName": "flux",
+    "checkPermission": False,
+    "canGenerate": True,
+    "requiresAuthorization": True,
+    "fileFormat": "safeTensor",
+    "hasMatureContentRestriction": False,
+    "hasNSFWContentRestriction": False,
+    "popularityRank": 0.9,
+    "isFeatured": False,
+    "publishedAt": "2024-10-09T11:54:46.826Z",
+    "invalidateAt": "2026-12-01T00:00:00Z",
+    "earlyAccessEndsAt": "2026-12-24T00:00:00Z",
+    "freeTrialLimit": 5,
+    "fee": {"amount": 1.5, "type": "perImageBuzz", "settlementCurrency": "buzz"},
+    "fees": [
+        {
+            "amount": 2,
+            "type": "perImageBuzz",
+            "settlementCurrency": "cash",
+            "recipientModelVersionId": 410001,
+        }
+    ],
+    "payoutEnabled": True,
+    "userId": 77,
+    "availability": {"status": "loading", "progress": 0.5, "workers": 2, "etaSeconds": 3},
+}
+"""A document as Civitai's own API answers it."""
+
+
+def test_a_document_of_civitai_is_registered_whole(registry: Server) -> None:
+    created = registry.client.post("/v2/resources", json=CIVITAI)
+    read = registry.client.get(path_of(CIVITAI["air"])).json()
+
+    assert created.status_code == 201
+    assert {name: read[name] for name in CIVITAI} == {
+        **CIVITAI,
+        "availability": {"status": "available", "workers": 1},
+    }
+    assert registry.client.post("/v2/resources", json=CIVITAI).status_code == 200
+
+
+KINDS: list[dict[str, Any]] = [
+    CIVITAI,
+    WHOLE,
+    {"air": SD1},
+    {"air": "urn:air:sd1:lora:civitai:1@2+3.gguf"},
+    {"air": "urn:air:zimageturbo:diffusionmodel:civitai:5@6", "type": "Checkpoint"},
+    {"air": "urn:air:sd1:embedding:civitai:7@8", "type": "TextualInversion", "trainedWords": ["w"]},
+    {"air": "urn:air:sdxl:lycoris:civitai:9@10", "type": "LoCon", "baseModel": "Pony"},
+    {"air": "urn:air:sd1:hypernet:civitai:11@12", "fileFormat": "PickleTensor"},
+    {"air": "urn:air:other:upscaler:civitai:147759@164821", "fileName": "4x.pth"},
+    {"air": "urn:air:flux1:checkpoint:huggingface:org/name@main/file.safetensors"},
+    {"air": "urn:air:other:other:civitai-r2:assets@sam_vit_b.pth"},
+    {"air": "urn:air:sdxl:checkpoint:file:XL-juggernaut-v9.safetensors@XL/juggernaut%20v9.safetensors"},
+    {"air": "urn:air:oci:image:ghcr:org/x@sha256:abc"},
+]
+
+
+@pytest.mark.parametrize("document", KINDS, ids=[each["air"][8:40] for each in KINDS])
+def test_any_answer_can_be_put_back_and_changes_nothing(registry: Server, document: dict[str, Any]) -> None:
+    registry.client.post("/v2/resources", json=document)
+    path = path_of(document["air"])
+    read = registry.client.get(path)
+
+    answer = registry.client.put(path, json=read.json())
+
+    assert (read.status_code, answer.status_code) == (200, 200)
+    assert registry.client.get(path).json() == read.json()
+
+
+@pytest.mark.parametrize("spelling", ["LORA", "LoCon", "DORA", "TextualInversion", "Checkpoint"])
+def test_a_word_for_another_type_is_refused(server: Server, spelling: str) -> None:
+    body = {"air": "urn:air:sd1:vae:civitai:5@6", "type": spelling}
+
+    message = problem(server.client.post("/v2/resources", json=body), 400)["errors"]["type"][0]
+
+    assert f"{spelling!r}, but the AIR is of a vae" in message
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
 def test_a_type_that_contradicts_the_air_is_refused(server: Server, method: str) -> None:
     path = "/v2/resources" if method == "POST" else path_of(SD1)
@@ -346,6 +432,10 @@ BAD: list[tuple[Any, str, str]] = [
     ({"allowCommercialUse": {}}, "allowCommercialUse", "Sell"),
     ({"downloadUrls": "x"}, "downloadUrls", "list"),
     ({"trainedWords": [["x"]]}, "trainedWords[0]", "text"),
+    ({"fee": {"amount": -1}}, "fee.amount", "0"),
+    ({"fee": {"type": "perImageBuzz"}}, "fee.amount", "required"),
+    ({"fees": [{"amount": 1, "type": "perDay"}]}, "fees[0].type", "perImageBuzz"),
+    ({"userId": -1}, "userId", "0"),
     ([], "body", "object"),
     ("text", "body", "object"),
 ]

@@ -73,6 +73,7 @@ LORA = "urn:air:sd1:lora:civitai:1@2"
 XL_LORA = "urn:air:sdxl:lora:civitai:1@2"
 PONY_LORA = "urn:air:pony:lora:civitai:1@2"
 SDXL = "urn:air:sdxl:checkpoint:civitai:3@4"
+ANIMA = "urn:air:anima:diffusionmodel:civitai:2458426@2945208"
 ENCODER = "urn:air:flux1:text_encoders:civitai:5@6"
 
 
@@ -117,6 +118,13 @@ def test_values_that_mean_none_are_taken():
     ("model", "network", "message"),
     [
         (SD1, {"air": SD1}, "is of the type checkpoint"),
+        (SD1, {"air": "urn:air:sd1:unet:civitai:8@9"}, "is of the type unet"),
+        (SD1, {"air": "urn:air:sd1:diffusionmodel:civitai:8@9"}, "name it as the `model`"),
+        (SD1, {"air": "urn:air:sd1:unet:civitai:8@9", "type": "lora"}, "an AIR of the type unet, not lora"),
+        (SD1, {"air": SD1, "type": "LoRA"}, "names an AIR of the type checkpoint, not lora"),
+        (SD1, {"air": "urn:air:zimageturbo:lora:civitai:1@2"}, "of the family zimageturbo"),
+        (ANIMA, {"air": PONY_LORA}, "has no effect on those of anima"),
+        (ANIMA, {"air": "urn:air:sdxl:embedding:civitai:1@2"}, "is for models of the family sdxl"),
         (SD1, {"air": CANNY}, "ControlNet's `model`"),
         (SD1, {"air": UPSCALER}, "name it in `upscaler`"),
         (SD1, {"air": "urn:air:sd1:motion:civitai:1@2"}, "a network is one of lora"),
@@ -137,6 +145,11 @@ def test_a_network_of_a_wrong_kind_or_family_is_refused(model: str, network: dic
     [
         (SDXL, {"air": PONY_LORA}),
         (SD1, {"air": LORA, "type": "lycoris"}),
+        (SD1, {"air": LORA, "type": "LoCon"}),
+        (SD1, {"air": "urn:air:sd1:embedding:civitai:1@2", "type": "TextualInversion"}),
+        (SD1, {"air": "urn:air:sd1:hypernet:civitai:1@2", "type": "Hypernetwork"}),
+        ("urn:air:zimagebase:checkpoint:civitai:3@4", {"air": "urn:air:zimageturbo:lora:civitai:1@2"}),
+        (ANIMA, {"air": "urn:air:qwen:vae:civitai:1@2"}),
         (SD1, {"air": "urn:air:other:lora:civitai:1@2"}),
         (SD1, {"air": "urn:air:sd1:other:civitai:1@2", "type": "vae"}),
         (FLUX, {"air": ENCODER}),
@@ -145,6 +158,12 @@ def test_a_network_of_a_wrong_kind_or_family_is_refused(model: str, network: dic
 def test_a_network_that_fits_is_taken(model: str, network: dict[str, Any]):
     accepted = text_to_image.complete(TextToImage(model=model, networks=[network]), Shelf(), "")
     assert [each.air for each in accepted.networks] == [network["air"]]
+
+
+@pytest.mark.parametrize("second", [LORA.upper(), f"{LORA}.safetensors", f"{LORA}+77"])
+def test_two_names_for_one_lora_are_refused(second: str):
+    (told,) = refused(SD1, networks=[{"air": LORA}, {"air": second, "strength": 0.3}]).values()
+    assert "is there twice" in told
 
 
 def test_a_bad_picture_is_named_by_its_field():

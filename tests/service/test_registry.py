@@ -41,6 +41,10 @@ def complaint(call: Any) -> str:
         "checkpoint:civitai:101055@128078",
         f"{CHECKPOINT}.safetensors",
         f"{CHECKPOINT}+12345.safetensors",
+        f"{CHECKPOINT}.gguf",
+        "urn:air:sdxl:diffusionmodel:civitai:101055@128078",
+        "unet:civitai:101055@128078",
+        "urn:air:pony:checkpoint:civitai:101055@128078",
     ],
 )
 def test_a_registered_resource_is_found_by_any_of_its_names(store: Stores, spelling: str):
@@ -48,6 +52,30 @@ def test_a_registered_resource_is_found_by_any_of_its_names(store: Stores, spell
     models.add(resource())
     assert str(models.lookup("model", spelling, kind="checkpoint").air) == CHECKPOINT
     assert str(models.get(spelling).air) == CHECKPOINT
+
+
+def test_the_file_of_a_version_is_no_part_of_its_identity(store: Stores):
+    models = registry(store)
+    models.add(resource(f"{CHECKPOINT}+111"))
+    assert str(models.get(f"{CHECKPOINT}+222").air) == f"{CHECKPOINT}+111"
+    with pytest.raises(Conflict):
+        models.add(resource(f"{CHECKPOINT}+222"))
+
+
+@pytest.mark.parametrize("spelling", ["urn:air:sdxl:lycoris:civitai:5@6", "dora:civitai:5@6"])
+def test_words_for_one_loader_name_one_lora(store: Stores, spelling: str):
+    models = registry(store)
+    models.add(resource("urn:air:sdxl:lora:civitai:5@6"))
+    assert models.lookup("model", spelling).air.type == "lora"
+
+
+def test_a_second_name_for_the_ecosystem_registers_nothing_new(store: Stores):
+    models = registry(store)
+    models.add(resource(modelName="a"))
+    pony = resource("urn:air:pony:checkpoint:civitai:101055@128078", modelName="a")
+    found, is_new = models.register(pony)
+    assert (str(found.air), is_new) == (CHECKPOINT, False)
+    assert models.page("", 1, 10)[0] == 1
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,35 @@ def test_the_revision_before_nodes_and_workflows_is_upgraded_with_all_its_rows(
         assert store.workflows.heads() == []
 
 
+def test_resources_that_become_one_are_united(database_url: str):
+    migrate.upgrade(database_url, "0012")
+    rows = [
+        ("urn:air:flux1:unet:civitai:5@6+7", "6", '{"modelName":"older","size":9}', 1),
+        ("urn:air:flux1:checkpoint:civitai:5@6.safetensors", "6", '{"modelName":"newer"}', 2),
+        ("urn:air:sdxl:lora:civitai:8@9+10", "9", '{"modelName":"LoRA"}', 3),
+        ("urn:air:sdxl:checkpoint:file:a.safetensors", None, '{"fileName":"a.safetensors"}', 4),
+    ]
+    engine = open_unpooled(database_url)
+    with engine.begin() as conn:
+        for key, short, body, at in rows:
+            conn.execute(
+                sa.text("INSERT INTO resources VALUES (:key, :key, 'x', :short, '', :body, :at, :at)"),
+                {"key": key, "short": short, "body": body, "at": at},
+            )
+    engine.dispose()
+    migrate.upgrade(database_url)
+    with closing(build_stores(opened(database_url))) as store:
+        total, found = store.resources.page("", 0, 10)
+        assert total == 3
+        assert [each.air.key for each in found] == [
+            "urn:air:flux1:checkpoint:civitai:5@6",
+            "urn:air:sdxl:checkpoint:file:a.safetensors",
+            "urn:air:sdxl:lora:civitai:8@9",
+        ]
+        assert found[0].body == {"modelName": "newer", "size": 9}
+        assert str(found[2].air) == rows[2][0]
+
+
 def test_processes_that_start_together_upgrade_one_database(database_url: str):
     code = "import sys; from imagemill.db import migrate; migrate.upgrade(sys.argv[1])"
     processes = [

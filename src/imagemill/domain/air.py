@@ -8,7 +8,7 @@ only; the model registry expands it. A model that has no AIR of its own gets one
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -27,9 +27,13 @@ _PATTERN = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE | re.ASCII,
 )
+_VERSION = re.compile(r"[0-9]{1,19}", re.ASCII)
 _SHORT = re.compile(r"@civitai/([0-9]{1,19})", re.IGNORECASE | re.ASCII)
 _FILE_ID = re.compile(r"(?P<version>.+)\+(?P<file_id>[0-9]+)(?:\.(?P<format>[a-z0-9_\-]+))?", re.I | re.A)
 _CIVITAI_FORMAT = re.compile(r"(?P<version>[0-9]+)\.(?P<format>[a-z0-9_\-]+)", re.IGNORECASE | re.ASCII)
+
+_USUAL_FORMATS = ("safetensors", "safetensor")
+"""Formats that add nothing to an AIR, as nearly all files have them."""
 
 TYPES = frozenset(
     {
@@ -61,11 +65,35 @@ TYPES = frozenset(
     }
 )
 
+CHECKPOINT_TYPES = frozenset({"checkpoint", "model", "unet", "diffusionmodel"})
+"""Types that mean a checkpoint: clients of Civitai derive the word from the kind of file."""
+
+_TYPE_WORDS = {
+    "textualinversion": "embedding",
+    "hypernetwork": "hypernet",
+    "locon": "lycoris",
+    "motionmodule": "motion",
+    "aestheticgradient": "ag",
+    "textencoder": "text_encoders",
+    "textencoders": "text_encoders",
+}
+"""Names of types in Civitai's other interfaces, in lower case without separators -> type of an AIR."""
+
 _FAMILIES = {
     **dict.fromkeys(("sd1", "sd1.5", "sd15", "sd_1_5"), "sd1"),
     **dict.fromkeys(("sdxl", "sdxl1", "sdxldistilled", "pony", "illustrious", "noobai"), "sdxl"),
     **dict.fromkeys(("flux", "flux1", "fluxkrea"), "flux1"),
 }
+
+_NO_FAMILY = ("", "other", "unknown", "comfy", "oci")
+"""Ecosystems that say nothing about the family."""
+_RELATED = (
+    frozenset({"flux1", "flux1kontext", "chroma"}),
+    frozenset({"zimage", "zimageturbo", "zimagebase"}),
+    frozenset({"sd3", "sd3_5m"}),
+    frozenset({"flux2", "flux2-klein"}),
+)
+"""Families whose LoRAs are made for each other, or cannot be told apart by their AIRs."""
 
 FILE = "file"
 """The source of an AIR that names a model by its file on the nodes, as `file_air` makes it."""
@@ -100,14 +128,35 @@ class Air:
 
     @property
     def key(self) -> str:
-        """The spelling under which two AIRs are the same resource."""
-        return str(self).lower()
+        """The spelling under which two AIRs are the same resource.
+
+        A version of Civitai's is one resource, whichever of its files an AIR names and whichever word for a
+        checkpoint it has.
+        """
+        if not self.is_civitai_version:
+            return str(self).lower()
+        kind = "checkpoint" if self.type in CHECKPOINT_TYPES else self.type
+        suffix = None if self._has_usual_format else self.format
+        return str(replace(self, type=kind, file_id=None, format=suffix)).lower()
+
+    @property
+    def _has_usual_format(self) -> bool:
+        return self.format is not None and self.format.lower() in _USUAL_FORMATS
+
+    @property
+    def is_civitai_version(self) -> bool:
+        """Whether it names a version of a model on Civitai."""
+        return self.source.lower() == "civitai" and _VERSION.fullmatch(self.version or "") is not None
+
+    @property
+    def is_checkpoint(self) -> bool:
+        """Whether it may name a checkpoint; so may an AIR without a type."""
+        return self.type is None or self.type in CHECKPOINT_TYPES
 
     @property
     def short(self) -> str:
         """``@civitai/{version}`` where there is such a form, else the canonical one."""
-        short = f"@civitai/{self.version}"
-        return short if self.source.lower() == "civitai" and short_version(short) else str(self)
+        return f"@civitai/{self.version}" if self.is_civitai_version else str(self)
 
     @property
     def family(self) -> str:
@@ -120,21 +169,42 @@ class Air:
         if self.source.lower() == FILE:
             return unquote(self.version) if self.version else self.id
         kind = (self.type or "other").lower()
-        extension = self.format.lower() if self.format else "safetensors"
+        extension = self.format.lower() if self.format and not self._has_usual_format else "safetensors"
         name = self.version or "model"
         if "." not in name.rsplit("/", 1)[-1]:
             name = f"{name}.{extension}"
         path = f"{self.source}/{self.id}/{name}"
-        if kind in ("checkpoint", "model"):
+        if kind in CHECKPOINT_TYPES:
             return f"{self.family}/{path}"
         if kind == "lora":
             return f"lora/{self.family}/{path}"
         return f"{kind}/{path}"
 
 
+def type_of_word(word: str) -> str:
+    """Return the type of an AIR that a word for it means, in any case: Checkpoint, LoCon, TextualInversion.
+
+    An unknown word is returned in lower case.
+    """
+    lowered = word.strip().lower()
+    return _TYPE_WORDS.get(re.sub(r"[\s_-]+", "", lowered), lowered)
+
+
 def family_of(ecosystem: str) -> str:
     lowered = ecosystem.lower()
     return _FAMILIES.get(lowered, lowered)
+
+
+def takes_networks_of(family: str, other: str) -> bool:
+    """Whether a LoRA, an embedding or a ControlNet of ``other`` may have an effect on a model of ``family``.
+
+    True where one of the two says nothing.
+    """
+    if family == other or family in _NO_FAMILY or other in _NO_FAMILY:
+        return True
+    if family.startswith("wan") and other.startswith("wan"):
+        return True
+    return any({family, other} <= related for related in _RELATED)
 
 
 def file_air(name: str, kind: str, ecosystem: str) -> Air:

@@ -159,7 +159,7 @@ class _Load:
         jobs = f"{least}{self.jobs} {'job waits' if self.jobs == 1 else 'jobs wait'}"
         others = f"{', '.join(sorted(self.servers))} would not get to it sooner" if self.servers else ""
         return (
-            f"loads {self.head.key.model}: {jobs} for it ({self.work_s:.0f} s), "
+            f"{_load_text(self.head.key.model)}: {jobs} for it ({self.work_s:.0f} s), "
             f"{others or 'no other node serves it'}"
         )
 
@@ -242,7 +242,7 @@ class _SlotView:
         return Choice(
             head.lane,
             f"fairness: first in fair order and waits for {self._age_s(head):.0f} s "
-            f"(bound {self.rules.bound_s:.0f} s); loads {head.key.model}",
+            f"(bound {self.rules.bound_s:.0f} s); {_load_text(head.key.model)}",
             loads=True,
         )
 
@@ -256,7 +256,8 @@ class _SlotView:
         servers = ", ".join(self.fleet.nodes_with(head.key.model, self.offer.node))
         return Choice(
             head.lane,
-            f"loads {head.key.model}: it waited for {self._age_s(head):.0f} s, {servers} did not start it",
+            f"{_load_text(head.key.model)}: it waited for {self._age_s(head):.0f} s, "
+            f"{servers} did not start it",
             loads=True,
         )
 
@@ -315,6 +316,16 @@ def _order(head: LaneHead) -> tuple[float, int, int]:
 def _merge(lanes: Mapping[int, Sequence[QueuedJob]]) -> list[QueuedJob]:
     jobs = [job for lane in lanes.values() for job in lane]
     return sorted(jobs, key=lambda job: (job.tag, job.since))
+
+
+def _load_text(model: str) -> str:
+    return f"loads {model}"
+
+
+def loads_model(reason: str, model: str) -> bool:
+    """Whether the reason of a `Choice` says that the node loads this model for the job."""
+    text = _load_text(model)
+    return reason.endswith(text) or f"{text}: " in reason
 
 
 def _stay_reason(head: LaneHead, order: str, held: frozenset[str]) -> str:

@@ -12,6 +12,7 @@ from imagemill.domain.clock import now_us
 from imagemill.domain.errors import Conflict, InvalidInput, NotFound
 from imagemill.domain.images import ImageSpec, RenderSpec
 from imagemill.domain.model_families import BUILT
+from imagemill.graphs.builder import LORA_TYPES
 from imagemill.graphs.node_models import LOADERS
 from imagemill.model_registry.names import (
     InstalledModel,
@@ -79,7 +80,7 @@ class Registry:
                 mild = "; IMAGEMILL_RESOURCES__STRICT=false accepts it without" if self._strict else ""
                 raise InvalidInput.at(path, f"{air} is not registered; {REMEDY}{mild}")
             return Resource(parsed)
-        if kind == "checkpoint" and resource.air.type not in (None, "checkpoint", "model"):
+        if kind == "checkpoint" and not resource.air.is_checkpoint:
             raise InvalidInput.at(path, f"{air} is a {resource.air.type}, not a checkpoint")
         return resource
 
@@ -148,7 +149,9 @@ class Registry:
                 "is required: no node has a checkpoint; put one into ComfyUI's folder models/checkpoints",
             )
         else:
-            candidates = [each for each in self._store.page("", 0, _MOST_DEFAULTS)[1] if _is_checkpoint(each)]
+            candidates = [
+                each for each in self._store.page("", 0, _MOST_DEFAULTS)[1] if each.air.is_checkpoint
+            ]
         ranked = [each for each in candidates if each.air.family in BUILT or _is_tagged(each)]
         if not ranked:
             raise InvalidInput.at(path, f"is required: no model can be a default here; {REMEDY}")
@@ -157,7 +160,7 @@ class Registry:
     def missing_hint(self, work: RenderSpec) -> str:
         """See `InstalledModels.missing_hint`."""
         names: list[str] = []
-        if isinstance(work, ImageSpec) and (resource := self._store.get(work.model.lower())):
+        if isinstance(work, ImageSpec) and (resource := self._stored(work.model)):
             published = PUBLISHED_FILES.get(resource.air.key)
             title = f"{resource.body.get('modelName') or ''} {resource.body.get('versionName') or ''}"
             names = [name for name in (published, title.strip()) if name]
@@ -197,17 +200,21 @@ class Registry:
         One that is there with every given field is no conflict, as a client may register its models at each
         start; and the fields complete an unchanged one of `SEED`. Raises `Conflict` for other fields.
         """
-        try:
-            return self.add(resource), True
-        except Conflict:
-            there = self._store.get(resource.air.key)
-            if there is None:
-                raise
-            if resource.body.items() <= there.body.items():
-                return there, False
-            if there.body != _SEED_BODIES.get(there.air.key):
-                raise
-            return self.replace(Resource(resource.air, {**there.body, **resource.body})), True
+        there = self._by_air("air", str(resource.air))
+        if there is None:
+            try:
+                return self.add(resource), True
+            except Conflict:
+                there = self._store.get(resource.air.key)
+                if there is None:
+                    raise
+        if resource.body.items() <= there.body.items():
+            return there, False
+        if there.body != _SEED_BODIES.get(there.air.key):
+            raise Conflict(
+                f"{there.air} is registered already, with other fields; change them by PUT or PATCH"
+            )
+        return self.replace(Resource(there.air, {**there.body, **resource.body})), True
 
     def replace(self, resource: Resource) -> Resource:
         """Replace a resource. Raises `NotFound` for an unknown one."""
@@ -238,12 +245,19 @@ class Registry:
             self._cache.clear()
         return replace(stored, created_at=stored.created_at or now, updated_at=now)
 
+    def _stored(self, air: str) -> Resource | None:
+        """Return the resource that is registered under a canonical AIR."""
+        try:
+            return self._store.get(parse(air).key)
+        except InvalidAir:
+            return None
+
     def _by_air(self, path: str, air: str) -> Resource | None:
         """Return the resource of an AIR. One of Civitai's is also found without its ecosystem and type, and
         with the format of its file."""
         named = _parse(path, air)
         exact = self._store.get(named.key)
-        if exact is not None or named.version is None or short_version(named.short) is None:
+        if exact is not None or named.version is None or not named.is_civitai_version:
             return exact
         of_version = self._store.by_version(named.version)
         return self._only(path, air, [each for each in of_version if _fits(named, each.air)])
@@ -263,10 +277,16 @@ def _fits(named: Air, air: Air) -> bool:
     return (
         named.id.lower() == air.id.lower()
         and (named.ecosystem is None or named.family == air.family)
-        and named.type in (None, air.type)
-        and (named.file_id is None or air.file_id in (None, named.file_id))
+        and (named.type is None or _kind(named) == _kind(air))
         and (named.format is None or air.format is None or named.format.lower() == air.format.lower())
     )
+
+
+def _kind(air: Air) -> str | None:
+    """Return the type of an AIR; one for all types that nodes load in the same way."""
+    if air.is_checkpoint:
+        return "checkpoint"
+    return "lora" if air.type in LORA_TYPES else air.type
 
 
 def _parse(path: str, air: str) -> Air:
@@ -281,10 +301,6 @@ def _made(path: str, model: InstalledModel) -> Resource:
         return Resource(model.air, {"fileName": model.file.name})
     except InvalidAir as error:
         raise InvalidInput.at(path, str(error)) from error
-
-
-def _is_checkpoint(resource: Resource) -> bool:
-    return resource.air.type in (None, "checkpoint", "model")
 
 
 def _is_tagged(resource: Resource) -> bool:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from imagemill.domain import images
-from imagemill.domain.air import Air, parse
+from imagemill.domain.air import CHECKPOINT_TYPES, Air, parse, takes_networks_of, type_of_word
 from imagemill.domain.clock import random_below
 from imagemill.domain.credits import Rate
 from imagemill.domain.errors import FieldError, InvalidInput
@@ -25,7 +25,11 @@ NETWORK_TYPES = (*LORA_TYPES, "embedding", "hypernet", "vae", *ENCODER_TYPES)
 """The types of models that can be added to a checkpoint."""
 _UNSPECIFIC = ("model", "other", "unknown")
 """Types in an AIR that say nothing about the model."""
-_INSTEAD = {"controlnet": "name it in a ControlNet's `model`", "upscaler": "name it in `upscaler`"}
+_INSTEAD = {
+    **dict.fromkeys(CHECKPOINT_TYPES, "name it as the `model`"),
+    "controlnet": "name it in a ControlNet's `model`",
+    "upscaler": "name it in `upscaler`",
+}
 
 
 class NetworkInput(BaseModel):
@@ -188,7 +192,7 @@ def _complete_network(
     if not network.air:
         raise InvalidInput.at(path, "has an empty `air`; name the network's AIR")
     resource = resolver.resource(path, network.air)
-    kind = network.type or resource.air.type or "lora"
+    kind = type_of_word(network.type) if network.type else resource.air.type or "lora"
     if kind not in NETWORK_TYPES:
         instead = _INSTEAD.get(kind, f"a network is one of {', '.join(NETWORK_TYPES)}")
         raise InvalidInput.at(
@@ -199,7 +203,7 @@ def _complete_network(
         raise InvalidInput.at(
             path, f"is a text encoder, and models of the family {checkpoint.family} bring theirs"
         )
-    _check_family(path, resource.air, checkpoint)
+    _check_family(path, resource.air, checkpoint, shared=kind == "vae" or kind in ENCODER_TYPES)
     return network.model_copy(update={"air": str(resource.air), "type": kind, "path": resource.path})
 
 
@@ -207,12 +211,13 @@ def _refuse_repeats(given: Sequence[NetworkInput], completed: Sequence[NetworkIn
     """Raise `InvalidInput` for a network that is there twice, perhaps under two names."""
     seen: dict[str, str] = {}
     for named, network in zip(given, completed, strict=True):
-        if network.air in seen:
+        key = parse(network.air).key
+        if key in seen:
             raise InvalidInput.at(
                 f"{path}additionalNetworks[{named.air!r}]",
-                f"is there twice, also as {seen[network.air]}; name it once, with one strength",
+                f"is there twice, also as {seen[key]}; name it once, with one strength",
             )
-        seen[network.air] = named.air
+        seen[key] = named.air
 
 
 def _check_type(path: str, air: Air, kind: str) -> None:
@@ -220,9 +225,11 @@ def _check_type(path: str, air: Air, kind: str) -> None:
         raise InvalidInput.at(path, f"names an AIR of the type {air.type}, not {kind[:40]}")
 
 
-def _check_family(path: str, air: Air, checkpoint: Air) -> None:
+def _check_family(path: str, air: Air, checkpoint: Air, *, shared: bool = False) -> None:
+    """Raise `InvalidInput` for a model of another family. ``shared``: newer families use its kind of file of
+    each other, as several share a VAE."""
     family, wanted = air.family, checkpoint.family
-    if family != wanted and {family, wanted} <= set(FAMILIES):
+    if not takes_networks_of(wanted, family) and not (shared and not {family, wanted} <= set(FAMILIES)):
         raise InvalidInput.at(
             path,
             f"is for models of the family {family} and has no effect on those of {wanted}, as the model is",
@@ -230,7 +237,9 @@ def _check_family(path: str, air: Air, checkpoint: Air) -> None:
 
 
 def _group(kind: str) -> str:
-    """The types that are loaded in the same way have one group."""
+    """Return one name for all types that are loaded in the same way."""
+    if kind in CHECKPOINT_TYPES and kind not in _UNSPECIFIC:
+        return "checkpoint"
     return "lora" if kind in LORA_TYPES else "text encoder" if kind in ENCODER_TYPES else kind
 
 

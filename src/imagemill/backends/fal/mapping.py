@@ -35,14 +35,22 @@ def model_of(settings: FalSettings, air: str) -> FalModel | None:
         parsed = parse(air)
     except InvalidAir:
         return None
-    if parsed.type not in (None, "checkpoint", "model"):
+    if not parsed.is_checkpoint:
         return None
     for name, model in settings.known_models.items():
-        if name.lower() == parsed.key:
+        if _key(name) == parsed.key:
             return model
     if parsed.source.lower() == SOURCE:
         return _model_of_path(settings, parsed.id)
     return settings.known_models.get(parsed.family)
+
+
+def _key(name: str) -> str:
+    """Return the key of a model that the settings name by its AIR; another name as it is."""
+    try:
+        return parse(name).key
+    except InvalidAir:
+        return name
 
 
 def _model_of_path(settings: FalSettings, path: str) -> FalModel | None:

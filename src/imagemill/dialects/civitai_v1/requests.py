@@ -18,7 +18,7 @@ from imagemill.dialects.civitai_v1.schemas import (
     Template,
     TextToImageTemplate,
 )
-from imagemill.domain.air import EXAMPLE, InvalidAir, parse
+from imagemill.domain.air import CHECKPOINT_TYPES, EXAMPLE, InvalidAir, parse
 from imagemill.domain.clock import SECOND, from_datetime, now_us
 from imagemill.domain.errors import InvalidInput
 from imagemill.domain.images import MAX_SEED
@@ -282,9 +282,10 @@ def _check_network(path: str, air: str, kind: str | None) -> None:
         named = parse(air).type
     except InvalidAir:
         named = None  # a short form, a file name, or an error that the recipe reports
+    named = None if named == "model" else named  # a former word that says nothing about the model
     for found, at, words in ((kind, f"{path}.type", "is"), (named, path, "is the AIR of a")):
-        if found in ("checkpoint", "controlnet"):
-            instead = "`model`" if found == "checkpoint" else "`controlNets`"
+        if found in CHECKPOINT_TYPES or found == "controlnet":
+            instead = "`controlNets`" if found == "controlnet" else "`model`"
             raise InvalidInput.at(
                 at, f"{words} {found}, which has no effect as an additional network; write it as {instead}"
             )

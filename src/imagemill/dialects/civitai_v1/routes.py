@@ -11,7 +11,6 @@ from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
 
 from imagemill.api.base import ApiModule, Services
-from imagemill.backends.base import Backend
 from imagemill.dialects.civitai_v1 import openapi, requests
 from imagemill.dialects.civitai_v1.responses import (
     QueuedPosition,
@@ -24,20 +23,17 @@ from imagemill.dialects.civitai_v1.responses import (
 )
 from imagemill.dialects.civitai_v1.schemas import Query, Taint
 from imagemill.domain.access import Scope
-from imagemill.domain.air import Resource
 from imagemill.domain.clock import SECOND, from_datetime, now_us
 from imagemill.domain.errors import Conflict, InvalidInput, NotFound
 from imagemill.domain.events import Event, EventType
 from imagemill.domain.jobs import Draft, Job, JobStatus
 from imagemill.domain.scheduling import mismatch_reason
-from imagemill.graphs.requirements import NETWORK_KINDS, Requirement
-from imagemill.jobs.capacity import usable_nodes
+from imagemill.jobs.model_states import nodes_with_model
 from imagemill.jobs.store.finish import Cancel
 from imagemill.jobs.store.queries import Annotate, Filter, View
 from imagemill.jobs.store.submit import Accepted
 from imagemill.jobs.submit import JobRequest
 from imagemill.net import pools
-from imagemill.recipes.text_to_image import TextToImage, image_spec
 from imagemill.web.auth import caller
 from imagemill.web.http import (
     base_url,
@@ -393,7 +389,9 @@ class CivitaiAccountRoutes:
             return {"availability": "Unsupported", "workers": 0}
         queue = services.recipes["textToImage"].queue
         runs = not services.capacity.missing_worker(queue)
-        workers = sum(_slots(backend, resource) for backend in services.backends.values()) if runs else 0
+        backends = services.backends.values() if runs else ()
+        nodes = [node for backend in backends for node in nodes_with_model(backend, resource)]
+        workers = sum(node.slots for node in nodes)
         return {"availability": "Available" if workers else "Unavailable", "workers": workers}
 
     async def consumption(self, request: Request) -> Response:
@@ -430,21 +428,6 @@ class CivitaiAccountRoutes:
             "dateTime": date_time(jobs[0].created_at) if jobs else "",
             "jobs": [{"job": status["job"], "lastEvent": status["lastEvent"]} for status in statuses],
         }
-
-
-def _slots(backend: Backend, resource: Resource) -> int:
-    """Return the number of slots that take jobs with the resource now, by the rules of a submission."""
-    air = resource.air
-    if air.type in (None, "checkpoint", "model"):
-        smallest = TextToImage.model_validate({"model": str(air), "model_path": resource.path})
-        if backend.unsupported_reason(image_spec(smallest)) is not None:
-            return 0
-        needs = air.key
-    else:
-        needs = Requirement(NETWORK_KINDS.get(air.type, air.type), resource.path).key
-    return sum(
-        node.slots for node in usable_nodes(backend) if node.available is None or needs in node.available
-    )
 
 
 def _instant(request: Request, name: str, default: int) -> int:

@@ -19,6 +19,7 @@ _TIMESPAN = re.compile(r"(?:(\d{1,4})\.)?(\d{1,2}):([0-5]?\d):([0-5]?\d)(?:\.(\d
 NETWORK_TYPES = {
     "Lora": "lora",
     "Hypernetwork": "hypernet",
+    "Hypernet": "hypernet",
     "TextualInversion": "embedding",
     "Embedding": "embedding",
     "Lycoris": "lycoris",
