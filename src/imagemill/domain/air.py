@@ -85,7 +85,7 @@ _FAMILIES = {
     **dict.fromkeys(("flux", "flux1", "fluxkrea"), "flux1"),
 }
 
-_NO_FAMILY = ("", "other", "unknown", "comfy", "oci")
+NO_FAMILY = ("", "other", "unknown", "comfy", "oci")
 """Ecosystems that say nothing about the family."""
 _RELATED = (
     frozenset({"flux1", "flux1kontext", "chroma"}),
@@ -200,7 +200,7 @@ def takes_networks_of(family: str, other: str) -> bool:
 
     True where one of the two says nothing.
     """
-    if family == other or family in _NO_FAMILY or other in _NO_FAMILY:
+    if family == other or family in NO_FAMILY or other in NO_FAMILY:
         return True
     if family.startswith("wan") and other.startswith("wan"):
         return True
