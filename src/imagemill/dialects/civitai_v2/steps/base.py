@@ -35,6 +35,10 @@ class JobResult:
     """The JSON output of a task (`imagemill.domain.images.TaskSpec`); empty for pictures."""
     error: str = ""
     """The reason why it failed, in a sentence; empty otherwise."""
+    started_at: int | None = None
+    finished_at: int | None = None
+    cost: float = 0.0
+    """Its price in credits."""
 
 
 @dataclass(frozen=True, slots=True)
