@@ -11,7 +11,9 @@ WORKFLOWS = "/v2/consumer/workflows"
 
 def picture(prompt: str = "a lighthouse", **changes: Any) -> dict[str, Any]:
     """A small step of textToImage; ``name``, ``metadata`` and the like stand beside its input."""
-    step = {name: changes.pop(name) for name in ("name", "metadata", "priority", "retries") if name in changes}
+    step = {
+        name: changes.pop(name) for name in ("name", "metadata", "priority", "retries") if name in changes
+    }
     return {
         "$type": "textToImage",
         "input": {"prompt": prompt, "width": 64, "height": 64, "steps": 4, **changes},

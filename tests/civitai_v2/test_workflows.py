@@ -1,6 +1,6 @@
 """Workflows over HTTP: submission, references, reading, changes."""
 
-from tests.civitai_v2.http_support import WORKFLOWS, errors, get, picture, ref, run, send
+from tests.civitai_v2.http_support import picture, ref, run
 from tests.conftest import Server
 
 

@@ -206,7 +206,7 @@ def test_every_document_names_no_schema_that_it_lacks(server: Server, address: s
     test_every_reference_leads_somewhere(document)
 
 
-@pytest.mark.parametrize("page", ["/docs", "/redoc", "/docs/fal", "/docs/civitai-v1"])
+@pytest.mark.parametrize("page", ["/docs", "/redoc", "/docs/fal", "/docs/civitai-v1", "/docs/civitai-v2"])
 def test_a_documentation_page_needs_no_internet(server: Server, page: str) -> None:
     text = httpx2.get(server.url + page, verify=False).text
 
