@@ -100,6 +100,7 @@ _FILE = {media: {} for media in EXTENSIONS}
 # Uploads
 
 
+@router.head(f"{V2_PATH}/upload", include_in_schema=False)
 @router.get(f"{V2_PATH}/upload", summary="A signed URL to upload a picture to", response_model=UploadUrl)
 async def get_upload_url(request: Request, services: ServicesDep) -> Response:
     owner = caller(request).owner
