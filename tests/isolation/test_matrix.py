@@ -51,7 +51,8 @@ BODIES: Mapping[str, Any] = {
 """What is wrong with a body is told before what it is for is looked up; so these are right."""
 PLAIN_QUERIES = {
     "after", "ageRange", "backend", "bodyType", "callbackUrl", "charge", "descending", "detailed",
-    "download", "emotion", "endDate", "exp", "failed", "fal_webhook", "filename", "force", "format", "gender", "height", "label",
+    "download", "emotion", "endDate", "exp", "failed", "fal_webhook",
+    "filename", "force", "format", "gender", "height", "label",
     "latest", "limit", "logs", "model", "name", "node", "nsfwLevel", "page",
     "pictures", "pose", "priority", "public", "q", "quantity",
     "recipe", "shared", "sig", "since", "startDate", "status", "steps", "stream", "style", "take", "type",

@@ -202,7 +202,7 @@ def _credentials(scope: Scope) -> Credentials:
 def _is_signed(scope: Scope) -> bool:
     """Whether the request has a signature in place of a key."""
     names = {name for name, _ in parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)}
-    return "sig" in names and _only(scope, b"authorization") is None
+    return "sig" in names and not _only(scope, b"authorization")
 
 
 def _only(scope: Scope, name: bytes) -> bytes | None:

@@ -32,7 +32,7 @@ from imagemill.web.auth import caller
 from imagemill.web.blobs import ArtifactFiles, seconds_left
 from imagemill.web.http import base_url, json_response
 from imagemill.web.policies import CorsClass, PathPolicy
-from imagemill.web.routing import ContractRoute, ResponseModel
+from imagemill.web.routing import ContractRoute, Flag, ResponseModel
 
 _NAME = "civitai v2 blobs"
 _WRONG = "this URL is wrong or has expired; ask for the workflow or the blob again for a new one"
@@ -91,7 +91,7 @@ _FileName = Annotated[
     str,
     Query(max_length=1000, description="A name for the file; folders and control characters are removed."),
 ]
-_Download = Annotated[bool, Query(description="Whether browsers save the file instead of showing it.")]
+_Download = Annotated[Flag, Query(description="Whether browsers save the file instead of showing it.")]
 _IGNORED = "Accepted for compatibility; has no effect."
 _Token = Annotated[str, Path(description="From the Location of a blob, or the URL of an archive.")]
 _FILE = {media: {} for media in EXTENSIONS}
@@ -125,7 +125,7 @@ async def upload_blob(
     exp: _Exp = "",
     sig: _Sig = "",
     public: Annotated[
-        bool, Query(description="Accepted for compatibility: URLs are always signed and expire.")
+        Flag, Query(description="Accepted for compatibility: URLs are always signed and expire.")
     ] = False,
 ) -> Response:
     del public
