@@ -91,18 +91,10 @@ class Choice:
     """Whether the node has to load a model for the job."""
 
 
-LOADS = "loads"
-"""The word in the reason of a choice for which the node loads a model."""
-
 Peek = Callable[[Sequence[int], int], Mapping[int, Sequence[QueuedJob]]]
 """Returns lane -> its first claimable jobs in order, for the given lanes and the maximum number per lane."""
 
 Policy = Callable[[Offer, Iterable[LaneHead], Fleet, Peek, PlacementRules], Choice | None]
-
-
-def is_load(reason: str | None) -> bool:
-    """Whether a choice with this reason makes the node load a model."""
-    return reason is not None and (reason.startswith(f"{LOADS} ") or f"; {LOADS} " in reason)
 
 
 def choose(
@@ -327,7 +319,7 @@ def _merge(lanes: Mapping[int, Sequence[QueuedJob]]) -> list[QueuedJob]:
 
 
 def _load_text(model: str) -> str:
-    return f"{LOADS} {model}"
+    return f"loads {model}"
 
 
 def loads_model(reason: str, model: str) -> bool:

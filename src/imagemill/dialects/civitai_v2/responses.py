@@ -148,7 +148,7 @@ def _step(
         found["estimatedProgressRate"] = round(sum(done) / len(done), 4)
     if status == PREPARING:
         loading = next((state.preparation for state in states if state.preparation is not None), None)
-        found |= {"preparation": loading.document} if loading is not None else {}
+        found |= {"preparation": dict(loading)} if loading is not None else {}
     place = next((state.place for state in states if state.place is not None), None)
     if place is not None and status != PROCESSING:
         found["queuePosition"] = place.document(of_step=True)
