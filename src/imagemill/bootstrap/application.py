@@ -359,6 +359,7 @@ class Application:
                 self.blobs,
                 self.inputs.load,
                 self.safety.decoder_pool.transform,
+                self.settings.language_model,
             )
             built[product.name] = product.build(context)
         return built

@@ -52,7 +52,8 @@
         BudgetExceeded          backends.paid_calls        becomes a BackendError
         InvalidScenario         backends.simulator.faults  printed at start
         AddressBlocked          net.guarded_client         URL into a private network
-        LlmFailed               products.characters.prompts.llm_client  no usable answer
+        LlmFailed               language.chat              no usable answer of a language model
+          LlmRefused            language.chat              the language model does not accept the question
         StorageError            domain.errors              blob store or database failed
           ConnectionLost        db.group_commit            the database's connection broke
           OutcomeUnknown        db.group_commit            a commit may have happened

@@ -273,7 +273,7 @@ class Submitter:
             expires_at=job_request.expires_at or now + round(self._defaults.life_s * SECOND),
             trace=trace or new_trace(),
             estimate_s=render_cost_s(size),
-            cost=self.prices.of(job_request.rate or recipe.name, size, [backend.name for backend in able]),
+            cost=self.prices.of(_rate(job_request, recipe, completed), size, [each.name for each in able]),
             megapixels=size.pixels,
             priority=job_request.priority,
             max_failures=job_request.max_failures or self._defaults.max_failures,
@@ -353,6 +353,12 @@ class Submitter:
             return tuple(sorted(job_request.backends))
         named = job_request.backends or tuple(self._backends)
         return tuple(sorted(set(named) - {backend.name for backend in kept_off}))
+
+
+def _rate(job_request: JobRequest, recipe: Recipe, completed: BaseModel) -> str:
+    """Return the name of the price of a job."""
+    special = recipe.rate_of(completed) if recipe.rate_of is not None else ""
+    return job_request.rate or special or recipe.name
 
 
 def _field_of(work: RenderSpec, completed: BaseModel, why: str) -> str:

@@ -9,7 +9,7 @@ from imagemill.domain.errors import FieldError, InvalidInput
 from imagemill.domain.images import TaskSpec
 from imagemill.media.conversion import MOST_FRAMES
 from imagemill.recipes.base import Plan, Recipe, ResourceResolver
-from imagemill.recipes.tasks.simple import IMAGE, no_model
+from imagemill.recipes.tasks.simple import EXAMPLE_PICTURE, IMAGE, no_model
 
 MOST_STEPS = 16
 MOST_REGIONS = 100
@@ -119,7 +119,7 @@ RECIPE = Recipe(
     rate=Rate(base=1.0),
     summary="A picture resized, blurred in regions, and encoded as JPEG, PNG, WebP or GIF.",
     example={
-        "image": "https://example.com/fox.png",
+        "image": EXAMPLE_PICTURE,
         "transforms": [{"type": "resize", "width": 512}],
         "format": "webp",
     },
