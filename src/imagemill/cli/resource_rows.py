@@ -24,7 +24,7 @@ _LARGE = ("images", "stats", "creator")
 
 
 @dataclass(frozen=True, slots=True)
-class FileRow:
+class SourceRow:
     line: int
     """The line on which it begins, from 1."""
     text: str
@@ -33,7 +33,7 @@ class FileRow:
     """Why it cannot be read; empty otherwise."""
 
 
-def read_source(source: str) -> list[FileRow]:
+def read_source(source: str) -> list[SourceRow]:
     """Return the rows of a file, a URL, or ``-`` for standard input. Raises `CliError`."""
     if urlsplit(source).scheme in ("http", "https"):
         data = _download(source)
@@ -53,7 +53,7 @@ def read_source(source: str) -> list[FileRow]:
     return rows
 
 
-def read_rows(text: str) -> Iterator[FileRow]:
+def read_rows(text: str) -> Iterator[SourceRow]:
     """Yield the rows of a JSON list, of JSON lines, or of JSON objects that follow each other."""
     decoder = json.JSONDecoder(parse_constant=_refuse_constant)
     position, line, counted = _skip(text, 0), 1, 0
@@ -66,7 +66,7 @@ def read_rows(text: str) -> Iterator[FileRow]:
         try:
             value, position = decoder.raw_decode(text, position)
         except (ValueError, RecursionError) as error:
-            yield FileRow(line, "", _syntax_error(error))
+            yield SourceRow(line, "", _syntax_error(error))
             after = text.find("\n", position)
             if in_list or after < 0:
                 return  # where the next row of a list begins is not known
@@ -76,9 +76,9 @@ def read_rows(text: str) -> Iterator[FileRow]:
         position = _skip(text, position)
 
 
-def _row(line: int, value: Any) -> FileRow:
+def _row(line: int, value: Any) -> SourceRow:
     if not isinstance(value, dict):
-        return FileRow(line, "", "is not an object")
+        return SourceRow(line, "", "is not an object")
     document = cast("dict[str, Any]", value)
     versions = document.get("modelVersions")
     if isinstance(versions, list):
@@ -88,8 +88,8 @@ def _row(line: int, value: Any) -> FileRow:
         document = _lean(document)
     made = json.dumps(document)
     if len(made) > LONGEST_ROW:
-        return FileRow(line, "", f"is longer than {LONGEST_ROW // 2**20} MiB")
-    return FileRow(line, made)
+        return SourceRow(line, "", f"is longer than {LONGEST_ROW // 2**20} MiB")
+    return SourceRow(line, made)
 
 
 def _lean(value: Any) -> Any:

@@ -8,7 +8,7 @@ import typer
 
 from imagemill.cli.client import Client, Reply, client_command, quote_segment
 from imagemill.cli.output import UNUSABLE, CliError, make_table
-from imagemill.cli.resource_rows import FileRow, read_source
+from imagemill.cli.resource_rows import SourceRow, read_source
 
 _MOST_ROWS = 200
 _MOST_CHARACTERS = 2**20
@@ -171,7 +171,7 @@ def _line(value: Any) -> str:
     return str(value)
 
 
-def _send(client: Client, rows: Sequence[FileRow], *, dry_run: bool) -> list[dict[str, Any]]:
+def _send(client: Client, rows: Sequence[SourceRow], *, dry_run: bool) -> list[dict[str, Any]]:
     """Send the readable rows in parts; return their results with their lines."""
     results: list[dict[str, Any]] = []
     flags = f'"dryRun":{json.dumps(dry_run)},"skipRefused":true'
@@ -182,8 +182,8 @@ def _send(client: Client, rows: Sequence[FileRow], *, dry_run: bool) -> list[dic
     return results
 
 
-def _parts(rows: Sequence[FileRow]) -> Iterator[list[FileRow]]:
-    part: list[FileRow] = []
+def _parts(rows: Sequence[SourceRow]) -> Iterator[list[SourceRow]]:
+    part: list[SourceRow] = []
     size = 0
     for row in rows:
         if part and (len(part) == _MOST_ROWS or size + len(row.text) > _MOST_CHARACTERS):
@@ -195,7 +195,7 @@ def _parts(rows: Sequence[FileRow]) -> Iterator[list[FileRow]]:
         yield part
 
 
-def _unread(row: FileRow) -> dict[str, Any]:
+def _unread(row: SourceRow) -> dict[str, Any]:
     return {"line": row.line, "state": "refused", "air": None, "errors": [row.error], "ignored": []}
 
 
