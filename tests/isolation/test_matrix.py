@@ -56,7 +56,7 @@ PLAIN_QUERIES = {
     "latest", "limit", "logs", "model", "name", "node", "nsfwLevel", "page",
     "pictures", "pose", "priority", "public", "q", "quantity",
     "recipe", "shared", "sig", "since", "startDate", "status", "steps", "stream", "style", "take", "type",
-    "until", "version", "wait", "whatif", "width", "workflowId",
+    "until", "version", "view", "wait", "whatif", "width", "workflowId",
 }  # fmt: skip
 """Query parameters that name nothing of anybody."""
 

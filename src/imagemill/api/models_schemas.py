@@ -129,6 +129,10 @@ class ResourceBody(ResourceFields):
         return {name: value for name, value in cast("dict[str, Any]", given).items() if name not in READ_ONLY}
 
 
+RESOURCE_FIELDS = frozenset(each.alias or name for name, each in ResourceBody.model_fields.items())
+"""The names of the fields of a resource, as bodies spell them."""
+
+
 class ResourceChange(ResourceFields):
     """A change of a resource; null puts a field back to its default."""
 

@@ -76,6 +76,7 @@
       ServerNotReady            testing.live_server        a test's server does not start
     ValueError                  builtins
       InvalidAir                domain.air                 becomes an InvalidInput
+      UnreadableDocument        model_registry.documents   becomes an InvalidInput
 
 A line of the drawing names the class, the module that defines it, and its meaning. Errors below
 `ImagemillError` may reach a user or decide about a job: each has a ``code`` (stable, for programs) and

@@ -181,6 +181,13 @@ class Registry:
             raise NotFound(f"{air} is not registered; {REMEDY}")
         return resource
 
+    def registered(self, air: Air) -> Resource | None:
+        """Return the resource that is registered under this AIR or another spelling of it.
+
+        Raises `InvalidInput` where several may be meant.
+        """
+        return self._by_air("air", str(air))
+
     def of_file(self, name: str) -> Resource | None:
         """Return the registered resource that a node should have in this file, in any folder."""
         base = name.replace("\\", "/").rsplit("/", 1)[-1]
@@ -200,7 +207,7 @@ class Registry:
         One that is there with every given field is no conflict, as a client may register its models at each
         start; and the fields complete an unchanged one of `SEED`. Raises `Conflict` for other fields.
         """
-        there = self._by_air("air", str(resource.air))
+        there = self.registered(resource.air)
         if there is None:
             try:
                 return self.add(resource), True
