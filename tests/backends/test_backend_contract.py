@@ -1,5 +1,6 @@
 """All backends keep the contract that plug-ins are held to: `imagemill.testing.backends`."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -7,14 +8,16 @@ from typing import Any
 
 import pytest
 
-from imagemill.backends.base import RenderRequest
+from imagemill.backends.base import Output, RenderControl, RenderRequest, RenderResult
+from imagemill.backends.builtin.backend import Builtin
+from imagemill.backends.builtin.handlers import Task, TaskCall, TaskResult, TaskServices
 from imagemill.backends.comfyui.backend import ComfyUI
 from imagemill.backends.fal.backend import FalBackend
 from imagemill.backends.simulator.backend import Simulator
 from imagemill.backends.simulator.settings import SimulatorSettings
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
-from imagemill.domain.images import GraphSpec
+from imagemill.domain.images import GraphSpec, TaskSpec
 from imagemill.domain.nodes import NodeConfig
 from imagemill.testing.backends import BackendContract, BackendSubject
 from tests.backends.comfyui.support import settings, wait_well
@@ -23,6 +26,7 @@ from tests.backends.fal.support import settings as fal_settings
 from tests.comfyui.node import NEW, OLD, TestNode
 from tests.fal_server import FalServer, Reply
 from tests.fal_server.server import running
+from tests.service.build import png as make_png
 
 MODEL_PATH = "sd1/civitai/4384/128713.safetensors"
 GRAPH: dict[str, Any] = {
@@ -144,6 +148,65 @@ def fal() -> Iterator[BackendSubject]:
             details=frozenset({"requestId", "path"}),
         )
         backend.close()
+
+
+class ScriptedTasks(Builtin):
+    """Hints of a job name a task of the tests instead of its own."""
+
+    def send(self, request: RenderRequest) -> str:
+        return super().send(self._scripted(request))
+
+    def follow(self, request: RenderRequest, reference: str, control: RenderControl) -> RenderResult:
+        return super().follow(self._scripted(request), reference, control)
+
+    def _scripted(self, request: RenderRequest) -> RenderRequest:
+        task = request.properties.get("task")
+        return request if task is None else replace(request, work=TaskSpec(task))
+
+
+def make_square(call: TaskCall) -> TaskResult:
+    return TaskResult((Output(make_png(64, 48), "image/png"),))
+
+
+def fail(code: FailureCode) -> Task:
+    def run(call: TaskCall) -> TaskResult:
+        raise BackendError(code, "as the test asks")
+
+    return run
+
+
+@contextmanager
+def builtin() -> Iterator[BackendSubject]:
+    over = threading.Event()
+
+    def hang(call: TaskCall) -> TaskResult:
+        over.wait(30)
+        return TaskResult()
+
+    codes = (FailureCode.BACKEND_UNAVAILABLE, FailureCode.BACKEND_REJECTED, FailureCode.BAD_INPUT)
+    failing: dict[str, Task] = {code.value: fail(code) for code in codes}
+
+    def unused(*_: Any) -> Any:
+        raise AssertionError("these tasks use no service")
+
+    tasks = {"square": make_square, "hang": hang, **failing}
+    yield BackendSubject(
+        ScriptedTasks(TaskServices(unused, unused), tasks=tasks),
+        pictures=False,
+        task=TaskSpec("square"),
+        attaches=False,
+        slow={"task": "hang"},
+        failing={code: {"task": code.value} for code in codes},
+        details=frozenset({"task"}),
+    )
+    over.set()
+
+
+class TestBuiltin(BackendContract):
+    @pytest.fixture
+    def subject(self) -> Iterator[BackendSubject]:
+        with builtin() as subject:
+            yield subject
 
 
 class TestSimulator(BackendContract):

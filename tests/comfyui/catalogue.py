@@ -28,6 +28,19 @@ SCHEDULERS = words(
     simple sgm_uniform karras exponential ddim_uniform beta normal linear_quadratic kl_optimal
     """
 )
+ENCODER_TYPES = words(
+    """
+    stable_diffusion stable_cascade sd3 stable_audio mochi ltxv pixart cosmos lumina2 wan hidream chroma ace
+    omnigen2 qwen_image hunyuan_image flux2 ovis longcat_image cogvideox lens pixeldit ideogram4 boogu krea2
+    joyimage mage minimax
+    """
+)
+DUAL_ENCODER_TYPES = words(
+    """
+    sdxl sd3 flux hunyuan_video hidream hunyuan_image hunyuan_video_15 kandinsky5 kandinsky5_image ltxv newbie
+    ace
+    """
+)
 RESAMPLING = ("nearest-exact", "bilinear", "area", "bicubic", "lanczos")
 LATENT_RESAMPLING = (*RESAMPLING[:-1], "bislerp")
 LARGEST_SEED = 2**64 - 1
@@ -161,7 +174,7 @@ LOADERS = {
         "MODEL",
     ),
     "CLIPLoader": core(
-        {"clip_name": CLIP_FILE, "type": Choice(("stable_diffusion", "sd3", "wan", "qwen_image", "flux2"))},
+        {"clip_name": CLIP_FILE, "type": Choice(ENCODER_TYPES)},
         "CLIP",
         optional={"device": DEVICE},
     ),
@@ -169,7 +182,7 @@ LOADERS = {
         {
             "clip_name1": CLIP_FILE,
             "clip_name2": CLIP_FILE,
-            "type": Choice(("sdxl", "sd3", "flux", "hidream")),
+            "type": Choice(DUAL_ENCODER_TYPES),
         },
         "CLIP",
         optional={"device": DEVICE},

@@ -33,6 +33,8 @@ from tests.comfyui.catalogue import (
     real,
     whole,
 )
+from tests.comfyui.catalogue_families import FAMILY_CLASSES
+from tests.comfyui.catalogue_tools import TOOLS
 
 PICTURE = Files("input", {"image_upload": True})
 HIDDEN = {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"}
@@ -150,7 +152,15 @@ IMAGES = {
     "PrimitiveInt": extra("primitive", {"value": ["INT", {"min": -(2**63) + 1, "max": 2**63 - 1}]}, "INT"),
     "PrimitiveString": extra("primitive", {"value": ["STRING", {"multiline": False}]}, "STRING"),
 }
-CLASSES: Mapping[str, NodeClass] = {**LOADERS, **CONDITIONING, **SAMPLING, **LATENTS, **IMAGES}
+CLASSES: Mapping[str, NodeClass] = {
+    **LOADERS,
+    **CONDITIONING,
+    **SAMPLING,
+    **LATENTS,
+    **IMAGES,
+    **FAMILY_CLASSES,
+    **TOOLS,
+}
 
 
 class Catalogue:

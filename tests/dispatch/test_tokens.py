@@ -204,5 +204,18 @@ def test_a_worker_serves_its_own_queues_and_with_the_fallback_those_nobody_named
     assert served_queues(offered, frozenset({"gpu"})) == {"gpu"}
     assert served_queues(offered, frozenset({"gpu", "celery"})) == {"gpu", "video"}
     assert served_queues(offered, frozenset({"video"})) == {"video"}
-    assert consumed(frozenset({"video", "gpu"})) == {"gpu", "celery"}
+    assert consumed(frozenset({"video", "gpu"})) == {"gpu", "celery", "tasks"}
     assert "generator_queue" not in consumed(None)
+
+
+def test_every_worker_serves_tasks_but_not_the_process_for_tasks_of_applications():
+    offered = frozenset({"gpu", "tasks"})
+    assert served_queues(offered, frozenset({"render"})) == {"tasks"}
+    assert served_queues(offered, frozenset({"generator_queue"})) == frozenset()
+
+
+def test_a_token_asks_the_nodes_of_its_queue_only():
+    jobs = Jobs(1)
+    pool = floor_of(jobs, node("a", queue="tasks"), node("b"))
+    assert pool.work(name="gpu") == (1, False)
+    assert (jobs.ran_on, jobs.claims) == (["b"], 2)

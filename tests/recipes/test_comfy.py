@@ -7,6 +7,7 @@ import pytest
 from imagemill.domain.air import Resource, parse
 from imagemill.domain.errors import InvalidInput
 from imagemill.domain.images import GraphSpec
+from imagemill.media.postprocess import ConvertFormat
 from imagemill.recipes import comfy
 from imagemill.recipes.comfy import Comfy
 
@@ -231,3 +232,79 @@ def test_the_plan_is_the_graph_and_its_checkpoint():
     work = comfy.plan(accepted).work
     assert isinstance(work, GraphSpec)
     assert (work.graph, work.models) == (accepted.graph, (SDXL,))
+
+
+EMBEDDING = "urn:air:sd1:embedding:civitai:7808@9208"
+EMBEDDING_FILE = "embedding/civitai/7808/9208.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("text", "becomes"),
+    [
+        (f"a fox, embedding:{EMBEDDING}, soft light", f"a fox, embedding:{EMBEDDING_FILE}, soft light"),
+        (f"(embedding:{EMBEDDING}:1.2)", f"(embedding:{EMBEDDING_FILE}:1.2)"),
+        (f"bad, embedding:{EMBEDDING}.", f"bad, embedding:{EMBEDDING_FILE}."),
+        (f"Embedding:air:{EMBEDDING[8:]} embedding:own", f"embedding:{EMBEDDING_FILE} embedding:own"),
+        ("embedding:easynegative", "embedding:easynegative"),
+    ],
+)
+def test_embeddings_in_prompts_are_named_by_their_files(text: str, becomes: str):
+    accepted = completed({"1": node("CLIPTextEncode", text=text, clip=["2", 1])})
+    assert accepted.graph["1"]["inputs"]["text"] == becomes
+
+
+def test_another_model_is_no_embedding():
+    with pytest.raises(
+        InvalidInput, match=r"\['1'\]\.inputs\.text: names .* as an embedding, which is a lora"
+    ):
+        completed({"1": node("CLIPTextEncode", text=f"embedding:{LORA}", clip=["2", 1])})
+
+
+@pytest.mark.parametrize(
+    ("loader", "name"),
+    [
+        ("VAELoader", "vae_name"),
+        ("UpscaleModelLoader", "model_name"),
+        ("SAMLoader", "model_name"),
+        ("UltralyticsDetectorProvider", "model_name"),
+        ("BiRefNetRMBG", "model"),
+        ("UNETLoader", "unet_name"),
+        ("CLIPLoader", "clip_name"),
+    ],
+)
+def test_airs_become_files_in_every_loader(loader: str, name: str):
+    accepted = completed({"1": node(loader, **{name: "urn:air:other:other:civitai-r2:assets@some_file.pth"})})
+    assert accepted.graph["1"]["inputs"][name] == "other/civitai-r2/assets/some_file.pth"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("dpmpp_2", "dpm_2"), ("dpmpp_2_ancestral", "dpm_2_ancestral"), ("plms", "ddim"), ("euler", "euler")],
+)
+def test_old_names_of_samplers_become_those_of_comfyui(old: str, new: str):
+    accepted = completed({"1": node("KSampler", sampler_name=old), "2": node("CLIPTextEncode", text=old)})
+    assert accepted.graph["1"]["inputs"]["sampler_name"] == new
+    assert accepted.graph["2"]["inputs"]["text"] == old
+
+
+@pytest.mark.parametrize(("given", "kept"), [("JPG", "jpeg"), ("webP", "webp"), ("png", "png")])
+def test_the_format_of_a_save_node_is_that_of_the_pictures(given: str, kept: str):
+    accepted = completed({"1": node("SaveImage", images=["2", 0], format=given)})
+    assert accepted.graph["1"]["inputs"] == {"images": ["2", 0]}
+    assert comfy.plan(accepted).transform == ConvertFormat(kept)
+
+
+def test_save_nodes_of_two_formats_are_refused():
+    with pytest.raises(
+        InvalidInput, match=r"\['2'\]\.inputs\.format: is webp, and another SaveImage has png"
+    ):
+        completed({"1": node("SaveImage", format="png"), "2": node("SaveImage", format="webp")})
+
+
+def test_an_unknown_format_is_refused():
+    with pytest.raises(InvalidInput, match=r"format: is 'tiff'; write png, jpeg or webp"):
+        completed({"1": node("SaveImage", format="tiff")})
+
+
+def test_without_a_format_pictures_stay_as_the_node_made_them():
+    assert comfy.plan(completed({"1": node("SaveImage", images=["2", 0])})).transform is None

@@ -11,9 +11,12 @@ from tests.conftest import Server
 WITH_EXAMPLES = (
     "avatar",
     "comfy",
+    "convertImage",
     "cover",
+    "echo",
     "editModel",
     "fashionModel",
+    "imageUpload",
     "scene",
     "sticker",
     "textToImage",

@@ -21,6 +21,7 @@ from imagemill.jobs.capacity import Capacity
 from imagemill.jobs.hub import Hub, ViewLoader
 from imagemill.jobs.inputs import InputPictures
 from imagemill.jobs.processes import ProcessStore
+from imagemill.jobs.store.batches import BatchStore
 from imagemill.jobs.store.store import JobStore
 from imagemill.jobs.submit import Submitter
 from imagemill.model_registry.registry import Registry
@@ -39,6 +40,8 @@ from imagemill.workflows.service import Workflows
 if TYPE_CHECKING:
     from fastapi import APIRouter
 
+    from imagemill.webhooks.batch_callbacks import BatchFormat
+
 
 @dataclass(frozen=True, slots=True)
 class ResponseConfig:
@@ -54,6 +57,7 @@ class ResponseConfig:
 class Services:
     database: Database
     jobs: JobStore
+    batches: BatchStore
     accounts: AccountStore
     quotas: QuotaStore
     access: Access
@@ -99,6 +103,8 @@ class ApiModule:
     callback: Format
     context: Callable[[Services, Any], Any] | None = None
     """Builds, once a process, the object that handlers receive by `imagemill.api.dependencies.context`."""
+    batch_format: "Callable[[Services], BatchFormat] | None" = None
+    """Builds the format of the callbacks of its batches (`imagemill.webhooks.batch_callbacks`)."""
     settings: str | None = None
     """The name of the settings group that ``router``, ``context`` and ``webhook_format`` receive."""
     webhook_format: Callable[[Services, Any], Format] | None = None

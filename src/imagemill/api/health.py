@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field
 
 from imagemill.api.base import Services
 from imagemill.api.dependencies import ServicesDep
+from imagemill.backends.base import renderers
 from imagemill.domain.access import Scope
 from imagemill.domain.errors import StorageError
 from imagemill.net import pools
@@ -142,8 +143,7 @@ def _nodes(services: Services) -> list[dict[str, Any]]:
             "slots": node.slots,
             "resident": sorted(node.loaded_models),
         }
-        for backend in services.backends.values()
-        for node in backend.nodes()
+        for node in renderers(services.backends.values())
     ]
 
 

@@ -23,12 +23,13 @@ from imagemill.api.jobs_schemas import (
     job_body,
     moment,
 )
+from imagemill.backends.base import renderers
 from imagemill.domain.access import EVERY_OWNER, Scope
 from imagemill.domain.clock import now_us
 from imagemill.domain.errors import Conflict, InvalidInput
 from imagemill.domain.jobs import Draft, Job, JobStatus
 from imagemill.domain.placement import explain_wait
-from imagemill.domain.scheduling import Offer
+from imagemill.domain.scheduling import TASKS, Offer
 from imagemill.jobs.store.finish import Cancel
 from imagemill.jobs.store.queries import Filter
 from imagemill.jobs.store.submit import MAX_KEY
@@ -149,7 +150,10 @@ class Jobs:
         lane = self.services.jobs.lane(job.lane)
         if missing := self.services.capacity.missing_worker(lane.queue):
             return missing
-        offers, store = self.services.offers(), self.services.jobs
+        is_task, store = lane.queue == TASKS, self.services.jobs
+        offers = [
+            offer for offer in self.services.offers() if (offer.queues == frozenset({TASKS})) == is_task
+        ]
         if not offers and (problems := self._node_problems()):
             return f"no node takes jobs now: {'; '.join(problems)}"
         position = store.queue_position(job, now_us())
@@ -162,7 +166,7 @@ class Jobs:
 
     def _node_problems(self) -> list[str]:
         """Return why the nodes of this process take no jobs; of healthy ones, that they are drained."""
-        nodes = [node for backend in self.services.backends.values() for node in backend.nodes()]
+        nodes = renderers(self.services.backends.values())
         problems = [node.problem for node in nodes if node.problem]
         return problems or [f"{node.name} is drained" for node in nodes if node.draining]
 

@@ -167,6 +167,9 @@ class JobBody(ResponseModel):
     retry_at: datetime | None
     last_event: LastEvent
     artifacts: list[ArtifactBody]
+    output: dict[str, Any] | None = Field(
+        None, description="The values that a task without a picture has made, once it has succeeded."
+    )
     safety: SafetyBody | None = Field(None, description="Present where a check flagged or rewrote something.")
     waits: str | None = Field(None, description="Why a queued job does not run yet.")
     progress: ProgressBody | None = Field(None, description="Present while the job runs.")
@@ -271,6 +274,8 @@ def job_body(
         "lastEvent": {"seq": view.last_event.seq, "type": view.last_event.type.value},
         "artifacts": [_artifact_body(artifact, signer, base_url) for artifact in view.artifacts],
     }
+    if (output := view.last_event.data.get("output")) is not None:
+        body["output"] = output
     flags = [*job.client.get("safety", {}).get("flags", ()), *view.last_event.data.get("flags", ())]
     if flags or job.client.get("safety"):
         body["safety"] = {"rewritten": bool(job.client.get("safety", {}).get("rewritten")), "flags": flags}

@@ -8,7 +8,7 @@ from starlette.responses import HTMLResponse, Response
 
 import imagemill
 from imagemill.api.base import Services
-from imagemill.backends.base import Node
+from imagemill.backends.base import Node, renderers
 from imagemill.domain.access import Scope
 from imagemill.web.auth import optional_caller
 from imagemill.web.http import base_url
@@ -64,7 +64,7 @@ async def landing(request: Request, services: Services) -> Response:
     """Return the page. Names of nodes are for callers who may read nodes."""
     caller = await optional_caller(request, services.access)
     sees_nodes = caller is not None and caller.may(Scope.NODES_READ)
-    nodes = [node for backend in services.backends.values() for node in backend.nodes()]
+    nodes = renderers(services.backends.values())
     links = (f'<li><a href="{path}">{path}</a>: {text}</li>' for path, text in _LINKS)
     page = _PAGE.format(
         version=escape(imagemill.__version__),

@@ -1,7 +1,7 @@
 """The interface of all backends: the nodes they offer, and a render that is sent, followed and collected."""
 
 import threading
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -9,7 +9,8 @@ from imagemill.backends.paid_calls import PaidCalls
 from imagemill.domain.errors import ImagemillError
 from imagemill.domain.events import Stage
 from imagemill.domain.images import RenderSpec
-from imagemill.domain.scheduling import Offer
+from imagemill.domain.scheduling import TASKS, Offer
+from imagemill.media.transforms import ImageTransform, OutputFile, TransformContext
 
 
 class ServiceError(ImagemillError):
@@ -61,6 +62,11 @@ class Node:
 
     backlog: int = 0
     """Prompts of other clients on it, for which its jobs would wait."""
+
+    @property
+    def only_tasks(self) -> bool:
+        """Whether it is this process itself, which runs tasks and renders nothing."""
+        return self.queues == frozenset({TASKS})
 
     def offer(self, worker: str = "", queues: frozenset[str] | None = None) -> Offer:
         """The jobs that the node's slots can take, served for ``worker``. ``queues`` None means all of its
@@ -147,6 +153,12 @@ class BackendContext:
     """AIR -> the file a node should have for the model; None means unknown. Cheap, as it is cached."""
     calls: PaidCalls
     """The record of paid calls, shared by all workers."""
+    run_transform: Callable[[ImageTransform, bytes, TransformContext], Sequence[OutputFile]]
+    """Run a transform in a confined process. Raises `imagemill.media.layout.InvalidImage` and
+    `imagemill.media.sandbox.DecodersBusy`."""
+    load_input: Callable[[str], bytes]
+    """Return a file by its source, for work that needs many of them in turn. Raises `BackendError` and
+    `StorageError`."""
 
 
 class RenderControl:
@@ -178,6 +190,11 @@ class RenderControl:
     def wait(self, seconds: float) -> bool:
         """Sleep; return True at once when the render should stop."""
         return self._stop.wait(seconds)
+
+
+def renderers(backends: Iterable["Backend"]) -> list[Node]:
+    """Return the nodes of the backends that render, without those that only run tasks."""
+    return [node for backend in backends for node in backend.nodes() if not node.only_tasks]
 
 
 class Backend(Protocol):

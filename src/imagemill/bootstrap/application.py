@@ -48,6 +48,7 @@ from imagemill.products.base import ProductContext, ProductParts, TaskContext, T
 from imagemill.pubsub.base import ClusterEvent, EventHandlers
 from imagemill.pubsub.threads import ListenerThread
 from imagemill.recipes.base import Recipe
+from imagemill.webhooks.batch_callbacks import BatchCallbackDispatcher, BatchOutbox
 from imagemill.webhooks.callbacks import CallbackDispatcher
 from imagemill.webhooks.endpoints import EndpointService
 from imagemill.webhooks.messages import WebhookDispatcher
@@ -148,7 +149,9 @@ class Application:
             self.roles.queues,
             imagemill.__version__,
         )
-        self.callbacks = self._notifier()
+        formats = CallbackFormats(lambda: self.dialects, lambda: self.services, self.settings_group)
+        self.callbacks = self._notifier(formats)
+        self.batch_callbacks = self._batch_notifier(formats)
         self._listening: ListenerThread | None = None
         self.stores.database.listen(self._on_commit)
         self.observer.collect_from(
@@ -176,6 +179,7 @@ class Application:
             self.sweeper.sweep()
             self.sweeper.start()
             self.callbacks.start()
+            self.batch_callbacks.start()
             self.webhooks.start()
         if self.roles.worker:
             self.dispatcher.start()
@@ -203,6 +207,7 @@ class Application:
         self.dispatcher.close()
         self.sweeper.close()
         self.callbacks.close()
+        self.batch_callbacks.close()
         self.webhooks.close()
         self.leader.resign()
         self.reporter.close()
@@ -247,6 +252,8 @@ class Application:
         if committed.has_deliveries:
             self.callbacks.wake()
             self.webhooks.wake()
+        if committed.events:
+            self.batch_callbacks.wake(added=committed.has_deliveries)
         if self.pubsub is not None:
             self.pubsub.publish([self._event_of(committed)])
 
@@ -275,6 +282,8 @@ class Application:
         if event.has_deliveries:
             self.callbacks.wake()
             self.webhooks.wake()
+        if event.events:
+            self.batch_callbacks.wake(added=event.has_deliveries)
 
     def _ask_workers(self, queue: str) -> None:
         if self.pubsub is not None:
@@ -356,20 +365,39 @@ class Application:
 
     def _backends(self) -> Mapping[str, Backend]:
         calls = PaidCallRecorder(self.stores.provider_calls, self.observer.metrics)
-        surroundings = BackendContext(self.process_lock.suffix, self.registry.path_of, calls)
+        surroundings = BackendContext(
+            self.process_lock.suffix,
+            self.registry.path_of,
+            calls,
+            # These are built later, as they need to know the backends.
+            run_transform=lambda *call: self.safety.decoder_pool.transform(*call),
+            load_input=lambda source: self.inputs.load(source),
+        )
         built = [factory(self.settings, surroundings) for factory in plugins("backends")]
         return {backend.name: backend for backend in built if backend is not None}
 
     def _runner(self) -> Runner:
         options = build.of_runs(self.settings, self.safety.output_checks, alone=self.roles.is_single_process)
         load, meters, tracer = self.inputs.load, self.observer.metrics, self.observer.tracer
-        preparation = Preparation(load, self.safety.decoder_pool.transform, self.safety.prompts)
+        jobs, transform = self.stores.jobs, self.safety.decoder_pool.transform
+        preparation = Preparation(load, transform, self.safety.prompts, jobs.views_by_id)
         parts = (self.stores.jobs, self.recipes, self.backends, self.blobs, load, self.hub)
         return Runner(*parts, self.settings.job, options, meters, tracer, preparation)
 
-    def _notifier(self) -> CallbackDispatcher:
+    def _batch_notifier(self, formats: CallbackFormats) -> BatchCallbackDispatcher:
+        return BatchCallbackDispatcher(
+            BatchOutbox(self.stores.database),
+            self.stores.jobs,
+            formats.of_batches,
+            self.guard,
+            self.settings.webhook,
+            poll_s=self.settings.sweep_s,
+            leads=self.leader.leads,
+            meters=self.observer.metrics,
+        )
+
+    def _notifier(self, formats: CallbackFormats) -> CallbackDispatcher:
         deliveries = self.settings.webhook
-        formats = CallbackFormats(lambda: self.dialects, lambda: self.services, self.settings_group)
         leads, seen = self.leader.leads, self.observer
         told = {"poll_s": self.settings.sweep_s, "meters": seen.metrics, "tracer": seen.tracer}
         return CallbackDispatcher(self.stores.callbacks, formats, self.guard, deliveries, leads=leads, **told)
@@ -404,6 +432,7 @@ class Application:
         return Services(
             database=stores.database,
             jobs=stores.jobs,
+            batches=stores.batches,
             accounts=stores.accounts,
             quotas=stores.quotas,
             access=access,

@@ -34,6 +34,7 @@ from imagemill.domain.images import RenderSpec
 from imagemill.domain.jobs import SIMULATOR
 from imagemill.domain.nodes import Finding, NodeConfig, NodeReport
 from imagemill.domain.quotas import Limits, QuotaPolicy
+from imagemill.domain.scheduling import TASKS
 from imagemill.domain.signing import UrlSigner
 from imagemill.graphs.catalogue import Catalogue
 from imagemill.graphs.node_models import NodeModels
@@ -200,7 +201,7 @@ def submitter(
     defaults: SubmitDefaults,
     gate: PromptGate,
     store: JobStore,
-    resolver: Callable[[str], ResourceResolver],
+    resolver: Callable[[str, frozenset[str]], ResourceResolver],
     recipes: Mapping[str, Recipe],
     backends: Mapping[str, Backend],
     missing_hint: Callable[[RenderSpec], str],
@@ -410,7 +411,7 @@ def consumed(chosen: frozenset[str] | None) -> frozenset[str]:
     """Return the broker's queues a worker consumes to serve the ``chosen`` queues; None means all."""
     if chosen is None:
         return frozenset(BROKERED)
-    return frozenset(map(route, chosen))
+    return frozenset(map(route, (*chosen, TASKS)))
 
 
 def _missing(error: ModuleNotFoundError) -> MissingExtra:

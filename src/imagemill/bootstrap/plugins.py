@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from imagemill.config import Settings
     from imagemill.products.base import Product
     from imagemill.safety.chain import Check
+    from imagemill.webhooks.batch_callbacks import BatchFormat
     from imagemill.webhooks.callbacks import Format
 
 
@@ -90,6 +91,15 @@ class CallbackFormats(Mapping[str, "Format"]):
     @cached_property
     def _all(self) -> "Mapping[str, Format]":
         return {each.name: self._format(each) for each in self._dialects()}
+
+    def of_batches(self, name: str) -> "BatchFormat | None":
+        """Return the format of the callbacks of a dialect's batches; None if it has none."""
+        return self._of_batches.get(name)
+
+    @cached_property
+    def _of_batches(self) -> "Mapping[str, BatchFormat]":
+        modules = [each for each in self._dialects() if each.batch_format is not None]
+        return {each.name: each.batch_format(self._services()) for each in modules if each.batch_format}
 
     def _format(self, module: "ApiModule") -> "Format":
         if module.webhook_format is None:

@@ -19,6 +19,7 @@ from imagemill.db.group_commit import Listener
 from imagemill.db.locks import LeaderLeases
 from imagemill.domain.placement import Policy, choose
 from imagemill.jobs.processes import ProcessStore
+from imagemill.jobs.store.batches import BatchStore
 from imagemill.jobs.store.store import JobStore
 from imagemill.model_registry.store import ResourceStore
 from imagemill.nodes.store import NodeStore
@@ -36,6 +37,7 @@ class Stores:
 
     database: Database
     jobs: JobStore
+    batches: BatchStore
     accounts: AccountStore
     users: UserStore
     sessions: SessionStore
@@ -110,6 +112,7 @@ def build_stores(engines: Engines, listener: Listener | None = None, *, policy: 
     return Stores(
         database=database,
         jobs=jobs,
+        batches=BatchStore(database),
         accounts=AccountStore(database),
         users=UserStore(database),
         sessions=SessionStore(database),

@@ -274,7 +274,9 @@ def _print_banner(headline: str, rows: list[tuple[str, str]], footer: str) -> No
 
 
 def _describe_nodes(app: "Application") -> str:
-    nodes = [node for backend in app.backends.values() for node in backend.nodes()]
+    from imagemill.backends.base import renderers
+
+    nodes = renderers(app.backends.values())
     if not nodes:
         return "none"
     kinds = sorted({node.backend for node in nodes})

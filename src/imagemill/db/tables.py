@@ -8,7 +8,7 @@ is the same on both databases.
 
 import sqlalchemy as sa
 
-REVISION = "0013"
+REVISION = "0015"
 """The Alembic head of this code; compared at start without importing Alembic."""
 
 CLAIMABLE = "status = 'queued' AND run_after IS NULL"
@@ -202,6 +202,48 @@ submissions = sa.Table(
     sa.Column("digest", sa.String(64), nullable=False),
     sa.Column("batch", sa.String(36), nullable=False),
     sa.Column("created_at", _instant, nullable=False, index=True),
+)
+
+# The record of jobs that were submitted together, in an API whose clients read and change them as a whole.
+batches = sa.Table(
+    "batches",
+    metadata,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("owner", sa.String(64), nullable=False),
+    sa.Column("dialect", sa.String(32), nullable=False),
+    # As it was submitted, and never changed.
+    sa.Column("document", sa.Text, nullable=False),
+    # What its owner may change afterwards.
+    sa.Column("notes", sa.Text, nullable=False),
+    sa.Column("created_at", _instant, nullable=False),
+    sa.Column("deleted_at", _instant),
+    sa.Index("ix_batches_owner", "owner", "id"),
+)
+
+batch_tags = sa.Table(
+    "batch_tags",
+    metadata,
+    sa.Column("batch", sa.String(36), sa.ForeignKey("batches.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("tag", sa.String(200), primary_key=True),
+    sa.Index("ix_batch_tags_tag", "tag", "batch"),
+)
+
+# Callbacks that report the events of all jobs of a batch, in order. `cursor` is the number of the last event
+# of each job that was delivered, `seen` their sum.
+batch_callbacks = sa.Table(
+    "batch_callbacks",
+    metadata,
+    sa.Column("batch", sa.String(36), sa.ForeignKey("batches.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("url", sa.Text, nullable=False),
+    sa.Column("options", sa.Text, nullable=False),
+    sa.Column("cursor", sa.Text, nullable=False),
+    sa.Column("seen", sa.BigInteger, nullable=False),
+    # Null once all events are delivered.
+    sa.Column("due_at", _instant),
+    sa.Column("tries", sa.Integer, nullable=False),
+    sa.Column("last_error", sa.Text),
+    _partial("ix_batch_callbacks_due", "due_at", where="due_at IS NOT NULL"),
 )
 
 resources = sa.Table(

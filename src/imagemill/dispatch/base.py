@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from imagemill.backends.base import Backend, Node
-from imagemill.domain.scheduling import REMOTE, Offer
+from imagemill.domain.scheduling import REMOTE, TASKS, Offer
 
 
 class Dispatcher(Protocol):
@@ -29,7 +29,7 @@ class Dispatcher(Protocol):
 
 # Queues of the broker
 
-NAMED = ("gpu", REMOTE, "render")
+NAMED = ("gpu", REMOTE, "render", TASKS)
 """Job queues whose wake-ups have a broker queue of their own."""
 
 FALLBACK = "celery"
@@ -49,10 +49,16 @@ def route(queue: str) -> str:
 
 
 def served_queues(offered: frozenset[str], chosen: frozenset[str] | None) -> frozenset[str]:
-    """Return the node's offered queues that a worker with the ``chosen`` queues serves; None means all."""
+    """Return the node's offered queues that a worker with the ``chosen`` queues serves; None means all.
+
+    Every worker serves `TASKS`, which need no node; only a process for the tasks of `INGRESS` does not.
+    """
     if chosen is None:
         return offered
-    return frozenset(queue for queue in offered if queue in chosen or route(queue) in chosen)
+    always = {TASKS} if chosen != frozenset({INGRESS}) else frozenset[str]()
+    return frozenset(
+        queue for queue in offered if queue in always or queue in chosen or route(queue) in chosen
+    )
 
 
 BACKLOG_WAIT_S = 30.0

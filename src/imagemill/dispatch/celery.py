@@ -24,6 +24,7 @@ from imagemill.config import Settings
 from imagemill.dispatch.base import INGRESS
 from imagemill.dispatch.celery_broker import add_tasks, make_app
 from imagemill.domain.errors import ShuttingDown
+from imagemill.domain.scheduling import TASKS
 from imagemill.observability import logs
 from imagemill.products.base import installed_products
 
@@ -162,7 +163,10 @@ def _configure_logging(**_: Any) -> None:
 
 @signals.celeryd_after_setup.connect
 def _take_over_worker(instance: Any, **_: Any) -> None:
-    _worker.queues = frozenset(instance.app.amqp.queues.consume_from)
+    queues = instance.app.amqp.queues
+    if INGRESS not in queues.consume_from:
+        queues.select_add(TASKS)
+    _worker.queues = frozenset(queues.consume_from)
     # Celery's own method sleeps for the whole grace and does not stop the children from claiming jobs.
     instance.wait_for_soft_shutdown = _worker.stop_accepting
     if instance.pool_cls.__module__.endswith("prefork"):

@@ -180,7 +180,7 @@ class FleetDispatcher:
         if self._pool is None:
             return 0
         try:
-            ran, more = self._pool.work(lambda: self._wakeups.wake_another(name))
+            ran, more = self._pool.work(lambda: self._wakeups.wake_another(name), name)
             if more:
                 self._wakeups.wake_another(name)
             elif not ran and name in map(route, self._queues_with_work()):

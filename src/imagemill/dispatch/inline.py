@@ -3,9 +3,10 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from imagemill.backends.base import Backend
+from imagemill.backends.base import Backend, Node
 from imagemill.dispatch.base import Offers, find
 from imagemill.domain.errors import StorageError
 from imagemill.domain.scheduling import LaneHead, Offer
@@ -37,24 +38,25 @@ class WorkPoller:
         self._pause_s = poll_s
         self._next_poll = 0.0
 
-    def should_wake(self) -> bool:
-        """Whether to wake all slots: at once when work or nodes have changed, else at growing intervals."""
+    def should_wake(self) -> frozenset[str]:
+        """Return the queues whose slots to wake: at once when work or nodes have changed, else at growing
+        intervals."""
         heads = self._heads()
         offers = self._offers.all() if heads else []
         served = frozenset[str]().union(*(offer.queues for offer in offers))
         waiting = [head for head in heads if head.key.queue in served]
         if not waiting:
             self._last_state = None
-            return False
+            return frozenset()
         seen = (waiting, offers)
         if seen != self._last_state:
             self._last_state, self._pause_s = seen, self._poll_s
         elif time.monotonic() < self._next_poll:
-            return False
+            return frozenset()
         else:
             self._pause_s = min(self._pause_s * 2, max(self._poll_s, _LONGEST_POLL_S))
         self._next_poll = time.monotonic() + self._pause_s
-        return True
+        return frozenset(head.key.queue for head in waiting)
 
 
 class InlineDispatcher:
@@ -81,14 +83,18 @@ class InlineDispatcher:
         self._poller = WorkPoller(heads, self._offers, poll_s)
         self._poll_s = poll_s
         self._condition = threading.Condition()
-        self._wakeups = 0
+        self._wakeups: Counter[str] = Counter()
+        """The wake-ups so far, by queue; the empty one is for all slots."""
         self._closed = False
         self._slots: dict[_SlotKey, threading.Thread] = {}
         self._monitor = threading.Thread(target=self._run_monitor, name="imagemill-monitor", daemon=True)
 
     def wake(self, queue: str) -> None:
-        del queue  # wake all slots: the claim decides which of them fits the job
-        self._wake_all()
+        """Wake the slots of the nodes that have the queue; the claim decides which of them fits the job. An
+        empty one wakes all."""
+        with self._condition:
+            self._wakeups[queue] += 1
+            self._condition.notify_all()
 
     def start(self) -> None:
         self._start_slots()
@@ -112,10 +118,9 @@ class InlineDispatcher:
         """Return the current offer of each node."""
         return self._offers.all()
 
-    def _wake_all(self) -> None:
-        with self._condition:
-            self._wakeups += 1
-            self._condition.notify_all()
+    def _count_wakeups(self, queues: Iterable[str]) -> int:
+        """Return the number of wake-ups so far that concern the slots of these queues."""
+        return self._wakeups[""] + sum(self._wakeups[queue] for queue in queues)
 
     def _run_monitor(self) -> None:
         called = time.monotonic()
@@ -128,8 +133,8 @@ class InlineDispatcher:
                 if time.monotonic() >= called + _NODE_REFRESH_S:
                     called = time.monotonic()
                     self._start_slots()
-                if self._poller.should_wake():
-                    self._wake_all()
+                for queue in self._poller.should_wake():
+                    self.wake(queue)
             except StorageError as error:
                 log.warning("cannot read the queued work: %s", error)
                 pause_s = max(pause_s, _AFTER_ERROR_S)
@@ -153,31 +158,31 @@ class InlineDispatcher:
                 thread.start()
             superfluous = self._slots.keys() - slots.keys()
         if superfluous:
-            self._wake_all()
+            self.wake("")
 
     def _serve(self, backend: Backend, slot: _SlotKey) -> None:
-        while not self._remove_if_unneeded(backend, slot):
-            wakeups_seen = self._wakeups
+        while (node := self._needed_by(backend, slot)) is not None:
+            queues, wakeups_seen = node.queues, self._count_wakeups(node.queues)
             try:
                 ran = self._run_jobs(backend, slot[1])
             except StorageError as error:
                 log.warning("a slot of %s cannot claim a job: %s", slot[1], error)
-                self._wait_for_wakeup(wakeups_seen, _AFTER_ERROR_S)
+                self._wait_for_wakeup(queues, wakeups_seen, _AFTER_ERROR_S)
                 continue
             except Exception:
                 log.exception("running a job on a slot of %s failed; the slot continues", slot[1])
                 ran = False
             if not ran:
-                self._wait_for_wakeup(wakeups_seen, None)
+                self._wait_for_wakeup(queues, wakeups_seen, None)
 
-    def _remove_if_unneeded(self, backend: Backend, slot: _SlotKey) -> bool:
-        """Remove the slot if it is no longer needed; return whether it was removed."""
+    def _needed_by(self, backend: Backend, slot: _SlotKey) -> Node | None:
+        """Return the node that the slot is of; None removes the slot, as it is no longer needed."""
         node = find(backend, slot[1])
         if not self._closed and node is not None and slot[2] < node.slots:
-            return False
+            return node
         with self._condition:
             self._slots.pop(slot, None)
-        return True
+        return None
 
     def _run_jobs(self, backend: Backend, node_name: str) -> bool:
         def offer() -> Offer | None:
@@ -185,7 +190,9 @@ class InlineDispatcher:
 
         return self._run_all(offer)
 
-    def _wait_for_wakeup(self, wakeups_seen: int, seconds: float | None) -> None:
+    def _wait_for_wakeup(self, queues: frozenset[str], wakeups_seen: int, seconds: float | None) -> None:
         """Sleep until a wake-up, at most for ``seconds``; one since ``wakeups_seen`` was read counts too."""
         with self._condition:
-            self._condition.wait_for(lambda: self._closed or self._wakeups != wakeups_seen, seconds)
+            self._condition.wait_for(
+                lambda: self._closed or self._count_wakeups(queues) != wakeups_seen, seconds
+            )

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
-from imagemill.dispatch.base import Offers
+from imagemill.dispatch.base import Offers, route
 from imagemill.domain.errors import StorageError
 from imagemill.domain.scheduling import Offer
 
@@ -79,14 +79,15 @@ class SlotPool:
         if not self._stop.is_set():
             self._pollers.submit(self._work_quietly)
 
-    def work(self, claimed: Callable[[], None] = lambda: None) -> tuple[int, bool]:
+    def work(self, claimed: Callable[[], None] = lambda: None, name: str = "") -> tuple[int, bool]:
         """Run jobs on a free slot until there is none or the wake-up's time is over.
 
-        ``claimed`` is called after each claim. Returns the number of jobs and whether there may be more.
+        ``claimed`` is called after each claim. ``name``: the broker queue of the wake-up, whose nodes alone
+        are asked; an empty one asks all. Returns the number of jobs and whether there may be more.
         """
         until = time.monotonic() + self._wakeup_s
         tried: set[_Node] = set()
-        while not self._stop.is_set() and (node := self._acquire(tried)):
+        while not self._stop.is_set() and (node := self._acquire(tried, name)):
             try:
                 ran, spent = self._run_on(node, until, claimed)
             finally:
@@ -110,7 +111,7 @@ class SlotPool:
         # `offer` is called before the first claim and once after each job, but not while the runner stops.
         return (max(1, calls - 1) if ran else 0), spent
 
-    def _acquire(self, tried: set[_Node]) -> _Node | None:
+    def _acquire(self, tried: set[_Node], name: str) -> _Node | None:
         """Reserve a slot on the node with the smallest share of busy slots."""
         with self._lock:
             if self._max_jobs is not None and self._busy.total() >= self._max_jobs:
@@ -120,6 +121,7 @@ class SlotPool:
                 for backend, node in self._offers.nodes()
                 if (key := (backend.name, node.name)) not in tried
                 if node.healthy and not node.draining and self._busy[key] < node.slots
+                if not name or name in map(route, node.queues)
             ]
             if not free:
                 return None

@@ -1,6 +1,9 @@
 """Keys of the blob store, and the public ids of artifacts."""
 
 import hashlib
+import re
+import uuid
+from dataclasses import dataclass
 
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-")
 _LONGEST_FOLDER = 96
@@ -58,3 +61,58 @@ def attempt_of(key: str) -> tuple[str, int] | None:
 def artifact_id(job_id: str, position: int) -> str:
     """Return 64 hexadecimal digits in upper case; the id is known before the picture is made."""
     return hashlib.sha256(f"{job_id}/{position}".encode()).hexdigest().upper()
+
+
+# Ids of Civitai v2: known before the file is made, and short
+
+
+_DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+"""Base 32 without I, L, O and U, which are mistaken for others."""
+_ID_DIGITS = 26
+_OUTPUT_ID = re.compile(rf"([{_DIGITS}]{{{_ID_DIGITS}}})(?:-([1-9][0-9]{{0,3}}))?\.[a-z0-9]{{1,8}}")
+_UPLOAD_ID = re.compile(r"([0-9a-f]{64})\.(png|jpeg|webp)")
+
+
+@dataclass(frozen=True, slots=True)
+class OutputId:
+    """The blob id of a job's file."""
+
+    job_id: str
+    position: int
+
+    @property
+    def artifact_id(self) -> str:
+        return artifact_id(self.job_id, self.position)
+
+
+@dataclass(frozen=True, slots=True)
+class UploadId:
+    """The blob id of an uploaded picture."""
+
+    digest: str
+    extension: str
+
+    def key(self, owner_hash: str) -> str:
+        """Return the key of an owner's upload; see `owner_hash`."""
+        return f"inputs/{owner_hash}/{self.digest[:2]}/{self.digest}.{self.extension}"
+
+
+def blob_id(job_id: str, position: int, extension: str) -> str:
+    """Return the id of a job's file: 26 digits, ``-N`` for position N above 0, and the extension."""
+    value = uuid.UUID(job_id).int
+    digits = "".join(_DIGITS[value >> shift & 31] for shift in range(5 * (_ID_DIGITS - 1), -1, -5))
+    return f"{digits}-{position}.{extension}" if position else f"{digits}.{extension}"
+
+
+def parse_blob_id(text: str) -> OutputId | UploadId | None:
+    """Return what a blob id names; None for a text that is no blob id. The extension is not compared."""
+    if found := _UPLOAD_ID.fullmatch(text):
+        return UploadId(found[1], found[2])
+    name, dot, extension = text.partition(".")
+    found = _OUTPUT_ID.fullmatch(f"{name.upper()}{dot}{extension.lower()}")
+    if found is None:
+        return None
+    value = 0
+    for digit in found[1]:
+        value = value * 32 + _DIGITS.index(digit)
+    return OutputId(str(uuid.UUID(int=value)), int(found[2] or 0)) if value < 1 << 128 else None

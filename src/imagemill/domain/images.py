@@ -108,7 +108,17 @@ class GraphSpec:
     """Checkpoints that the graph's loaders name, in the graph's order."""
 
 
-RenderSpec = ImageSpec | GraphSpec
+@dataclass(frozen=True, slots=True)
+class TaskSpec:
+    """Work without a GPU: a worker does it itself, on the CPU or with a language model."""
+
+    task: str
+    """The name of the task; see `imagemill.backends.builtin.handlers.TASKS`."""
+    arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """JSON values. Pictures are named as in `RenderRequest.inputs`."""
+
+
+RenderSpec = ImageSpec | GraphSpec | TaskSpec
 
 _ASSUMED_STEPS = 20
 """Steps of a graph without a sampler."""
@@ -210,3 +220,58 @@ _BY_NAME = {row.v1.lower(): row for row in SAMPLERS} | {row.v2.lower(): row for 
 def find(name: str) -> Sampler | None:
     """Return the sampler with this v1 or v2 spelling, in any case."""
     return _BY_NAME.get(name.lower())
+
+
+COMFY_SAMPLERS = (
+    "euler", "euler_ancestral", "euler_cfg_pp", "euler_ancestral_cfg_pp", "heun", "heunpp2", "dpm_2",
+    "dpm_2_ancestral", "lms", "dpm_fast", "dpm_adaptive", "dpmpp_2s_ancestral", "dpmpp_2s_ancestral_cfg_pp",
+    "dpmpp_sde", "dpmpp_sde_gpu", "dpmpp_2m", "dpmpp_2m_cfg_pp", "dpmpp_2m_sde", "dpmpp_2m_sde_gpu",
+    "dpmpp_3m_sde", "dpmpp_3m_sde_gpu", "ddpm", "lcm", "ipndm", "ipndm_v", "deis", "ddim", "uni_pc",
+    "uni_pc_bh2", "res_multistep", "er_sde",
+)  # fmt: skip
+"""ComfyUI's samplers that requests may name."""
+COMFY_SCHEDULES = (
+    "normal", "karras", "exponential", "sgm_uniform", "simple", "ddim_uniform", "beta", "linear_quadratic",
+    "kl_optimal",
+)  # fmt: skip
+"""ComfyUI's schedules of the steps' noise."""
+SDCPP_METHODS = {
+    "euler": "euler",
+    "euler_a": "euler_ancestral",
+    "heun": "heun",
+    "dpm2": "dpm_2",
+    "dpm++2s_a": "dpmpp_2s_ancestral",
+    "dpm++2m": "dpmpp_2m",
+    "dpm++2mv2": "dpmpp_2m",
+    "ipndm": "ipndm",
+    "ipndm_v": "ipndm_v",
+    "ddim_trailing": "ddim",
+    "lcm": "lcm",
+    "res_multistep": "res_multistep",
+    "res_2s": "res_multistep",
+    "tcd": "lcm",
+    "er_sde": "er_sde",
+}
+"""Sampler of stable-diffusion.cpp -> ComfyUI's sampler, the nearest one where it has no equal."""
+SDCPP_SCHEDULES = {
+    "simple": "simple",
+    "discrete": "normal",
+    "karras": "karras",
+    "exponential": "exponential",
+    "ays": "karras",
+    "bong_tangent": "beta",
+    "gits": "simple",
+    "sgm_uniform": "sgm_uniform",
+    "smoothstep": "beta",
+    "kl_optimal": "kl_optimal",
+    "lcm": "sgm_uniform",
+}
+"""Schedule of stable-diffusion.cpp -> ComfyUI's schedule, the nearest one where it has no equal."""
+
+OLD_SAMPLERS = {"dpmpp_2": "dpm_2", "dpmpp_2_ancestral": "dpm_2_ancestral", "plms": "ddim"}
+"""Names of samplers that clients still send and ComfyUI does not know -> the samplers that they mean."""
+
+
+def repaired_sampler(name: str) -> str:
+    """Return ComfyUI's name of a sampler that may be an old one; any other name unchanged."""
+    return OLD_SAMPLERS.get(name.lower(), name)

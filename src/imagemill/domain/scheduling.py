@@ -26,6 +26,10 @@ time that others have used since the job started."""
 REMOTE = "remote"
 """The queue of jobs that only remote nodes can do; see `imagemill.backends.base.Node.remote`."""
 
+TASKS = "tasks"
+"""The queue of jobs that workers do themselves, without a node; see `imagemill.domain.images.TaskSpec`. Every
+worker serves it."""
+
 
 def priority_offset_s(priority: int) -> float:
     """Return the virtual seconds that a priority adds to a job's tag."""

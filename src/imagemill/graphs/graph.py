@@ -10,6 +10,7 @@ from math import isfinite
 from typing import Any
 
 from imagemill.domain import air
+from imagemill.domain.images import repaired_sampler
 from imagemill.graphs.catalogue import Catalogue
 from imagemill.graphs.errors import InvalidGraph, MissingFile, UiFormat
 from imagemill.graphs.files import file_kind, names_a_file
@@ -347,6 +348,16 @@ def reseed(graph: Mapping[str, Mapping[str, Any]], offset: int) -> Graph:
     for (id_, name), seed in seeds(graph).items() if offset else ():
         given = changed[id_]["inputs"][name]
         changed[id_]["inputs"][name] = str(seed + offset) if isinstance(given, str) else seed + offset
+    return changed
+
+
+def repair_samplers(graph: Mapping[str, Mapping[str, Any]]) -> Graph:
+    """A copy with the old names of samplers that clients still send replaced by ComfyUI's."""
+    changed = copy(graph)
+    for node in changed.values():
+        for name in ("sampler_name", "sampler"):
+            if isinstance(value := node["inputs"].get(name), str):
+                node["inputs"][name] = repaired_sampler(value)
     return changed
 
 

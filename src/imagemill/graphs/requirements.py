@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from imagemill.domain.images import Control, GraphSpec, ImageSpec, RenderSpec
+from imagemill.domain.images import Control, GraphSpec, ImageSpec, RenderSpec, TaskSpec
 from imagemill.graphs.builder import LORA_TYPES
 from imagemill.graphs.catalogue import Catalogue
+from imagemill.graphs.embeddings import embedding_files
 from imagemill.graphs.errors import KIND_WORDS
 from imagemill.graphs.graph import file_inputs
 from imagemill.graphs.model_files import ENCODER_TYPES, find_installed_controlnet, has_companions
@@ -64,13 +65,20 @@ def requirements_of(work: RenderSpec) -> tuple[Requirement, ...]:
     A graph (normalised) requires all its classes, as servers check them all, and the files that its executed
     nodes load.
     """
-    found = _requirements_of_graph(work) if isinstance(work, GraphSpec) else _requirements_of_spec(work)
+    match work:
+        case GraphSpec():
+            found = _requirements_of_graph(work)
+        case ImageSpec():
+            found = _requirements_of_spec(work)
+        case TaskSpec():
+            found = []
     return tuple(sorted(set(found)))
 
 
 def _requirements_of_graph(work: GraphSpec) -> list[Requirement]:
     classes = [Requirement("class", node["class_type"]) for node in work.graph.values()]
-    return classes + [Requirement(kind, file) for _, _, kind, file in file_inputs(work.graph)]
+    files = [Requirement(kind, file) for _, _, kind, file in file_inputs(work.graph)]
+    return classes + files + [Requirement("embedding", file) for file in embedding_files(work.graph)]
 
 
 def _requirements_of_spec(spec: ImageSpec) -> list[Requirement]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from imagemill.domain.images import ImageSpec, RenderSize, RenderSpec
+from imagemill.domain.images import ImageSpec, RenderSize, RenderSpec, TaskSpec
 from imagemill.graphs.graph import Graph, executed, find_value, outputs, whole_number
 from imagemill.graphs.json_access import mapping, number
 from imagemill.graphs.validate import parse_link
@@ -43,8 +43,11 @@ class _Batch:
 def measure(work: RenderSpec) -> RenderSize:
     """Return the size of a render: its pictures, the pixels of the largest, and the most steps of a sampler.
 
-    A graph's pictures are those that are saved, or those of its largest batch if they are more.
+    A task has no size. A graph's pictures are those that are saved, or those of its largest batch if they are
+    more.
     """
+    if isinstance(work, TaskSpec):
+        return RenderSize(0.0, 0)
     if isinstance(work, ImageSpec):
         return RenderSize(work.width * work.height / 1e6, work.steps, work.count)
     return _GraphSize(work.graph).measure()

@@ -4,16 +4,22 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from pydantic import ValidationError
+
 from imagemill.backends.base import Progress, RenderControl
 from imagemill.domain.clock import SECOND, now_us
+from imagemill.domain.errors import BackendError
 from imagemill.domain.events import Stage
 from imagemill.domain.failures import Failure, FailureCode
+from imagemill.domain.field_messages import field_message, field_path
 from imagemill.domain.jobs import Claim, Failed, Job, JobStatus, Outcome, Retried
+from imagemill.jobs import references
 from imagemill.jobs.outputs import OutputChecks, OutputLimits
+from imagemill.jobs.store.queries import View
 from imagemill.media.transforms import ImageTransform, OutputFile, TransformContext
 from imagemill.observability.tracing import AttemptTrace
 from imagemill.recipes.base import PrepareContext, Prepared, Recipe
@@ -145,6 +151,21 @@ class Preparation:
     load_picture: Callable[[str], bytes]
     run_transform: Callable[[ImageTransform, bytes, TransformContext], Sequence[OutputFile]]
     gate: PromptGate
+    views: Callable[[Iterable[str]], Mapping[str, View]]
+    """Returns jobs with their outputs, by id."""
+
+    def filled(self, job: Job, recipe: Recipe) -> Any:
+        """Return the input with the outputs of other jobs that it refers to. Raises `BackendError`.
+
+        Its texts are checked again, as they are only known now.
+        """
+        try:
+            input_ = recipe.input.model_validate(references.fill(job, self.views))
+        except ValidationError as error:
+            fault = error.errors(include_url=False)[0]
+            message = f"{field_path(fault['loc'])}: {field_message(fault)}, in the output of another job"
+            raise BackendError(FailureCode.BAD_INPUT, message) from error
+        return self.gate.admit_again(recipe, input_, job)
 
     def of(self, job: Job, recipe: Recipe, input_: Any) -> Prepared:
         """Return the input as the recipe prepares it. Raises `BackendError`, also when a text is blocked."""
@@ -162,9 +183,13 @@ def prepared(preparation: Preparation | None, attempt: Attempt, recipe: Recipe) 
 
     Raises `BackendError`.
     """
-    input_ = recipe.input.model_validate(attempt.claim.job.input)
+    job = attempt.claim.job
+    if preparation is not None and references.KEY in job.client:
+        input_ = preparation.filled(job, recipe)
+    else:
+        input_ = recipe.input.model_validate(job.input)
     if preparation is None or recipe.prepare is None:
         return input_
-    ready = preparation.of(attempt.claim.job, recipe, input_)
+    ready = preparation.of(job, recipe, input_)
     attempt.prepared.update(ready.details)
     return ready.input

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from imagemill.backends.base import Backend, Node
+from imagemill.backends.base import Backend, Node, renderers
 from imagemill.domain.jobs import SIMULATOR
 from imagemill.domain.scheduling import REMOTE
 
@@ -66,7 +66,7 @@ class Capacity:
 
     def report(self) -> CapacityReport:
         """Return what can run. Raises `StorageError` when the database does not answer."""
-        usable = [node for backend in self._backends.values() for node in usable_nodes(backend)]
+        usable = [node for node in renderers(self._backends.values()) if node.healthy and not node.draining]
         problems = [*self._node_problems(usable), *self._process_problems()]
         return CapacityReport(
             slots=sum(node.slots for node in usable),
@@ -86,7 +86,7 @@ class Capacity:
         return f"no running worker serves the queue {queue}: start `imagemill worker --queues {queue}`"
 
     def _node_problems(self, usable: Sequence[Node]) -> list[CapacityProblem]:
-        nodes = [node for backend in self._backends.values() for node in backend.nodes()]
+        nodes = renderers(self._backends.values())
         ill = [node for node in nodes if not node.healthy]
         found = [
             CapacityProblem(node.problem or f"{node.name} is not healthy", "a node takes no jobs now")

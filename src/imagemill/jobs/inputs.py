@@ -17,7 +17,7 @@ import httpx2
 
 from imagemill.blobs.base import BlobStore
 from imagemill.domain.air import Resource
-from imagemill.domain.blob_keys import input_folder, input_key
+from imagemill.domain.blob_keys import artifact_id, input_folder, input_key
 from imagemill.domain.errors import (
     BackendError,
     Conflict,
@@ -39,6 +39,9 @@ _DATA_URL = re.compile(r"data:[a-z0-9.+/-]*(?:;[a-z0-9=_.-]+)*;base64,", re.IGNO
 _MOST_REDIRECTS = 3
 _REDIRECTS = (301, 302, 303, 307, 308)
 _OWN = "blob:"
+OUTPUT = "output:"
+"""The prefix of a picture that another job of the same submission makes: ``output:JOB/POSITION``."""
+_OUTPUT = re.compile(rf"{OUTPUT}([0-9a-f-]{{36}})/([0-9]{{1,4}})")
 _KEY = re.compile(r"[0-9A-F]{64}")
 _UPLOADED = re.compile(r"([0-9a-f]{64})\.(png|jpeg|webp)")
 
@@ -145,6 +148,8 @@ class InputPictures:
 
     def load(self, source: str) -> bytes:
         """Return the picture's bytes, checked. Raises `BackendError` or `StorageError`."""
+        if (output := _OUTPUT.fullmatch(source)) is not None:
+            source = self._made(output[1], int(output[2]))
         if "://" not in source:
             try:
                 return self._blobs.get(source)
@@ -157,6 +162,18 @@ class InputPictures:
         except InvalidImage as error:
             message = f"the picture at {_shown(source)} {error}"
             raise BackendError(FailureCode.BAD_INPUT, message) from error
+
+    def _made(self, job_id: str, position: int) -> str:
+        """Return the key of a picture that another job has made. Raises `BackendError`."""
+        found = self._store.artifact(artifact_id(job_id, position))
+        if found is None or found[0].media_type not in EXTENSIONS:
+            what = "made no picture" if found is None else f"made a file of the type {found[0].media_type}"
+            message = f"job {job_id} {what} at position {position}, which is an input of this one"
+            raise BackendError(FailureCode.BAD_INPUT, message)
+        if not found[0].available:
+            message = f"the picture of job {job_id} was deleted; submit both again"
+            raise BackendError(FailureCode.BAD_INPUT, message)
+        return found[0].blob_key
 
     def keep(self, path: str, data: bytes, owner: str) -> StoredInput:
         """Store a picture under the digest of its normalized bytes.
@@ -244,6 +261,8 @@ class OwnerResources:
     registry: Registry
     inputs: InputPictures
     owner: str
+    jobs: frozenset[str] = frozenset()
+    """The jobs that are submitted together; the pictures of one may be the inputs of others."""
 
     def resource(self, path: str, air: str, *, kind: str | None = None) -> Resource:
         return self.registry.lookup(path, air, kind=kind)
@@ -252,7 +271,16 @@ class OwnerResources:
         return self.registry.default_checkpoint(path, family)
 
     def picture(self, path: str, text: str) -> str:
+        if text.startswith(OUTPUT):
+            return self._output(path, text)
         return self.inputs.accept(path, text, self.owner)
+
+    def _output(self, path: str, text: str) -> str:
+        """Return the source of a picture that another job of the submission is going to make."""
+        found = _OUTPUT.fullmatch(text)
+        if found is None or found[1] not in self.jobs:
+            raise InvalidInput.at(path, "names no picture of another job of this request")
+        return text
 
 
 def _decoded(path: str, text: str) -> bytes:

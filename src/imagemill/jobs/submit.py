@@ -12,11 +12,14 @@ from imagemill.credits.pricing import Prices
 from imagemill.domain.clock import SECOND, new_trace, now_us, uuid7
 from imagemill.domain.errors import Conflict, FieldError, InvalidInput
 from imagemill.domain.field_messages import field_message, field_path, merge_unions
-from imagemill.domain.images import GraphSpec, RenderSpec, render_cost_s
+from imagemill.domain.images import GraphSpec, RenderSpec, TaskSpec, render_cost_s
 from imagemill.domain.jobs import Draft, Job, JobStatus, LaneKey
-from imagemill.domain.scheduling import REMOTE
+from imagemill.domain.scheduling import REMOTE, TASKS
 from imagemill.graphs.size import measure
+from imagemill.jobs import references
+from imagemill.jobs.references import OutputValue
 from imagemill.jobs.store.admission import Submission
+from imagemill.jobs.store.batches import BatchRecord
 from imagemill.jobs.store.store import JobStore
 from imagemill.jobs.store.submit import Accepted
 from imagemill.quotas.service import Quotas
@@ -33,6 +36,8 @@ class JobRequest:
 
     recipe: str
     input: Mapping[str, Any]
+    id: str = ""
+    """The id of its job, a UUIDv7 that rises in the order of the job requests; empty draws one."""
     path: str = ""
     """Its path in the client's request, for error messages: ``jobs[0].params.``"""
     name: str | None = None
@@ -53,6 +58,13 @@ class JobRequest:
     """See `Draft.unique_key`."""
     private: bool = False
     """Whether it may run on local nodes only."""
+    references: tuple[OutputValue, ...] = ()
+    """The values that the marks in its input stand for."""
+
+
+def draw_ids(count: int, now: int) -> list[str]:
+    """Return ids that rise, so that the jobs of a submission are listed in the order of the request."""
+    return sorted(uuid7(now) for _ in range(count))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +83,7 @@ class Submitter:
     def __init__(
         self,
         store: JobStore,
-        resolver: Callable[[str], ResourceResolver],
+        resolver: Callable[[str, frozenset[str]], ResourceResolver],
         recipes: Mapping[str, Recipe],
         backends: Mapping[str, Backend],
         defaults: SubmitDefaults,
@@ -81,7 +93,8 @@ class Submitter:
         extra_labels: Callable[[Mapping[str, Any]], tuple[str, ...]] = lambda properties: (),
         missing_hint: Callable[[RenderSpec], str] = lambda _: "",
     ) -> None:
-        """``extra_labels``: returns the labels that a job's properties demand of a node.
+        """``resolver``: returns the resolver for an owner and the ids of the jobs submitted together.
+        ``extra_labels``: returns the labels that a job's properties demand of a node.
         ``missing_hint``: returns what to do where no node has the model of a render.
         """
         self._gate = gate
@@ -111,22 +124,30 @@ class Submitter:
                 f"asks for {len(job_requests)} jobs; at most {self._defaults.jobs_per_request} a request",
             )
         now = now_us()
-        # Ids rise within a submission, so that its jobs are listed in the order of the request.
-        ids = sorted(uuid7(now) for _ in job_requests)
+        ids = [request.id for request in job_requests if request.id] or draw_ids(len(job_requests), now)
         after = _dependencies(job_requests, ids)
         if self._defaults.keeps(owner):
             job_requests = [replace(job_request, private=True) for job_request in job_requests]
         admitted = self._admitted(owner, job_requests)
-        resolver = self._resolver(owner)
+        resolver = self._resolver(owner, frozenset(ids))
         return tuple(
             self._draft(job_request, each, resolver, id_, needs, now, dialect, trace)
             for job_request, each, id_, needs in zip(job_requests, admitted, ids, after, strict=True)
         )
 
     def submit_async(
-        self, owner: str, drafts: tuple[Draft, ...], *, key: str | None = None, digest: str = ""
+        self,
+        owner: str,
+        drafts: tuple[Draft, ...],
+        *,
+        key: str | None = None,
+        digest: str = "",
+        record: BatchRecord | None = None,
     ) -> "Future[Accepted]":
-        """Store the jobs and the safety decisions on them; both are durable once the future is done."""
+        """Store the jobs and the safety decisions on them; both are durable once the future is done.
+
+        ``record`` is stored with them, unless the key was used before.
+        """
         charged = self.prices.is_charged
         now = now_us()
         if self._quotas.queue is not None:
@@ -134,7 +155,17 @@ class Submitter:
         if self._gate is not None:
             self._gate.record(owner, drafts)
         return self._store.begin_submit(
-            Submission(uuid7(), owner, drafts, now, key, digest, charged, self._quotas.terms)
+            Submission(
+                record.id if record is not None else uuid7(),
+                owner,
+                drafts,
+                now,
+                key,
+                digest,
+                charged,
+                self._quotas.terms,
+                record,
+            )
         )
 
     def submit(
@@ -225,7 +256,8 @@ class Submitter:
         plan = recipe.plan(completed)
         able = self._able(plan, completed, job_request)
         size = measure(plan.work)
-        queue = REMOTE if all(map(is_remote, able)) else recipe.queue
+        usual = TASKS if isinstance(plan.work, TaskSpec) else recipe.queue
+        queue = REMOTE if all(map(is_remote, able)) else usual
         return Draft(
             id=id_,
             recipe=recipe.name,
@@ -252,6 +284,7 @@ class Submitter:
                 **job_request.client,
                 **admitted.job_details,
                 **({_SOLE: job_request.unique_key} if job_request.unique_key else {}),
+                **({references.KEY: references.stored(used)} if (used := job_request.references) else {}),
             },
             moderation=admitted.records,
             properties=job_request.properties,
@@ -264,7 +297,7 @@ class Submitter:
     def _able(self, plan: Plan, completed: BaseModel, job_request: JobRequest) -> list[Backend]:
         """Return the backends that can run it. Raises `InvalidInput` when none can, so it need not expire
         first."""
-        candidates = self._candidates(job_request)
+        candidates = self._candidates(job_request, is_task=isinstance(plan.work, TaskSpec))
         for backend in candidates:
             if problem := backend.validate_hints(job_request.properties):
                 raise InvalidInput.at(f"{job_request.path}properties", problem)
@@ -282,15 +315,16 @@ class Submitter:
             raise InvalidInput.at(f"{job_request.path}{field}".rstrip("."), why)
         return able
 
-    def _candidates(self, job_request: JobRequest) -> list[Backend]:
+    def _candidates(self, job_request: JobRequest, *, is_task: bool) -> list[Backend]:
         """Return the backends the request allows. Raises `InvalidInput` when it allows none."""
+        suited = {name: each for name, each in self._backends.items() if runs_tasks(each) == is_task}
         named = [
             backend
-            for name, backend in self._backends.items()
+            for name, backend in suited.items()
             if not job_request.backends or name in job_request.backends
         ]
         if not named:
-            known = ", ".join(sorted(self._backends))
+            known = ", ".join(sorted(suited))
             raise InvalidInput.at(
                 f"{job_request.path}providers", f"names no backend of this server; it has {known}"
             )
@@ -323,6 +357,8 @@ class Submitter:
 
 def _field_of(work: RenderSpec, completed: BaseModel, why: str) -> str:
     """Return the field of the input that a refusal is about, by the file that it names."""
+    if isinstance(work, TaskSpec):
+        return ""
     if isinstance(work, GraphSpec):
         values: Mapping[str, Any] | None = getattr(completed, "values", None)
         if values is None:
@@ -339,6 +375,12 @@ def _field_of(work: RenderSpec, completed: BaseModel, why: str) -> str:
 
 def is_remote(backend: Backend) -> bool:
     return any(node.remote for node in backend.nodes())
+
+
+def runs_tasks(backend: Backend) -> bool:
+    """Whether it is the backend of work that workers do themselves, which renders nothing."""
+    nodes = backend.nodes()
+    return bool(nodes) and all(node.only_tasks for node in nodes)
 
 
 def _shared_needs(able: Sequence[Backend], plan: Plan) -> tuple[str, ...]:

@@ -89,6 +89,17 @@ def exif(meta: ImageMetadata) -> bytes:
     return b"Exif\0\0II*\0" + struct.pack("<I", start) + first + _directory(inner, pointer)
 
 
+def exif_comment(text: str) -> bytes:
+    """The EXIF block with its ``Exif`` prefix whose only entry is a user comment: the generation parameters
+    where image tools look for them."""
+    start = 8
+    pointer = start + len(_directory([(_EXIF_IFD, _LONG, bytes(4))], start))
+    first = _directory([(_EXIF_IFD, _LONG, struct.pack("<I", pointer))], start)
+    comment = b"UNICODE\0" + text.encode("utf-16-be", "replace")
+    inner: list[_Entry] = [(_VERSION, _UNDEFINED, b"0232"), (_COMMENT, _UNDEFINED, comment)]
+    return b"Exif\0\0II*\0" + struct.pack("<I", start) + first + _directory(inner, pointer)
+
+
 def _directory(entries: list[_Entry], start: int) -> bytes:
     """An image file directory (TIFF 6.0) at position ``start``, followed by its values."""
     head, values = struct.pack("<H", len(entries)), b""

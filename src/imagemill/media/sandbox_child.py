@@ -21,7 +21,7 @@ from imagemill.media.pixels import on_white, plain, turn_deep
 
 LENGTHS = struct.Struct(">II")
 FORMATS = ("PNG", "JPEG", "WEBP")
-_TURNS = {
+TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -73,7 +73,7 @@ def answer(head: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
             return facts, scaled.tobytes()
         if head.get("orientation", 1) == 1:
             return facts, b""
-        turn = _TURNS[head["orientation"]]
+        turn = TURNS[head["orientation"]]
         if deep := _turn_deep(picture, data, turn):
             swapped = head["orientation"] in _SWAPPED
             width, height = picture.size[::-1] if swapped else picture.size

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 
 from imagemill.domain.air import EXAMPLE, FILE, Air, Resource, file_air, parse
-from imagemill.domain.images import ImageSpec, RenderSpec
+from imagemill.domain.images import GraphSpec, ImageSpec, RenderSpec
 from imagemill.graphs.families.finding import FoundFamily, ModelFacts, find_family
 from imagemill.graphs.families.table import Families, built_in
 from imagemill.graphs.node_models import LOADERS, NodeFile, NodeModels, has_model_extension
@@ -138,7 +138,8 @@ def _checkpoint_file(work: RenderSpec) -> str:
     """Return the file of the checkpoint that a render names first; empty where it names none by a file."""
     if isinstance(work, ImageSpec):
         return work.model_path
-    return next((each.removeprefix("file:") for each in work.models if each.startswith("file:")), "")
+    models = work.models if isinstance(work, GraphSpec) else ()
+    return next((each.removeprefix("file:") for each in models if each.startswith("file:")), "")
 
 
 def unknown_name(name: str, installed: InstalledModels, kind: str | None) -> str:

@@ -19,7 +19,7 @@ class Plan:
 
     work: RenderSpec
     outputs: int
-    """Number of files the render must deliver; fewer is a failure."""
+    """Number of files the render must deliver; fewer is a failure. 0 for a task that delivers values only."""
     size: tuple[int, int] | None = None
     """Required width and height of every picture; None means any."""
     parameters: str = ""

@@ -1,8 +1,9 @@
 """The recipe ``comfy``: a ComfyUI graph in API format, rendered as it is.
 
-AIRs anywhere in its inputs are replaced by the model files, ``{seed}`` and other ``{words}`` by the given
-values, and pictures that its loaders name by URL are fetched. Differences in a node's spelling of file names
-are resolved when the graph is sent to the node.
+AIRs anywhere in its inputs, and behind ``embedding:`` in its texts, are replaced by the model files,
+``{seed}`` and other ``{words}`` by the given values, and pictures that its loaders name by URL are fetched.
+Old names of samplers become ComfyUI's. Differences in a node's spelling of file names are resolved when the
+graph is sent to the node.
 """
 
 import re
@@ -18,8 +19,10 @@ from imagemill.domain.images import MAX_SEED, GraphSpec
 from imagemill.domain.moderation import PromptTexts
 from imagemill.graphs import graph as graphs
 from imagemill.graphs import prompt_texts
+from imagemill.graphs.embeddings import embedding_airs, place_embeddings
 from imagemill.graphs.errors import InvalidGraph
 from imagemill.graphs.files import file_kind
+from imagemill.media.postprocess import ConvertFormat
 from imagemill.recipes.base import Plan, Recipe, ResourceResolver
 
 FILE = "file:"
@@ -29,7 +32,8 @@ MAX_PICTURES = 32
 Scalar = str | int | float | bool
 
 _PICTURE_LOADERS = ("LoadImage", "LoadImageMask")
-_PICTURE_SOURCES = ("data:", "http://", "https://", "blob:")
+_PICTURE_SOURCES = ("data:", "http://", "https://", "blob:", "output:")
+_FORMATS = {"png": "png", "jpeg": "jpeg", "jpg": "jpeg", "webp": "webp"}
 _READS_BRACES = re.compile(r"format|template|style|wildcard|dynamic|replace", re.IGNORECASE)
 """Classes that have a meaning of their own for braces."""
 
@@ -59,6 +63,12 @@ class Comfy(BaseModel):
         "", description="The first checkpoint's AIR or file; set when the job is accepted."
     )
     pictures: dict[str, str] = Field({}, description="Sources of pictures; set when the job is accepted.")
+    format: str = Field(
+        "",
+        pattern="^(png|jpeg|webp)?$",
+        description="Format of the pictures; when absent, that of an input `format` of a SaveImage, else the "
+        "node's own.",
+    )
 
 
 def checkpoint_of(graph: Mapping[str, Mapping[str, Any]], airs: Mapping[str, str]) -> str:
@@ -71,7 +81,7 @@ def checkpoint_of(graph: Mapping[str, Mapping[str, Any]], airs: Mapping[str, str
 
 
 def complete(input_: Comfy, resolver: ResourceResolver, path: str) -> Comfy:
-    graph = _parse_graph(input_.graph, path)
+    graph, format_ = _without_format(graphs.repair_samplers(_parse_graph(input_.graph, path)), path)
     _check_words(graph, input_, path)
     if input_.seed is not None and input_.seed >= graphs.SEEDS:
         raise InvalidInput.at(f"{path}seed", f"is {input_.seed}; the largest seed is {graphs.SEEDS - 1}")
@@ -82,7 +92,13 @@ def complete(input_: Comfy, resolver: ResourceResolver, path: str) -> Comfy:
     resolved, checkpoint = _with_files(filled, resolver, f"{path}workflow")
     placed, pictures = _with_pictures(resolved, resolver, f"{path}workflow")
     check_marks(input_.variables, pictures, f"{path}variables.")
-    return Comfy(graph=placed, seed=used, checkpoint=checkpoint, pictures=pictures)
+    return Comfy(
+        graph=placed,
+        seed=used,
+        checkpoint=checkpoint,
+        pictures=pictures,
+        format=input_.format or format_,
+    )
 
 
 def _lowered(variables: Mapping[str, Scalar]) -> dict[str, Scalar]:
@@ -167,6 +183,24 @@ def _parse_graph(raw: dict[str, Any], path: str) -> graphs.Graph:
     return graph
 
 
+def _without_format(graph: graphs.Graph, path: str) -> tuple[graphs.Graph, str]:
+    """Return the graph without the input ``format`` of SaveImage, which ComfyUI's does not have, and its
+    value; empty without one."""
+    changed, found = graphs.copy(graph), ""
+    for id_, node in changed.items():
+        if node["class_type"] != "SaveImage" or "format" not in node["inputs"]:
+            continue
+        given = node["inputs"].pop("format")
+        where = f"{path}workflow[{id_!r}].inputs.format"
+        known = _FORMATS.get(given.lower()) if isinstance(given, str) else None
+        if known is None:
+            raise InvalidInput.at(where, f"is {str(given)[:40]!r}; write png, jpeg or webp")
+        if found not in ("", known):
+            raise InvalidInput.at(where, f"is {known}, and another SaveImage has {found}; write one format")
+        found = known
+    return changed, found
+
+
 def _with_files(graph: graphs.Graph, resolver: ResourceResolver, path: str) -> tuple[graphs.Graph, str]:
     """Return the graph with files in place of AIRs, and the first checkpoint it loads."""
     changes: dict[tuple[str, graphs.Path], str] = {}
@@ -176,8 +210,25 @@ def _with_files(graph: graphs.Graph, resolver: ResourceResolver, path: str) -> t
         resource = resolver.resource(f"{path}[{id_!r}].inputs.{where}", value)
         changes[id_, place] = resource.path
         airs[resource.path] = str(resource.air)
-    resolved = graphs.replace_values(graph, changes)
+    resolved = _with_embeddings(graphs.replace_values(graph, changes), resolver, path)
     return resolved, checkpoint_of(resolved, airs)
+
+
+def _with_embeddings(graph: graphs.Graph, resolver: ResourceResolver, path: str) -> graphs.Graph:
+    files: dict[str, str] = {}
+    for id_, name, air in embedding_airs(graph):
+        where = f"{path}[{id_!r}].inputs.{name}"
+        resource = resolver.resource(where, air)
+        if resource.air.type not in (None, "embedding", "other", "unknown"):
+            raise InvalidInput.at(where, f"names {air} as an embedding, which is a {resource.air.type}")
+        if any(sign.isspace() or sign in ",:()" for sign in resource.path):
+            raise InvalidInput.at(
+                where,
+                f"names the embedding file {resource.path!r}, which no prompt can name: rename it without "
+                "spaces, commas, colons and parentheses",
+            )
+        files[air] = resource.path
+    return place_embeddings(graph, files)
 
 
 def _with_pictures(
@@ -221,7 +272,12 @@ def get_texts(input_: Comfy) -> PromptTexts:
 def plan(input_: Comfy) -> Plan:
     models = (input_.checkpoint,) if input_.checkpoint else ()
     work = GraphSpec(input_.graph, seed=input_.seed, models=models)
-    return Plan(work=work, outputs=1, inputs=input_.pictures)
+    return Plan(
+        work=work,
+        outputs=1,
+        inputs=input_.pictures,
+        transform=ConvertFormat(input_.format) if input_.format else None,
+    )
 
 
 EXAMPLE_GRAPH = {

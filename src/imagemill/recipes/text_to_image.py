@@ -94,7 +94,15 @@ class TextToImage(BaseModel):
     height: int = Field(512, ge=64, le=4096, description=f"Height in pixels. {_DEFAULT_SIDE}")
     steps: int = Field(30, ge=1, le=150)
     cfg_scale: float = Field(7.5, ge=0, le=30, allow_inf_nan=False)
-    sampler: str = Field("Undefined", description="A scheduler name of the Civitai API, in any case.")
+    sampler: str = Field(
+        "Undefined",
+        description="A scheduler name of the Civitai API, in any case, or the name of ComfyUI's sampler.",
+    )
+    scheduler: str = Field(
+        "",
+        pattern=f"^({'|'.join(images.COMFY_SCHEDULES)})?$",
+        description="ComfyUI's scheduler; when absent, the sampler's usual one.",
+    )
     seed: int | None = Field(
         None, ge=-1, le=MAX_SEED, description="Seed; -1 or absent draws one when the job is accepted."
     )
@@ -178,7 +186,7 @@ def _ineffective(input_: TextToImage, family: str) -> Iterator[tuple[str, str]]:
         yield "mask", "needs `image`: the picture it is the mask of"
     if "denoise" in input_.model_fields_set and not input_.image:
         yield "denoise", "needs `image`: without one, everything is drawn"
-    if images.find(input_.sampler) is None:
+    if images.find(input_.sampler) is None and _comfy_sampler(input_.sampler) is None:
         names = {sampler.v1.lower(): sampler.v1 for sampler in images.SAMPLERS}
         near = get_close_matches(input_.sampler[:100].lower(), names, n=1)
         meant = f"; did you mean {names[near[0]]}?" if near else f"; one of {', '.join(names.values())}"
@@ -190,6 +198,12 @@ def _ineffective(input_: TextToImage, family: str) -> Iterator[tuple[str, str]]:
             yield "clip_skip", "has no effect on Flux models; leave it out"
     elif input_.guidance is not None:
         yield "guidance", "is for Flux models only; use `cfg_scale`"
+
+
+def _comfy_sampler(name: str) -> str | None:
+    """Return ComfyUI's sampler of this name, which may be an old one; None if there is none."""
+    repaired = images.repaired_sampler(name.lower())
+    return repaired if repaired in images.COMFY_SAMPLERS else None
 
 
 def _complete_network(
@@ -282,7 +296,8 @@ def plan(input_: TextToImage) -> Plan:
 def image_spec(input_: TextToImage) -> ImageSpec:
     """Return the render specification of a complete input."""
     air = parse(input_.model)
-    sampler = images.find(input_.sampler) or images.DEFAULT
+    named = images.find(input_.sampler)
+    sampler = named or images.DEFAULT
     return ImageSpec(
         prompt=input_.prompt,
         negative_prompt=input_.negative_prompt,
@@ -293,8 +308,8 @@ def image_spec(input_: TextToImage) -> ImageSpec:
         height=input_.height,
         steps=input_.steps,
         cfg_scale=input_.cfg_scale,
-        sampler=sampler.sampler,
-        scheduler=sampler.scheduler,
+        sampler=sampler.sampler if named else _comfy_sampler(input_.sampler) or sampler.sampler,
+        scheduler=input_.scheduler or (sampler.scheduler if named else "normal"),
         seed=input_.seed or 0,
         clip_skip=input_.clip_skip,
         count=input_.count,

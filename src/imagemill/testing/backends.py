@@ -24,7 +24,7 @@ from imagemill.backends.base import (
 )
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
-from imagemill.domain.images import GraphSpec, ImageSpec, RenderSpec
+from imagemill.domain.images import GraphSpec, ImageSpec, RenderSpec, TaskSpec
 
 _MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
 _GRAPH: Mapping[str, Any] = {
@@ -50,6 +50,8 @@ class BackendSubject:
     """Whether it renders from an `ImageSpec`; otherwise it refuses one."""
     graphs: bool = False
     """Whether it renders ComfyUI graphs; otherwise it refuses one."""
+    task: TaskSpec | None = None
+    """A task that it runs and that delivers a file; None means that it refuses all tasks."""
     formats: tuple[str, ...] = ("png",)
     """The formats that it accepts, of png, jpeg and webp; it refuses the others."""
     saves_png: bool = False
@@ -92,7 +94,7 @@ class BackendSubject:
     def order(self, work: RenderSpec | None = None, **changes: Any) -> RenderRequest:
         """Return a request for the first node."""
         if work is None:
-            work = self.image() if self.pictures else GraphSpec(_GRAPH)
+            work = self.task or (self.image() if self.pictures else GraphSpec(_GRAPH))
         values: dict[str, Any] = {
             "job_id": f"job-{uuid.uuid4()}",
             "attempt": 1,
@@ -160,6 +162,16 @@ class BackendContract:
             return
         rendered = subject.render(subject.order(GraphSpec(_GRAPH)))
         assert [_size(output.data) for output in rendered.outputs] == [(64, 48)] * 2
+
+    def test_a_task_is_run_or_refused(self, subject: BackendSubject) -> None:
+        if subject.task is None:
+            assert "task" in (
+                subject.backend.unsupported_reason(TaskSpec("echo", {"message": "hello"})) or ""
+            )
+            return
+        assert subject.backend.unsupported_reason(subject.task) is None
+        assert "no-such-task" in (subject.backend.unsupported_reason(TaskSpec("no-such-task")) or "")
+        assert subject.render(subject.order(subject.task)).outputs
 
     def test_a_graph_without_an_output_is_an_invalid_graph(self, subject: BackendSubject) -> None:
         _needs(subject.graphs)

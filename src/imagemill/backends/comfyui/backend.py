@@ -18,7 +18,7 @@ from imagemill.backends.comfyui.settings import ComfySettings, configured_nodes
 from imagemill.domain.errors import BackendError, NotFound
 from imagemill.domain.events import Stage
 from imagemill.domain.failures import FailureCode
-from imagemill.domain.images import GraphSpec, ImageSpec, RenderSpec
+from imagemill.domain.images import GraphSpec, ImageSpec, RenderSpec, TaskSpec
 from imagemill.domain.nodes import Finding, NodeConfig, NodeReport
 from imagemill.graphs import builder
 from imagemill.graphs.catalogue import Catalogue
@@ -141,6 +141,8 @@ class ComfyUI:
 
     def unsupported_reason(self, work: RenderSpec) -> str | None:
         """Why no node can render this. What seems to be missing is looked for again, for some seconds."""
+        if isinstance(work, TaskSpec):
+            return f"ComfyUI nodes do not run the task {work.task}"
         if not self._connections:
             return "no ComfyUI node is configured: add one with `imagemill nodes add`"
         impossible = builder.unsupported_reason(work) if isinstance(work, ImageSpec) else None

@@ -17,9 +17,10 @@ from imagemill.backends.comfyui.node import NodeConnection, NodeInventory
 from imagemill.backends.comfyui.prompt import GraphOutline, PromptRun, outline_of
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
-from imagemill.domain.images import GraphSpec, ImageSpec, RenderSpec
+from imagemill.domain.images import GraphSpec, ImageSpec, RenderSpec, TaskSpec
 from imagemill.graphs import builder
 from imagemill.graphs import graph as graphs
+from imagemill.graphs.embeddings import resolve_embeddings
 from imagemill.graphs.errors import InvalidCatalogue, InvalidGraph, MissingFile, Unsupported
 from imagemill.graphs.graph import Graph
 from imagemill.graphs.json_access import mapping
@@ -125,7 +126,13 @@ def _is_worth_previews(connection: NodeConnection, request: RenderRequest, outli
 
 
 def models_of(work: RenderSpec) -> tuple[str, ...]:
-    return (work.model,) if isinstance(work, ImageSpec) else work.models
+    match work:
+        case ImageSpec():
+            return (work.model,)
+        case GraphSpec():
+            return work.models
+        case TaskSpec():
+            return ()
 
 
 def prepare_graph(
@@ -137,6 +144,8 @@ def prepare_graph(
     work = request.work
     if isinstance(work, GraphSpec):
         graph = _prepare_client_graph(work, request, inventory, images, prefix)
+    elif isinstance(work, TaskSpec):
+        raise BackendError(FailureCode.INVALID_GRAPH, f"the task {work.task} is no graph")
     else:
         graph = builder.build(work, inventory.catalogue, prefix=prefix, images=images)
     faults = [
@@ -154,6 +163,7 @@ def _prepare_client_graph(
     work: GraphSpec, request: RenderRequest, inventory: NodeInventory, images: Mapping[str, str], prefix: str
 ) -> Graph:
     graph = graphs.resolve_files(graphs.normalise(work.graph), inventory.catalogue)
+    graph = resolve_embeddings(graph, inventory.catalogue)
     marks: dict[str, Any] = {"job_id": request.job_id, **images}
     if work.seed is not None:
         marks["seed"] = work.seed

@@ -38,7 +38,7 @@ from imagemill.backends.simulator.timing import Clock, FifoLock, RenderClock, Sl
 from imagemill.domain.errors import BackendError
 from imagemill.domain.events import Stage
 from imagemill.domain.failures import FailureCode
-from imagemill.domain.images import RenderSpec
+from imagemill.domain.images import RenderSpec, TaskSpec
 from imagemill.media.pictures import PIXEL_WORK
 
 if TYPE_CHECKING:
@@ -154,6 +154,8 @@ class Simulator:
         return {name: node.stats for name, node in self._nodes.items()}
 
     def unsupported_reason(self, work: RenderSpec) -> str | None:
+        if isinstance(work, TaskSpec):
+            return f"the simulator does not run the task {work.task}"
         if self._paused:
             return "the simulator is paused, as there are ComfyUI nodes (see IMAGEMILL_SIMULATOR__ENABLED)"
         return self._catalogue.unsupported_reason(models_of(work))

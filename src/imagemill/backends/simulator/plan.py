@@ -13,7 +13,7 @@ from imagemill.backends.simulator.timing import RenderClock
 from imagemill.domain import air
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
-from imagemill.domain.images import GraphSpec, ImageSpec, RenderSpec
+from imagemill.domain.images import GraphSpec, ImageSpec, RenderSpec, TaskSpec
 from imagemill.graphs import builder
 from imagemill.graphs.builder_parts import CORE_PREPROCESSORS
 
@@ -63,7 +63,13 @@ class SimulatedModels:
 
 
 def models_of(work: RenderSpec) -> tuple[str, ...]:
-    return (work.model,) if isinstance(work, ImageSpec) else work.models
+    match work:
+        case ImageSpec():
+            return (work.model,)
+        case GraphSpec():
+            return work.models
+        case TaskSpec():
+            return ()
 
 
 def make_plan(
@@ -74,6 +80,8 @@ def make_plan(
     refusal = catalogue.unsupported_reason(models_of(order.work))
     if refusal is not None:
         raise BackendError(FailureCode.MISSING_MODEL, refusal)
+    if isinstance(order.work, TaskSpec):
+        raise BackendError(FailureCode.INVALID_GRAPH, f"the task {order.work.task} makes no picture")
     if isinstance(order.work, GraphSpec):
         graph = read_graph(order.work)
         pictures, model, steps, request = graph.pictures, graph.model, graph.steps, dict(order.work.graph)

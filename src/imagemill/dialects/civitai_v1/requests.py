@@ -15,6 +15,7 @@ from imagemill.dialects.civitai_v1.schemas import (
     ComfyParams,
     ComfyTemplate,
     ControlNet,
+    NetworkParams,
     Template,
     TextToImageTemplate,
 )
@@ -210,18 +211,26 @@ def _warnings(path: str, template: Template) -> list[str]:
 
 
 def _control(path: str, control: ControlNet, steps: int | None) -> dict[str, Any]:
-    """Return a ControlNet. Its steps are fractions of all, or numbers of steps if one of them is above 1."""
-    if control.end_step < control.start_step:
-        raise InvalidInput.at(f"{path}endStep", "is before startStep")
-    whole = (steps or _DEFAULT_STEPS) if control.end_step > 1 else 1
+    start, end = effect_bounds(path, control.start_step, control.end_step, steps or _DEFAULT_STEPS)
     blob = f"blob:{control.blob_key}" if control.blob_key else None
     return {
         "preprocessor": control.preprocessor,
         "weight": control.weight,
-        "start": min(1.0, control.start_step / whole),
-        "end": min(1.0, control.end_step / whole),
+        "start": start,
+        "end": end,
         "image": control.image_url or blob,
     }
+
+
+def effect_bounds(path: str, start: float, end: float, steps: int) -> tuple[float, float]:
+    """Return where a ControlNet's effect begins and ends, as fractions of all steps.
+
+    Clients write them so, or as numbers of steps if one of them is above 1.
+    """
+    if end < start:
+        raise InvalidInput.at(f"{path}endStep", "is before startStep")
+    whole = steps if end > 1 else 1
+    return min(1.0, start / whole), min(1.0, end / whole)
 
 
 def _text_to_image(path: str, template: TextToImageTemplate, prompt_chars: int) -> list[dict[str, Any]]:
@@ -235,7 +244,7 @@ def _text_to_image(path: str, template: TextToImageTemplate, prompt_chars: int) 
         "model": template.model,
         "prompt": params.prompt,
         "negative_prompt": params.negative_prompt or "",
-        "networks": _networks(path, template),
+        "networks": network_inputs(path, template.additional_networks or {}),
         "controls": [
             _control(f"{path}controlNets[{index}].", control, params.steps)
             for index, control in enumerate(template.control_nets or ())
@@ -249,17 +258,18 @@ def _text_to_image(path: str, template: TextToImageTemplate, prompt_chars: int) 
         if value is not None:
             base[name] = value
     count = template.quantity * template.batch_size
-    return [{**base, "seed": _seed(params.seed, index)} for index in range(count)]
+    return [{**base, "seed": seed_of(params.seed, index)} for index in range(count)]
 
 
-def _seed(seed: int | None, index: int) -> int | None:
+def seed_of(seed: int | None, index: int) -> int | None:
     """Return the seed of a picture: a given one is counted up, so pictures differ and are reproducible."""
     return None if seed is None or seed < 0 else (seed + index) % (MAX_SEED + 1)
 
 
-def _networks(path: str, template: TextToImageTemplate) -> list[dict[str, Any]]:
+def network_inputs(path: str, given: Mapping[str, NetworkParams]) -> list[dict[str, Any]]:
+    """Return the recipe's networks for additional networks by AIR. Raises `InvalidInput`."""
     networks: list[dict[str, Any]] = []
-    for key, network in (template.additional_networks or {}).items():
+    for key, network in given.items():
         if not key and network.id is None:
             raise InvalidInput.at(f"{path}additionalNetworks['']", f"must be named by its AIR, as {EXAMPLE}")
         air = network.id or key

@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 from pydantic_core import to_json
 
+from imagemill.dialects.civitai_times import date_time, time_span
 from imagemill.domain.air import InvalidAir, family_of, parse
 from imagemill.domain.blob_keys import artifact_id
-from imagemill.domain.clock import SECOND, to_datetime
 from imagemill.domain.events import Event, EventType, Stage
 from imagemill.domain.jobs import Artifact, Job, JobStatus
 from imagemill.domain.signing import UrlSigner
@@ -38,21 +38,6 @@ class QueuedPosition:
     """The number of jobs before it."""
     available: bool
     """Whether some slot can take it now."""
-
-
-def date_time(instant_us: int) -> str:
-    """Return ``2025-09-06T18:18:30.7074758Z``: UTC, seven decimals."""
-    return f"{to_datetime(instant_us):%Y-%m-%dT%H:%M:%S.%f}0Z"
-
-
-def time_span(microseconds: int) -> str:
-    """Return ``00:00:58.8000000``: always with a fraction."""
-    seconds, fraction = divmod(max(0, microseconds), SECOND)
-    minutes, seconds = divmod(seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    prefix = f"{days}." if days else ""
-    return f"{prefix}{hours:02}:{minutes:02}:{seconds:02}.{fraction:06}0"
 
 
 def job_status(

@@ -11,13 +11,13 @@ from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
 
 from imagemill.api.base import ApiModule, Services
+from imagemill.dialects.civitai_times import date_time
 from imagemill.dialects.civitai_v1 import openapi, requests
 from imagemill.dialects.civitai_v1.responses import (
     QueuedPosition,
     ResponseOptions,
     callback,
     claim_of,
-    date_time,
     job_event,
     job_status,
 )
@@ -131,7 +131,7 @@ class CivitaiJobRoutes:
         key = idempotency_key(request)
 
         async def accept() -> Accepted:
-            marks = {"key": key, "digest": digest(body)} if key else {}
+            marks: dict[str, Any] = {"key": key, "digest": digest(body)} if key else {}
             future = services.submitter.submit_async(caller(request).owner, drafts, **marks)
             accepted = await asyncio.wrap_future(future)
             if not accepted.jobs:

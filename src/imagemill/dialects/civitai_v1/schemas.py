@@ -2,19 +2,17 @@
 warning at the top level, where older clients have sent other fields. A null counts as absent."""
 
 import math
-import re
 from datetime import datetime
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import AliasGenerator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
+from imagemill.dialects.civitai_times import parse_time_span
 from imagemill.domain import images
 from imagemill.domain.scheduling import NAMED_PRIORITIES, PRIORITY_BOUND
 from imagemill.web.http import Real, Whole, one_of
 from imagemill.web.problems import suggestion
-
-_TIMESPAN = re.compile(r"(?:(\d{1,4})\.)?(\d{1,2}):([0-5]?\d):([0-5]?\d)(?:\.(\d{1,7}))?")
 
 NETWORK_TYPES = {
     "Lora": "lora",
@@ -86,12 +84,10 @@ def _absent_if_null(value: Any) -> Any:
 def _timespan(value: Any) -> Any:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return min(value, _LONGEST_S + 1)
-    match = _TIMESPAN.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
+    seconds = parse_time_span(value) if isinstance(value, str) else None
+    if seconds is None:
         raise ValueError("should be a time span such as 00:10:00, or a number of seconds")
-    days, hours, minutes, seconds, fraction = match.groups()
-    whole = int(days or 0) * 86_400 + int(hours) * 3600 + int(minutes) * 60 + int(seconds)
-    return whole + (float(f"0.{fraction}") if fraction else 0.0)
+    return seconds
 
 
 class _Strict(BaseModel):

@@ -217,8 +217,9 @@ class PreparedRequest:
 
     async def accept(self) -> Accepted:
         """Store its one job; it is durable afterwards."""
-        named = {"key": self.key, "digest": self.digest} if self.key else {}
-        future = self.services.submitter.submit_async(self.owner, (self.draft,), **named)
+        digest = self.digest if self.key else ""
+        submitted = self.services.submitter.submit_async
+        future = submitted(self.owner, (self.draft,), key=self.key or None, digest=digest)
         accepted = await asyncio.wrap_future(future)
         if not accepted.jobs:
             raise Conflict(f"the request of the idempotency key {self.key!r} is gone; use another key")

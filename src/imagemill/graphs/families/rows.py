@@ -14,6 +14,8 @@ from imagemill.graphs.files import MODEL_FILES
 from imagemill.graphs.json_access import is_object
 
 Value = bool | int | float | str
+Form = Literal["checkpoint", "separate"]
+"""A model with text encoders and VAE in one file, or a diffusion model in a file of its own."""
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=400)]
 
@@ -282,7 +284,10 @@ class Variant(Row):
     """The kind of file it is published as. Where a node lists a diffusion model among its checkpoints, the
     text encoders and the VAE are taken from the file."""
     second_model: FileRow | None = None
+    """A further diffusion model that the negative side is sampled with."""
     text_encoder: TextEncoderRow | None = None
+    brings_encoder: bool = True
+    """Whether its checkpoints have text encoders in them."""
     vae: FileRow | None = None
     latent: NodeRow = NodeRow(node="EmptyLatentImage")
     """The empty latent; without inputs it gets width, height and batch_size."""
@@ -326,13 +331,20 @@ class Variant(Row):
     newer: bool = False
     """Whether it needs nodes that ComfyUI 0.33 does not have."""
 
+    def encoder(self, form: Form) -> TextEncoderRow | None:
+        """The text encoder that is loaded beside a model of this form."""
+        return None if form == "checkpoint" and self.brings_encoder else self.text_encoder
+
     @property
-    def is_distilled(self) -> bool:
-        """Whether it is sampled in a few steps without CFG."""
-        return self.steps <= MOST_DISTILLED_STEPS
+    def default_cfg(self) -> float:
+        """The CFG scale of a request that names none: the guidance, where that takes its place."""
+        replaced = self.guidance is not None and self.guidance.replaces_cfg
+        return self.guidance.value if self.guidance is not None and replaced else self.cfg
 
-
-MOST_DISTILLED_STEPS = 9
+    @property
+    def needs_reference(self) -> bool:
+        """Whether it only changes pictures."""
+        return self.references is not None and self.references.required
 
 
 class Family(Row):

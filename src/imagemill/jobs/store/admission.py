@@ -12,6 +12,7 @@ from imagemill.db.group_commit import Tx
 from imagemill.domain.errors import CreditsInsufficient, ImagemillError
 from imagemill.domain.jobs import Draft
 from imagemill.domain.quotas import QuotaPolicy
+from imagemill.jobs.store.batches import BatchRecord
 from imagemill.quotas.store import QuotaCounters, QuotaDemand
 
 
@@ -30,6 +31,8 @@ class Submission:
     """Whether credits of the owner are held for the jobs."""
     terms: QuotaPolicy | None = None
     """The limits of its owner; None means no limits."""
+    record: BatchRecord | None = None
+    """Written with the jobs; its id is ``batch``."""
 
     def wanted(self) -> QuotaDemand:
         recipes = Counter(draft.recipe for draft in self.drafts)

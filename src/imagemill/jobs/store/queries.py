@@ -183,6 +183,12 @@ def batch_jobs(conn: sa.Connection, owner: str, batch: str) -> list[Job]:
     return [job_from(row) for row in conn.execute(statement)]
 
 
+def in_batches(conn: sa.Connection, owner: str, batches_: Sequence[str]) -> list[Job]:
+    """Return the jobs of several batches in the order of submission."""
+    mine = sa.and_(_jobs.owner == owner, _jobs.batch.in_(batches_))
+    return [job_from(row) for row in conn.execute(sa.select(*JOB_COLUMNS).where(mine).order_by(_jobs.id))]
+
+
 def batches(conn: sa.Connection, owner: str, before: str | None, limit: int) -> list[str]:
     statement = sa.select(_jobs.batch).where(_jobs.owner == owner)
     if before:

@@ -17,7 +17,7 @@ from imagemill.domain.events import Event
 from imagemill.domain.jobs import Artifact, Claim, Job, JobStatus, LaneKey
 from imagemill.domain.placement import Policy, QueuePosition, choose
 from imagemill.domain.scheduling import LaneHead
-from imagemill.jobs.store import finish, heartbeat, queries, queue_depth
+from imagemill.jobs.store import batches, finish, heartbeat, queries, queue_depth
 from imagemill.jobs.store.admission import Submission
 from imagemill.jobs.store.claim import ClaimRequest, ClaimStore
 from imagemill.jobs.store.finish import Cancel, Expire, Finish, ReclaimLeases, RecordWriters, ReleaseRetries
@@ -149,6 +149,10 @@ class JobStore:
         """Return the jobs of a batch in the order of submission; empty for another owner's."""
         return self._read(queries.batch_jobs, owner, batch)
 
+    def in_batches(self, owner: str, batches_: Sequence[str]) -> list[Job]:
+        """Return the jobs of several batches in the order of submission."""
+        return self._read(queries.in_batches, owner, batches_)
+
     def batches(self, owner: str, before: str | None, limit: int) -> list[str]:
         """Return the ids of submissions, the newest first."""
         return self._read(queries.batches, owner, before, limit)
@@ -233,6 +237,7 @@ def _delete_jobs(tx: Tx, requests: Sequence[tuple[str, ...]]) -> list[None]:
             keys.c.batch.in_({row.batch for row in found}),
         )
         tx.conn.execute(sa.delete(keys).where(of_these, ~left))
+        batches.delete_without_jobs(tx, sorted({row.batch for row in found}))
     return [None] * len(requests)
 
 

@@ -15,7 +15,7 @@ from imagemill.domain.errors import Conflict, ImagemillError
 from imagemill.domain.events import EventType
 from imagemill.domain.jobs import OPEN, Draft, Job, JobStatus
 from imagemill.domain.scheduling import priority_offset_s
-from imagemill.jobs.store import event_log
+from imagemill.jobs.store import batches, event_log
 from imagemill.jobs.store.admission import Submission, admit
 from imagemill.jobs.store.lanes import JOB_COLUMNS, Lanes, job_from, job_row
 
@@ -231,6 +231,7 @@ class SubmitStore:
         index = [row for draft in drafts if draft.properties for row in property_rows(draft)]
         if index:
             tx.conn.execute(_insert_properties, index)
+        batches.insert(tx, [each.record for each in submissions if each.record is not None])
         return jobs
 
     def _job(self, tx: Tx, submission: Submission, draft: Draft, tags: "_Tags") -> Job:

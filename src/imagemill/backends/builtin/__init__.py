@@ -1,0 +1,1 @@
+"""The built-in backend: this process runs tasks that need no GPU."""

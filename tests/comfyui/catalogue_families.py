@@ -1,0 +1,416 @@
+"""The classes of ComfyUI that the newer model families are loaded, prompted and sampled with."""
+
+from tests.comfyui.catalogue import (
+    BATCH,
+    CFG,
+    CLIP_FILE,
+    LARGEST_SIDE,
+    ON_OFF,
+    SEED,
+    TEXT,
+    Choice,
+    Files,
+    extra,
+    real,
+    whole,
+)
+from tests.comfyui.catalogue_tools import growing
+
+FAMILY_CLASSES = {
+    "AnimaLLLiteApply": extra(
+        "model_patch",
+        {
+            "model": "MODEL",
+            "model_patch": "MODEL_PATCH",
+            "image": "IMAGE",
+            "strength": real(1.0, -10, 10, 0.01),
+            "start_percent": real(0.0, 0, 1, 0.001),
+            "end_percent": real(1.0, 0, 1, 0.001),
+        },
+        "MODEL",
+        optional={"mask": "MASK"},
+        since_new=True,
+    ),
+    "BetaSamplingScheduler": extra(
+        "custom_sampler",
+        {
+            "model": "MODEL",
+            "steps": whole(20, 1, 10000),
+            "alpha": real(0.6, 0, 50, 0.01),
+            "beta": real(0.6, 0, 50, 0.01),
+        },
+        "SIGMAS",
+    ),
+    "CFGNorm": extra(
+        "cfg",
+        {"model": "MODEL", "strength": real(1.0, 0, 100, 0.01)},
+        "MODEL",
+        names="patched_model",
+        optional={"pre_cfg": ["BOOLEAN", {"default": False}]},
+    ),
+    "CFGOverride": extra(
+        "custom_sampler",
+        {
+            "model": "MODEL",
+            "cfg": real(1.0, 0.0, 100.0, 0.1),
+            "start_percent": real(0.0, 0, 1, 0.001),
+            "end_percent": real(1.0, 0, 1, 0.001),
+        },
+        "MODEL",
+        since_new=True,
+    ),
+    "CLIPTextEncodeLumina2": extra(
+        "lumina2",
+        {"system_prompt": Choice(("superior", "alignment")), "user_prompt": TEXT, "clip": "CLIP"},
+        "CONDITIONING",
+    ),
+    "ChromaRadianceOptions": extra(
+        "chroma_radiance",
+        {
+            "model": "MODEL",
+            "preserve_wrapper": ON_OFF,
+            "start_sigma": real(1.0, 0, 1, 0.01),
+            "end_sigma": real(0.0, 0, 1, 0.01),
+            "nerf_tile_size": whole(-1, -1, 2147483648),
+            "force_sequential_txt_ids": ["BOOLEAN", {"default": False}],
+        },
+        "MODEL",
+        since_new=True,
+    ),
+    "DualCFGGuider": extra(
+        "custom_sampler",
+        {
+            "model": "MODEL",
+            "cond1": "CONDITIONING",
+            "cond2": "CONDITIONING",
+            "negative": "CONDITIONING",
+            "cfg_conds": real(8.0, 0, 100, 0.1),
+            "cfg_cond2_negative": real(8.0, 0, 100, 0.1),
+            "style": Choice(("regular", "nested")),
+        },
+        "GUIDER",
+    ),
+    "DualModelGuider": extra(
+        "custom_sampler",
+        {"model": "MODEL", "positive": "CONDITIONING", "cfg": real(4.0, 0.0, 100.0, 0.1)},
+        "GUIDER",
+        optional={"model_negative": "MODEL", "negative": "CONDITIONING"},
+        since_new=True,
+    ),
+    "EmptyChromaRadianceLatentImage": extra(
+        "chroma_radiance",
+        {
+            "width": whole(1024, 16, LARGEST_SIDE, 16),
+            "height": whole(1024, 16, LARGEST_SIDE, 16),
+            "batch_size": BATCH,
+        },
+        "LATENT",
+        since_new=True,
+    ),
+    "EmptyFlux2LatentImage": extra(
+        "flux",
+        {
+            "width": whole(1024, 16, LARGEST_SIDE, 16),
+            "height": whole(1024, 16, LARGEST_SIDE, 16),
+            "batch_size": BATCH,
+        },
+        "LATENT",
+        since_new=True,
+    ),
+    "EmptyHiDreamO1LatentImage": extra(
+        "hidream_o1",
+        {"width": whole(2048, 64, 4096, 32), "height": whole(2048, 64, 4096, 32), "batch_size": BATCH},
+        "LATENT",
+        since_new=True,
+    ),
+    "EmptyHunyuanLatentVideo": extra(
+        "hunyuan",
+        {
+            "width": whole(848, 16, LARGEST_SIDE, 16),
+            "height": whole(480, 16, LARGEST_SIDE, 16),
+            "length": whole(25, 1, LARGEST_SIDE, 4),
+            "batch_size": BATCH,
+        },
+        "LATENT",
+    ),
+    "EmptyLTXVLatentVideo": extra(
+        "lt",
+        {
+            "width": whole(768, 64, LARGEST_SIDE, 32),
+            "height": whole(512, 64, LARGEST_SIDE, 32),
+            "length": whole(97, 1, LARGEST_SIDE, 8),
+            "batch_size": BATCH,
+        },
+        "LATENT",
+    ),
+    "EmptyQwenImageLayeredLatentImage": extra(
+        "qwen",
+        {
+            "width": whole(640, 16, LARGEST_SIDE, 16),
+            "height": whole(640, 16, LARGEST_SIDE, 16),
+            "layers": whole(3, 0, LARGEST_SIDE),
+            "batch_size": BATCH,
+        },
+        "LATENT",
+        since_new=True,
+    ),
+    "Flux2Scheduler": extra(
+        "flux",
+        {
+            "steps": whole(20, 1, 4096),
+            "width": whole(1024, 16, LARGEST_SIDE),
+            "height": whole(1024, 16, LARGEST_SIDE),
+        },
+        "SIGMAS",
+        since_new=True,
+    ),
+    "FluxKVCache": extra("flux", {"model": "MODEL"}, "MODEL", since_new=True),
+    "FluxKontextMultiReferenceLatentMethod": extra(
+        "flux",
+        {
+            "conditioning": "CONDITIONING",
+            "reference_latents_method": Choice(("offset", "index", "uxo/uno", "index_timestep_zero")),
+        },
+        "CONDITIONING",
+    ),
+    "HiDreamO1PatchSeamSmoothing": extra(
+        "hidream_o1",
+        {
+            "model": "MODEL",
+            "start_percent": real(0.8, 0, 1, 0.01),
+            "end_percent": real(1.0, 0, 1, 0.01),
+            "pattern": Choice(("single_shift", "symmetric")),
+            "passes": Choice(("2", "4", "ramp_2_4", "ramp_2_4_8")),
+            "blend": Choice(("average", "window", "median")),
+            "strength": real(1.0, 0, 1, 0.01),
+        },
+        "MODEL",
+        since_new=True,
+    ),
+    "HiDreamO1ReferenceImages": extra(
+        "hidream_o1",
+        {
+            "positive": "CONDITIONING",
+            "negative": "CONDITIONING",
+            "images": growing("IMAGE", [f"image_{i}" for i in range(1, 11)], 1),
+        },
+        "CONDITIONING CONDITIONING",
+        names="positive negative",
+        since_new=True,
+    ),
+    "Ideogram4Scheduler": extra(
+        "ideogram4",
+        {
+            "steps": whole(20, 1, 200),
+            "width": whole(1024, 256, 8192, 16),
+            "height": whole(1024, 256, 8192, 16),
+            "mu": real(0.0, -10, 10, 0.05),
+            "std": real(1.75, 0.1, 5, 0.05),
+        },
+        "SIGMAS",
+        since_new=True,
+    ),
+    "LTXVConditioning": extra(
+        "lt",
+        {"positive": "CONDITIONING", "negative": "CONDITIONING", "frame_rate": real(25.0, 0, 1000, 0.01)},
+        "CONDITIONING CONDITIONING",
+        names="positive negative",
+    ),
+    "LTXVImgToVideo": extra(
+        "lt",
+        {
+            "positive": "CONDITIONING",
+            "negative": "CONDITIONING",
+            "vae": "VAE",
+            "image": "IMAGE",
+            "width": whole(768, 64, LARGEST_SIDE, 32),
+            "height": whole(512, 64, LARGEST_SIDE, 32),
+            "length": whole(97, 9, LARGEST_SIDE, 8),
+            "batch_size": BATCH,
+            "strength": real(1.0, 0, 1, 0.01),
+        },
+        "CONDITIONING CONDITIONING LATENT",
+        names="positive negative latent",
+    ),
+    "LTXVScheduler": extra(
+        "lt",
+        {
+            "steps": whole(20, 1, 10000),
+            "max_shift": real(2.05, 0, 100, 0.01),
+            "base_shift": real(0.95, 0, 100, 0.01),
+            "stretch": ON_OFF,
+            "terminal": real(0.1, 0, 0.99, 0.01),
+        },
+        "SIGMAS",
+        optional={"latent": "LATENT"},
+    ),
+    "LatentCut": extra(
+        "latent",
+        {
+            "samples": "LATENT",
+            "dim": Choice(("x", "y", "t")),
+            "index": whole(0, -16384, LARGEST_SIDE),
+            "amount": whole(1, 1, LARGEST_SIDE),
+        },
+        "LATENT",
+        since_new=True,
+    ),
+    "LatentCutToBatch": extra(
+        "latent",
+        {"samples": "LATENT", "dim": Choice(("t", "x", "y")), "slice_size": whole(1, 1, LARGEST_SIDE)},
+        "LATENT",
+        since_new=True,
+    ),
+    "ModelNoiseScale": extra(
+        "model_advanced", {"model": "MODEL", "noise_scale": real(1.0, 0, 64, 0.01)}, "MODEL", since_new=True
+    ),
+    "ModelPatchLoader": extra("model_patch", {"name": Files("model_patches")}, "MODEL_PATCH"),
+    "ModelSamplingAuraFlow": extra(
+        "model_advanced", {"model": "MODEL", "shift": real(1.73, 0, 100, 0.01)}, "MODEL"
+    ),
+    "ModelSamplingDiscrete": extra(
+        "model_advanced",
+        {
+            "model": "MODEL",
+            "sampling": Choice(("eps", "v_prediction", "lcm", "x0", "img_to_img", "img_to_img_flow")),
+            "zsnr": ["BOOLEAN", {"default": False}],
+        },
+        "MODEL",
+    ),
+    "QuadrupleCLIPLoader": extra(
+        "hidream",
+        {"clip_name1": CLIP_FILE, "clip_name2": CLIP_FILE, "clip_name3": CLIP_FILE, "clip_name4": CLIP_FILE},
+        "CLIP",
+    ),
+    "QwenImageDiffsynthControlnet": extra(
+        "model_patch",
+        {
+            "model": "MODEL",
+            "model_patch": "MODEL_PATCH",
+            "vae": "VAE",
+            "image": "IMAGE",
+            "strength": real(1.0, -10, 10, 0.01),
+        },
+        "MODEL",
+        optional={"mask": "MASK"},
+    ),
+    "ReferenceLatent": extra(
+        "edit_model", {"conditioning": "CONDITIONING"}, "CONDITIONING", optional={"latent": "LATENT"}
+    ),
+    "SDTurboScheduler": extra(
+        "custom_sampler",
+        {"model": "MODEL", "steps": whole(1, 1, 10), "denoise": real(1.0, 0, 1, 0.01)},
+        "SIGMAS",
+    ),
+    "SamplerCustom": extra(
+        "custom_sampler",
+        {
+            "model": "MODEL",
+            "add_noise": ON_OFF,
+            "noise_seed": SEED,
+            "cfg": CFG,
+            "positive": "CONDITIONING",
+            "negative": "CONDITIONING",
+            "sampler": "SAMPLER",
+            "sigmas": "SIGMAS",
+            "latent_image": "LATENT",
+        },
+        "LATENT LATENT",
+        names="output denoised_output",
+    ),
+    "SamplerLCM": extra(
+        "advanced_samplers",
+        {
+            "s_noise": real(1.0, 0, 64, 0.01),
+            "s_noise_end": real(1.0, 0, 64, 0.01),
+            "noise_clip_std": real(0.0, 0, 10, 0.01),
+        },
+        "SAMPLER",
+        since_new=True,
+    ),
+    "SkipLayerGuidanceDiTSimple": extra(
+        "slg",
+        {
+            "model": "MODEL",
+            "double_layers": ["STRING", {"default": "7, 8, 9"}],
+            "single_layers": ["STRING", {"default": "7, 8, 9"}],
+            "start_percent": real(0.0, 0, 1, 0.001),
+            "end_percent": real(1.0, 0, 1, 0.001),
+        },
+        "MODEL",
+        since_new=True,
+    ),
+    "SplitSigmasDenoise": extra(
+        "custom_sampler",
+        {"sigmas": "SIGMAS", "denoise": real(1.0, 0, 1, 0.01)},
+        "SIGMAS SIGMAS",
+        names="high_sigmas low_sigmas",
+    ),
+    "T5TokenizerOptions": extra(
+        "cond", {"clip": "CLIP", "min_padding": whole(0, 0, 10000), "min_length": whole(0, 0, 10000)}, "CLIP"
+    ),
+    "TextEncodeBooguEdit": extra(
+        "boogu",
+        {
+            "clip": "CLIP",
+            "prompt": TEXT,
+            "negative_prompt": TEXT,
+            "vae": "VAE",
+            "images": growing("IMAGE", [f"image_{i}" for i in range(1, 17)], 0),
+        },
+        "CONDITIONING CONDITIONING",
+        names="positive negative",
+        since_new=True,
+    ),
+    "TextEncodeJoyImageEdit": extra(
+        "joyimage",
+        {"clip": "CLIP", "prompt": TEXT},
+        "CONDITIONING",
+        optional={"vae": "VAE", "images": growing("IMAGE", [f"image{i}" for i in range(6)], 0)},
+        since_new=True,
+    ),
+    "TextEncodeMageFlowEdit": extra(
+        "mage",
+        {
+            "clip": "CLIP",
+            "prompt": TEXT,
+            "negative_prompt": TEXT,
+            "images": growing("IMAGE", [f"image_{i}" for i in range(1, 17)], 0),
+            "width": whole(0, 0, 8192, 16),
+            "height": whole(0, 0, 8192, 16),
+            "batch_size": BATCH,
+        },
+        "CONDITIONING CONDITIONING LATENT",
+        names="positive negative latent",
+        optional={"vae": "VAE"},
+        since_new=True,
+    ),
+    "TextEncodeQwenImageEdit": extra(
+        "qwen", {"clip": "CLIP", "prompt": TEXT}, "CONDITIONING", optional={"vae": "VAE", "image": "IMAGE"}
+    ),
+    "TextEncodeQwenImageEditPlus": extra(
+        "qwen",
+        {"clip": "CLIP", "prompt": TEXT},
+        "CONDITIONING",
+        optional={"vae": "VAE", "image1": "IMAGE", "image2": "IMAGE", "image3": "IMAGE"},
+    ),
+    "Wan22ImageToVideoLatent": extra(
+        "wan",
+        {
+            "vae": "VAE",
+            "width": whole(1280, 32, LARGEST_SIDE, 32),
+            "height": whole(704, 32, LARGEST_SIDE, 32),
+            "length": whole(49, 1, LARGEST_SIDE, 4),
+            "batch_size": BATCH,
+        },
+        "LATENT",
+        optional={"start_image": "IMAGE"},
+    ),
+    "ZImageFunControlnet": extra(
+        "model_patch",
+        {"model": "MODEL", "model_patch": "MODEL_PATCH", "vae": "VAE", "strength": real(1.0, -10, 10, 0.01)},
+        "MODEL",
+        optional={"image": "IMAGE", "inpaint_image": "IMAGE", "mask": "MASK"},
+        since_new=True,
+    ),
+}
