@@ -1,55 +1,9 @@
-"""The family that a file's name or size suggests, and AIRs made from file names."""
+"""AIRs made from file names, and the sizes of families."""
 
 import pytest
 
 from imagemill.domain.air import InvalidAir, file_air, parse
-from imagemill.domain.model_families import guess_family, native_side
-
-NAMES = {
-    "dreamshaper_8.safetensors": "sd1",
-    "v1-5-pruned-emaonly.safetensors": "sd1",
-    "realisticVisionV60_sd15.safetensors": "sd1",
-    "sd_xl_base_1.0.safetensors": "sdxl",
-    "juggernautXL_v9.safetensors": "sdxl",
-    "realvisxlV50_v50Bakedvae.safetensors": "sdxl",
-    "ponyDiffusionV6XL.safetensors": "sdxl",
-    "waiNSFWIllustrious_v110.safetensors": "sdxl",
-    "anime\\sdxl\\mix_7.safetensors": "sdxl",
-    "flux1-dev-fp8.safetensors": "flux1",
-    "flux2_dev.safetensors": "flux2",
-    "v2-1_768-ema-pruned.safetensors": "sd2",
-    "sd3.5_large.safetensors": "sd3",
-    "qwen_image_fp8_e4m3fn.safetensors": "qwen",
-    "wan2.2_ti2v_5B_fp16.safetensors": "wan",
-}
-
-
-@pytest.mark.parametrize(("name", "family"), NAMES.items())
-def test_a_published_name_tells_the_family(name: str, family: str):
-    guess = guess_family(name)
-    assert (guess.family, guess.source) == (family, "name")
-
-
-@pytest.mark.parametrize(
-    ("size", "family", "source"),
-    [
-        (2_132_625_894, "sd1", "size"),
-        (4_265_097_012, "sd1", "size"),
-        (6_938_078_334, "sdxl", "size"),
-        (23_802_932_552, "flux1", "size"),
-        (900_000_000, "sd1", "default"),
-        (None, "sd1", "default"),
-    ],
-)
-def test_where_the_name_tells_nothing_the_size_does(size: int | None, family: str, source: str):
-    guess = guess_family("mymix.safetensors", "checkpoint", size)
-    assert (guess.family, guess.source) == (family, source)
-
-
-def test_the_size_of_a_lora_tells_nothing():
-    guess = guess_family("lines.safetensors", "lora", 2_132_625_894)
-    assert (guess.family, guess.source) == ("", "default")
-    assert parse(str(file_air("lines.safetensors", "lora", guess.family))).type == "lora"
+from imagemill.domain.model_families import native_side
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,32 @@ def test_metadata_of_no_known_model_leave_it_to_the_name():
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "family"),
+    [
+        ("dreamshaper_8.safetensors", "sd1"),
+        ("v1-5-pruned-emaonly.safetensors", "sd1"),
+        ("realisticVisionV60_sd15.safetensors", "sd1"),
+        ("sd_xl_base_1.0.safetensors", "sdxl"),
+        ("juggernautXL_v9.safetensors", "sdxl"),
+        ("realvisxlV50_v50Bakedvae.safetensors", "sdxl"),
+        ("ponyDiffusionV6XL.safetensors", "sdxl"),
+        ("waiNSFWIllustrious_v110.safetensors", "sdxl"),
+        ("anime\\sdxl\\mix_7.safetensors", "sdxl"),
+        ("flux1-dev-fp8.safetensors", "flux1"),
+        ("flux2_dev.safetensors", "flux2"),
+        ("v2-1_768-ema-pruned.safetensors", "sd2"),
+        ("sd3.5_large.safetensors", "sd3"),
+        ("qwen_image_fp8_e4m3fn.safetensors", "qwen"),
+        ("wan2.2_ti2v_5B_fp16.safetensors", "wan22-5b"),
+        ("z_image_turbo_bf16.safetensors", "zimage"),
+        ("mymix.safetensors", ""),
+    ],
+)
+def test_a_published_name_tells_the_family(name: str, family: str):
+    assert found(file=name) == (family, "name" if family else "unknown")
+
+
 def test_the_folder_of_a_file_counts_where_its_name_says_nothing():
     assert found(file="sdxl/mymix.safetensors") == ("sdxl", "name")
     assert found(file="sdxl\\mymix.safetensors") == ("sdxl", "name")

@@ -53,8 +53,8 @@ def test_the_files_of_a_node_are_listed_with_their_families(server: Server):
         DREAM: ("checkpoint", "sd1", "name"),
         JUGGERNAUT: ("checkpoint", "sdxl", "name"),
         MIX: ("checkpoint", "sdxl", "size"),
-        DETAILS: ("lora", "", "default"),
-        "kl-f8.safetensors": ("vae", "", "default"),
+        DETAILS: ("lora", "", "unknown"),
+        "kl-f8.safetensors": ("vae", "", "unknown"),
     }
     assert all(item["nodes"] == ["attic"] and not item["registered"] for item in found.values())
     assert set(listed(server, q="JUGGER")) == {JUGGERNAUT}

@@ -1,6 +1,6 @@
 """``/api/v1/models``: the checkpoints, LoRAs and other model files that jobs can name, and their import."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
@@ -11,10 +11,10 @@ from imagemill.api.dependencies import ServicesDep
 from imagemill.domain.access import Scope
 from imagemill.domain.air import InvalidAir, Resource
 from imagemill.domain.errors import Conflict, InvalidInput, NotFound
-from imagemill.domain.model_families import FamilySource
+from imagemill.graphs.families.finding import FamilySource, FoundFamily
 from imagemill.graphs.node_models import LOADERS
 from imagemill.model_registry.imports import ImportedModel, ImportState, ModelImport
-from imagemill.model_registry.names import InstalledModel
+from imagemill.model_registry.names import InstalledModel, InstalledModels
 from imagemill.net import pools
 from imagemill.nodes.registry import NodeView
 from imagemill.web.http import json_response
@@ -30,9 +30,12 @@ _EXAMPLE = {
     "type": "checkpoint",
     "family": "sd1",
     "familySource": "name",
+    "variant": "base",
     "size": 2_132_625_894,
     "air": "urn:air:sd1:checkpoint:file:dreamshaper_8.safetensors",
-    "title": None,
+    "title": "DreamShaper",
+    "architecture": "stable-diffusion-v1",
+    "trainedWords": [],
     "registered": False,
     "nodes": ["attic"],
 }
@@ -45,12 +48,17 @@ class InstalledModelBody(ResponseModel):
     type: str = Field(description=f"One of {', '.join(LOADERS)}, or another type of a registered model.")
     family: str = Field(description="Such as sd1, sdxl or flux1; empty where it is unknown.")
     family_source: FamilySource = Field(
-        description="Whether the family is given by the AIR, or guessed: from the file's name, from its "
-        "size, or from nothing."
+        description="What tells the family: the AIR, the base model in the registry, the file's metadata, "
+        "its name or folder, its size, or nothing."
     )
+    variant: str | None = Field(description="The variant of the family, such as turbo or schnell.")
     size: int | None = Field(description="Bytes, where the node or the registry gives it.")
     air: str = Field(description="The registered AIR, else the one made from the file's name.")
-    title: str | None = Field(description="Name and version, where it is registered.")
+    title: str | None = Field(description="Name and version in the registry, else the title in the file.")
+    architecture: str | None = Field(
+        description="The architecture in the file's metadata, or the base model a LoRA was trained on."
+    )
+    trained_words: list[str] = Field(description="Trigger words, of the registry or of the file's metadata.")
     registered: bool
     nodes: list[str] = Field(description="The nodes that have the file; empty for a model that none has.")
 
@@ -141,7 +149,7 @@ async def import_models(services: ServicesDep, body: ImportOrder) -> Response:
 
 def _list(services: Services, kind: str | None, node: str | None, query: str) -> dict[str, Any]:
     registered = services.registry.page("", 1, _MOST_REGISTERED)[1]
-    items = [*_items(services.registry.installed.all(node), registered, alone=node is None)]
+    items = [*_items(services.registry.installed, node, registered)]
     sought = query.lower()
     return {
         "items": [
@@ -155,53 +163,59 @@ def _list(services: Services, kind: str | None, node: str | None, query: str) ->
 
 
 def _items(
-    models: Iterable[InstalledModel], registered: Sequence[Resource], *, alone: bool
+    installed: InstalledModels, node: str | None, registered: Sequence[Resource]
 ) -> Iterator[dict[str, Any]]:
     by_path = {_key(resource.path): resource for resource in registered}
     by_base = {_base(resource.path): resource for resource in registered}
     seen: set[str] = set()
-    for model in models:
+    for model in installed.all(node):
         resource = by_path.get(_key(model.file.name)) or by_base.get(_base(model.file.name))
         if resource is not None:
             seen.add(resource.air.key)
         try:
-            yield _installed_body(model, resource)
+            family = model.family if resource is None else installed.find_family(resource)
+            yield _installed_body(model, resource, family)
         except InvalidAir:
             continue  # its name is too long for an AIR, so no job can name it
-    if alone:
-        yield from (_registered_body(each) for each in registered if each.air.key not in seen)
+    if node is None:
+        absent = [each for each in registered if each.air.key not in seen]
+        yield from (_registered_body(each, installed.find_family(each)) for each in absent)
 
 
-def _installed_body(model: InstalledModel, resource: Resource | None) -> dict[str, Any]:
+def _installed_body(model: InstalledModel, resource: Resource | None, family: FoundFamily) -> dict[str, Any]:
+    metadata = model.file.metadata
+    words = (resource.body.get("trainedWords") if resource else None) or list(metadata.trigger_words)
     return {
         "name": model.file.name,
         "type": model.file.kind,
-        "family": resource.air.family if resource else model.family,
-        "familySource": "air" if resource else model.family_source,
+        **_family_body(family),
         "size": model.file.size,
         "air": str(resource.air if resource else model.air),
-        "title": _title(resource) if resource else None,
+        "title": (resource.title if resource else "") or metadata.title or None,
+        "architecture": metadata.architecture or metadata.base_model or None,
+        "trainedWords": words,
         "registered": resource is not None,
         "nodes": list(model.nodes),
     }
 
 
-def _registered_body(resource: Resource) -> dict[str, Any]:
+def _registered_body(resource: Resource, family: FoundFamily) -> dict[str, Any]:
     return {
         "name": resource.path,
         "type": resource.air.type or "other",
-        "family": resource.air.family,
-        "familySource": "air",
+        **_family_body(family),
         "size": resource.body.get("size"),
         "air": str(resource.air),
-        "title": _title(resource),
+        "title": resource.title or None,
+        "architecture": None,
+        "trainedWords": resource.body.get("trainedWords") or [],
         "registered": True,
         "nodes": [],
     }
 
 
-def _title(resource: Resource) -> str | None:
-    return " ".join(filter(None, (resource.body.get("modelName"), resource.body.get("versionName")))) or None
+def _family_body(found: FoundFamily) -> dict[str, Any]:
+    return {"family": found.name, "familySource": found.source, "variant": found.variant or None}
 
 
 def _key(name: str) -> str:

@@ -16,7 +16,6 @@ Types = Annotated[
     list[str] | None,
     typer.Option("--type", help="Only this type: checkpoint, lora, vae, controlnet or upscaler."),
 ]
-_GUESSED = ("size", "default")
 
 
 @commands.command("list")
@@ -69,9 +68,12 @@ def import_(
     counts = {state: sum(each["state"] == state for each in body["items"]) for state in ("added", "linked")}
     done = f"{counts['added']} added, {counts['linked']} linked to a model that was registered"
     parts: list[Any] = [table, f"\n{done}{'; nothing was written' if dry_run else ''}"]
-    if any(item["state"] == "added" and item["familySource"] in _GUESSED for item in body["items"]):
+    if any(
+        item["state"] == "added" and item["familySource"] in ("size", "unknown") for item in body["items"]
+    ):
         parts.append(
-            "a family with ? is a guess; correct it: imagemill models import NODE FILE --family sdxl"
+            "a family that is unknown, or a guess (?), cannot be relied on; state it: "
+            "imagemill models import NODE FILE --family sdxl"
         )
     return body, parts
 
@@ -92,9 +94,10 @@ def _table(body: dict[str, Any]) -> Any:
 
 
 def _family(item: dict[str, Any]) -> str:
-    if item.get("type", "checkpoint") != "checkpoint" and item["familySource"] == "default":
-        return ""
-    return f"{item['family']}?" if item["familySource"] in _GUESSED else item["family"]
+    if item["familySource"] == "unknown":
+        return "unknown" if item.get("type", "checkpoint") == "checkpoint" else ""
+    named = " ".join(filter(None, (item["family"], item.get("variant"))))
+    return f"{named}?" if item["familySource"] == "size" else named
 
 
 def _notes(items: list[dict[str, Any]]) -> list[str]:

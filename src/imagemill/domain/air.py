@@ -88,9 +88,10 @@ _FAMILIES = {
 NO_FAMILY = ("", "other", "unknown", "comfy", "oci")
 """Ecosystems that say nothing about the family."""
 _RELATED = (
-    frozenset({"flux1", "flux1kontext", "chroma"}),
+    frozenset({"flux1", "flux1kontext", "flux1-kontext", "flux1-fill", "chroma", "chroma-radiance"}),
     frozenset({"zimage", "zimageturbo", "zimagebase"}),
     frozenset({"sd3", "sd3_5m"}),
+    frozenset({"qwen", "qwen-edit", "qwen-layered"}),
     frozenset({"flux2", "flux2-klein"}),
 )
 """Families whose LoRAs are made for each other, or cannot be told apart by their AIRs."""
@@ -275,6 +276,20 @@ class Resource:
     """The JSON fields of the resource without the AIR: names, tags, hashes, fileName, ..."""
     created_at: int = 0
     updated_at: int = 0
+    found_family: str = field(default="", compare=False)
+    """The name of its family in the table of families, as the registry found it; empty if it is not in it."""
+    variant: str = field(default="", compare=False)
+    """The name of the variant of this family."""
+
+    @property
+    def family(self) -> str:
+        """The model family: as it was found, else that of the AIR; empty where nothing tells."""
+        return self.found_family or self.air.family
+
+    @property
+    def title(self) -> str:
+        """Its name and version; empty where it has none."""
+        return " ".join(str(self.body[key]) for key in ("modelName", "versionName") if self.body.get(key))
 
     @property
     def path(self) -> str:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from imagemill.domain.air import InvalidAir, Resource
 from imagemill.domain.errors import Conflict
-from imagemill.domain.model_families import FamilySource
+from imagemill.graphs.families.finding import FamilySource, FoundFamily
 from imagemill.model_registry.names import InstalledModel, same_name
 from imagemill.model_registry.registry import PUBLISHED_FILES, Registry
 
@@ -50,7 +50,8 @@ class ModelImport:
         if named := self._published(model):
             linked = replace(named, body={**named.body, "fileName": name})
             return ImportedModel(name, self._replaced(linked), "linked", "air")
-        made = model if self._family is None else replace(model, family=self._family, family_source="air")
+        family = model.family if self._family is None else FoundFamily(self._family, "air")
+        made = replace(model, family=family)
         resource = Resource(made.air, _fields(made))
         if not self._dry:
             try:
@@ -58,7 +59,7 @@ class ModelImport:
             except Conflict:
                 # Another import was faster, or a model under this AIR has another file.
                 return ImportedModel(name, resource, "present", "air")
-        return ImportedModel(name, resource, "added", made.family_source)
+        return ImportedModel(name, resource, "added", made.family.source)
 
     def _replaced(self, resource: Resource) -> Resource:
         return resource if self._dry else self._registry.replace(resource)
@@ -112,8 +113,8 @@ def _fields(model: InstalledModel) -> dict[str, object]:
     file = model.file
     title = file.name.replace("\\", "/").rsplit("/", 1)[-1].rpartition(".")[0]
     fields: dict[str, object] = {"modelName": title[:200], "fileName": file.name}
-    if model.family:
-        fields["tags"] = [model.family]
+    if model.family.name:
+        fields["tags"] = [model.family.name]
     if file.name.lower().endswith(".safetensors"):
         fields["fileFormat"] = "safeTensor"
     if file.size is not None:

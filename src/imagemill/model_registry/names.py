@@ -3,11 +3,13 @@
 import difflib
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 
 from imagemill.domain.air import EXAMPLE, FILE, Air, Resource, file_air, parse
 from imagemill.domain.images import GraphSpec, ImageSpec, RenderSpec
-from imagemill.domain.model_families import FamilySource, guess_family
+from imagemill.graphs.families.finding import FoundFamily, ModelFacts, find_family
+from imagemill.graphs.families.table import Families, built_in
 from imagemill.graphs.node_models import LOADERS, NodeFile, NodeModels, has_model_extension
 
 _MOST_NEAR = 3
@@ -18,27 +20,34 @@ _TYPES = {"text_encoder": "text_encoders"}
 """Kind of file -> type of an AIR, where they differ."""
 
 
+_MOST_FOUND = 4096
+"""Models whose families are remembered."""
+
+
 @dataclass(frozen=True, slots=True)
 class InstalledModel:
     """A model file that one or more nodes have."""
 
     file: NodeFile
     nodes: tuple[str, ...]
-    family: str
-    family_source: FamilySource
+    family: FoundFamily
 
     @property
     def air(self) -> Air:
         """The AIR made from the file. Raises `InvalidAir` for a name too long."""
         kind = self.file.kind
-        return file_air(self.file.name, _TYPES.get(kind, kind), self.family)
+        return file_air(self.file.name, _TYPES.get(kind, kind), self.family.name)
 
 
 class InstalledModels:
     """The model files of the nodes that this process has read. ``read`` is cheap and asks no node."""
 
-    def __init__(self, read: Callable[[], Sequence[NodeModels]] = lambda: ()) -> None:
+    def __init__(
+        self, read: Callable[[], Sequence[NodeModels]] = lambda: (), families: Families | None = None
+    ) -> None:
         self._read = read
+        self.families = families or built_in()
+        self._find_family = lru_cache(_MOST_FOUND)(partial(find_family, self.families))
 
     @property
     def is_known(self) -> bool:
@@ -60,15 +69,40 @@ class InstalledModels:
                     files[key] = file
         kinds = list(LOADERS)
         order = sorted(files, key=lambda key: (kinds.index(key[0]), key[1]))
-        return [_installed(files[key], nodes[key]) for key in order]
+        return [self._installed(files[key], nodes[key]) for key in order]
 
     def find(self, name: str, kind: str | None = None) -> InstalledModel | None:
         """Return the model of a file name in any case, with or without its folder and extension."""
         for each in [kind] if kind else LOADERS:
             found = [(file, node.node) for node in self._read() if (file := node.find(each, name))]
             if found:
-                return _installed(found[0][0], [node for _, node in found])
+                return self._installed(found[0][0], [node for _, node in found])
         return None
+
+    def find_family(self, resource: Resource) -> FoundFamily:
+        """Return the family of a model by its AIR, the registry, and the file that nodes have of it."""
+        air, base_model = resource.air, resource.body.get("baseModel")
+        kind = next((kind for kind in LOADERS if kind == (air.type or "checkpoint")), None)
+        model = self.find(resource.path, kind or ("checkpoint" if air.is_checkpoint else None))
+        facts = ModelFacts(
+            ecosystem=air.ecosystem or "",
+            base_model=base_model if isinstance(base_model, str) else "",
+            file=resource.path,
+            title=resource.title,
+        )
+        return self._find_family(facts if model is None else _with_file(facts, model.file))
+
+    def assumed(self, name: str, kind: str | None) -> Resource | None:
+        """Return the model of a file name that no node can confirm; None if it does not look like one."""
+        parts = name.replace("\\", "/").split("/")
+        if not has_model_extension(name) or ".." in parts or not all(parts):
+            return None
+        family = self._find_family(ModelFacts(file=name)).name
+        return Resource(file_air(name, kind or "checkpoint", family), {"fileName": name})
+
+    def _installed(self, file: NodeFile, nodes: Sequence[str]) -> InstalledModel:
+        family = self._find_family(_with_file(ModelFacts(file=file.name), file))
+        return InstalledModel(file, tuple(nodes), family)
 
     def near(self, name: str, kind: str = "checkpoint") -> list[str]:
         """Return the names of installed files that are most like ``name``, best first."""
@@ -120,15 +154,6 @@ def unknown_name(name: str, installed: InstalledModels, kind: str | None) -> str
     )
 
 
-def assumed(name: str, kind: str | None) -> Resource | None:
-    """Return the model of a file name that no node can confirm; None if it does not look like one."""
-    parts = name.replace("\\", "/").split("/")
-    if not has_model_extension(name) or ".." in parts or not all(parts):
-        return None
-    kind = kind or "checkpoint"
-    return Resource(file_air(name, kind, guess_family(name, kind).family), {"fileName": name})
-
-
 def same_file(registered: str, wanted: str) -> bool:
     """Whether two names are the same file in any case; a name without a folder fits any folder."""
     one, two = (name.replace("\\", "/").strip("/").casefold() for name in (registered, wanted))
@@ -149,6 +174,7 @@ def _stem(name: str) -> str:
     return _COPIES.sub("", stem.lower())
 
 
-def _installed(file: NodeFile, nodes: Sequence[str]) -> InstalledModel:
-    guess = guess_family(file.name, file.kind, file.size)
-    return InstalledModel(file, tuple(nodes), guess.family, guess.source)
+def _with_file(facts: ModelFacts, file: NodeFile) -> ModelFacts:
+    """Add the facts of a node's file. The size tells something of whole checkpoints only."""
+    size = file.size if file.folder == "checkpoints" else None
+    return replace(facts, metadata=file.metadata, size=size)

@@ -17,7 +17,6 @@ from imagemill.graphs.node_models import LOADERS
 from imagemill.model_registry.names import (
     InstalledModel,
     InstalledModels,
-    assumed,
     same_file,
     unknown_name,
 )
@@ -79,7 +78,7 @@ class Registry:
             if self._strict or not self._is_available(parsed.key):
                 mild = "; IMAGEMILL_RESOURCES__STRICT=false accepts it without" if self._strict else ""
                 raise InvalidInput.at(path, f"{air} is not registered; {REMEDY}{mild}")
-            return Resource(parsed)
+            return self._with_family(Resource(parsed))
         if kind == "checkpoint" and not resource.air.is_checkpoint:
             raise InvalidInput.at(path, f"{air} is a {resource.air.type}, not a checkpoint")
         return resource
@@ -97,11 +96,18 @@ class Registry:
             return cached[1]
         resource = self._find(path, air, kind)
         if resource is not None:
+            resource = self._with_family(resource)
             with self._lock:
                 if len(self._cache) >= _CACHE_SIZE:
                     self._cache.clear()
                 self._cache[cached_as] = (now + _CACHE_S, resource)
         return resource
+
+    def _with_family(self, resource: Resource) -> Resource:
+        found = self.installed.find_family(resource)
+        if found.match is None:
+            return resource
+        return replace(resource, found_family=found.name, variant=found.variant)
 
     def _find(self, path: str, text: str, kind: str | None) -> Resource | None:
         if version := short_version(text):
@@ -129,7 +135,7 @@ class Registry:
             return registered
         if model is not None:
             return _made(path, model)
-        resource = None if self.installed.is_known else assumed(name, kind)
+        resource = None if self.installed.is_known else self.installed.assumed(name, kind)
         if resource is None:
             raise InvalidInput.at(path, unknown_name(name, self.installed, kind))
         return resource
@@ -152,7 +158,8 @@ class Registry:
             candidates = [
                 each for each in self._store.page("", 0, _MOST_DEFAULTS)[1] if each.air.is_checkpoint
             ]
-        ranked = [each for each in candidates if each.air.family in BUILT or _is_tagged(each)]
+        candidates = [self._with_family(each) for each in candidates]
+        ranked = [each for each in candidates if each.family in BUILT or _is_tagged(each)]
         if not ranked:
             raise InvalidInput.at(path, f"is required: no model can be a default here; {REMEDY}")
         return min(ranked, key=lambda each: _default_order(each, family))
@@ -162,8 +169,7 @@ class Registry:
         names: list[str] = []
         if isinstance(work, ImageSpec) and (resource := self._stored(work.model)):
             published = PUBLISHED_FILES.get(resource.air.key)
-            title = f"{resource.body.get('modelName') or ''} {resource.body.get('versionName') or ''}"
-            names = [name for name in (published, title.strip()) if name]
+            names = [name for name in (published, resource.title) if name]
         return self.installed.missing_hint(work, names)
 
     def path_of(self, air: str) -> str | None:
@@ -317,9 +323,9 @@ def _is_tagged(resource: Resource) -> bool:
 def _default_order(resource: Resource, family: str | None) -> tuple[bool, bool, bool, bool, int, str]:
     """The smallest is the default. Inpainting models and refiners make poor first pictures."""
     air, name = resource.air, resource.path.lower()
-    place = BUILT.index(air.family) if air.family in BUILT else len(BUILT)
+    place = BUILT.index(resource.family) if resource.family in BUILT else len(BUILT)
     return (
-        family is not None and air.family != family,
+        family is not None and resource.family != family,
         not _is_tagged(resource),
         "inpaint" in name or "refiner" in name,
         not resource.created_at,

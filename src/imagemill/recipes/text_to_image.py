@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from imagemill.domain import images
-from imagemill.domain.air import CHECKPOINT_TYPES, Air, parse, takes_networks_of, type_of_word
+from imagemill.domain.air import CHECKPOINT_TYPES, Air, Resource, parse, takes_networks_of, type_of_word
 from imagemill.domain.clock import random_below
 from imagemill.domain.credits import Rate
 from imagemill.domain.errors import FieldError, InvalidInput
@@ -84,6 +84,10 @@ class TextToImage(BaseModel):
     model_path: str | None = Field(
         None, description="The model's file on a node; set when the job is accepted."
     )
+    family: str | None = Field(None, description="The model's family; set when the job is accepted.")
+    variant: str | None = Field(
+        None, description="The variant of the family, such as turbo; set when the job is accepted."
+    )
     prompt: str = ""
     negative_prompt: str = ""
     width: int = Field(512, ge=64, le=4096, description=f"Width in pixels. {_DEFAULT_SIDE}")
@@ -133,15 +137,15 @@ def complete(input_: TextToImage, resolver: ResourceResolver, path: str) -> Text
         else resolver.default_checkpoint(f"{path}model")
     )
     networks = [
-        _complete_network(network, resolver, f"{path}additionalNetworks[{network.air!r}]", checkpoint.air)
+        _complete_network(network, resolver, f"{path}additionalNetworks[{network.air!r}]", checkpoint)
         for network in input_.networks
     ]
     _refuse_repeats(input_.networks, networks, path)
-    if errors := list(_ineffective(input_, checkpoint.air.family)):
+    if errors := list(_ineffective(input_, checkpoint.family)):
         raise InvalidInput([FieldError(f"{path}{name}", message) for name, message in errors])
-    usual = dict(_FLUX_DEFAULTS) if checkpoint.air.family == "flux1" else {}
+    usual = dict(_FLUX_DEFAULTS) if checkpoint.family == "flux1" else {}
     if not input_.model_fields_set & {"width", "height"}:
-        side = native_side(checkpoint.air.family)
+        side = native_side(checkpoint.family)
         usual |= {"width": side, "height": side}
     drawn = input_.seed is None or input_.seed < 0
     upscaler = resolver.resource(f"{path}upscaler", input_.upscaler) if input_.upscaler else None
@@ -152,11 +156,13 @@ def complete(input_: TextToImage, resolver: ResourceResolver, path: str) -> Text
             **{name: value for name, value in usual.items() if name not in input_.model_fields_set},
             "model": str(checkpoint.air),
             "model_path": checkpoint.path,
+            "family": checkpoint.family or None,
+            "variant": checkpoint.variant or None,
             "networks": networks,
             "image": resolver.picture(f"{path}image", input_.image) if input_.image else None,
             "mask": resolver.picture(f"{path}mask", input_.mask) if input_.mask else None,
             "controls": [
-                _complete_control(control, resolver, f"{path}controls[{index}].", checkpoint.air)
+                _complete_control(control, resolver, f"{path}controls[{index}].", checkpoint)
                 for index, control in enumerate(input_.controls)
             ],
             "upscaler": str(upscaler.air) if upscaler else None,
@@ -201,7 +207,7 @@ def _comfy_sampler(name: str) -> str | None:
 
 
 def _complete_network(
-    network: NetworkInput, resolver: ResourceResolver, path: str, checkpoint: Air
+    network: NetworkInput, resolver: ResourceResolver, path: str, checkpoint: Resource
 ) -> NetworkInput:
     if not network.air:
         raise InvalidInput.at(path, "has an empty `air`; name the network's AIR")
@@ -217,7 +223,7 @@ def _complete_network(
         raise InvalidInput.at(
             path, f"is a text encoder, and models of the family {checkpoint.family} bring theirs"
         )
-    _check_family(path, resource.air, checkpoint, shared=kind == "vae" or kind in ENCODER_TYPES)
+    _check_family(path, resource, checkpoint, shared=kind == "vae" or kind in ENCODER_TYPES)
     return network.model_copy(update={"air": str(resource.air), "type": kind, "path": resource.path})
 
 
@@ -239,10 +245,10 @@ def _check_type(path: str, air: Air, kind: str) -> None:
         raise InvalidInput.at(path, f"names an AIR of the type {air.type}, not {kind[:40]}")
 
 
-def _check_family(path: str, air: Air, checkpoint: Air, *, shared: bool = False) -> None:
+def _check_family(path: str, resource: Resource, checkpoint: Resource, *, shared: bool = False) -> None:
     """Raise `InvalidInput` for a model of another family. ``shared``: newer families use its kind of file of
     each other, as several share a VAE."""
-    family, wanted = air.family, checkpoint.family
+    family, wanted = resource.family, checkpoint.family
     if not takes_networks_of(wanted, family) and not (shared and not {family, wanted} <= set(FAMILIES)):
         raise InvalidInput.at(
             path,
@@ -258,12 +264,12 @@ def _group(kind: str) -> str:
 
 
 def _complete_control(
-    control: ControlInput, resolver: ResourceResolver, path: str, checkpoint: Air
+    control: ControlInput, resolver: ResourceResolver, path: str, checkpoint: Resource
 ) -> ControlInput:
     model = resolver.resource(f"{path}model", control.model) if control.model else None
     if model is not None:
         _check_type(f"{path}model", model.air, "controlnet")
-        _check_family(f"{path}model", model.air, checkpoint)
+        _check_family(f"{path}model", model, checkpoint)
     return control.model_copy(
         update={
             "image": resolver.picture(f"{path}image", control.image) if control.image else None,
@@ -297,7 +303,7 @@ def image_spec(input_: TextToImage) -> ImageSpec:
         negative_prompt=input_.negative_prompt,
         model=input_.model,
         model_path=input_.model_path or air.path,
-        family=air.family,
+        family=input_.family or air.family,
         width=input_.width,
         height=input_.height,
         steps=input_.steps,

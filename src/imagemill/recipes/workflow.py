@@ -11,10 +11,12 @@ from imagemill.domain.clock import random_below
 from imagemill.domain.credits import Rate
 from imagemill.domain.errors import FieldError, InvalidInput
 from imagemill.domain.images import MAX_SEED, GraphSpec
-from imagemill.domain.model_families import guess_family, native_side
+from imagemill.domain.model_families import native_side
 from imagemill.domain.moderation import PromptTexts
 from imagemill.graphs import graph as graphs
 from imagemill.graphs import prompt_texts
+from imagemill.graphs.families.finding import ModelFacts, find_family
+from imagemill.graphs.families.table import built_in
 from imagemill.graphs.manifest import Input, Workflow, bind
 from imagemill.recipes.base import Plan, Recipe, ResourceResolver
 from imagemill.recipes.comfy import check_marks, checkpoint_of
@@ -89,7 +91,7 @@ def _with_defaults(
     wanted = "flux1" if workflow.name.startswith("flux") else None
     if "model" not in values:
         resource = resolver.default_checkpoint(f"{path}model", wanted)
-        values, family = {**values, "model": resource.path}, resource.air.family
+        values, family = {**values, "model": resource.path}, resource.family
     else:
         family = _family_of(values["model"])
     sides = [one for one in workflow.inputs if one.name in ("width", "height")]
@@ -105,7 +107,7 @@ def _family_of(model: Any) -> str:
     try:
         return parse(model).family
     except InvalidAir:
-        return guess_family(model).family
+        return find_family(built_in(), ModelFacts(file=model)).name
 
 
 def placeholder(name: str) -> str:

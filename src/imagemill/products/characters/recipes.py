@@ -263,7 +263,7 @@ def _resolve_loras(
 def _lora(lora: LoraInput, checkpoint: Resource, resolver: ResourceResolver, path: str) -> LoraInput:
     resource = resolver.resource(path, lora.air)
     check_lora(path, resource)
-    family, wanted = resource.air.family, checkpoint.air.family
+    family, wanted = resource.family, checkpoint.family
     if family and wanted and family != wanted:
         raise InvalidInput.at(
             path, f"{resource.air} is for {family}, but {checkpoint.air} is {wanted}: it would have no effect"
