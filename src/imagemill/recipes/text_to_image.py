@@ -12,9 +12,9 @@ from imagemill.domain.clock import random_below
 from imagemill.domain.credits import Rate
 from imagemill.domain.errors import FieldError, InvalidInput
 from imagemill.domain.images import MAX_SEED, Control, ImageSpec, Network, Upscale
-from imagemill.domain.model_families import native_side
+from imagemill.domain.model_families import BUILT, native_side
 from imagemill.domain.moderation import PromptTexts
-from imagemill.graphs.builder import FAMILIES, LORA_TYPES
+from imagemill.graphs.family_graph import LORA_TYPES
 from imagemill.graphs.model_files import ENCODER_TYPES
 from imagemill.media.postprocess import ConvertFormat
 from imagemill.recipes.base import Plan, Recipe, ResourceResolver
@@ -249,7 +249,7 @@ def _check_family(path: str, resource: Resource, checkpoint: Resource, *, shared
     """Raise `InvalidInput` for a model of another family. ``shared``: newer families use its kind of file of
     each other, as several share a VAE."""
     family, wanted = resource.family, checkpoint.family
-    if not takes_networks_of(wanted, family) and not (shared and not {family, wanted} <= set(FAMILIES)):
+    if not takes_networks_of(wanted, family) and not (shared and not {family, wanted} <= set(BUILT)):
         raise InvalidInput.at(
             path,
             f"is for models of the family {family} and has no effect on those of {wanted}, as the model is",

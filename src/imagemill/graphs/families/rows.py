@@ -323,6 +323,8 @@ class Variant(Row):
     cfg: float = Field(7.0, ge=0, le=100)
     sampler: str = "euler"
     scheduler: str = "simple"
+    normal_means_default: bool = False
+    """Whether ``normal``, which clients send for no scheduler, stands for its own one."""
     accelerators: tuple[AcceleratorRow, ...] = ()
     template: str = ""
     """ComfyUI's official template with the same nodes and values."""
