@@ -39,4 +39,4 @@ def test_all_recipes_but_those_of_workflows_are_held_to_it(make_server: Callable
     recipes = make_server().app.recipes
     assert {name for name, recipe in recipes.items() if recipe.example is not None} == set(WITH_EXAMPLES)
     of_language_models = {"chatCompletion", "mediaCaptioning", "promptEnhancement"}
-    assert set(recipes) - set(WITH_EXAMPLES) == {"workflow"} | of_language_models
+    assert set(recipes) - set(WITH_EXAMPLES) == {"vendorImage", "workflow"} | of_language_models

@@ -62,6 +62,20 @@ class VideoLength:
 
 
 @dataclass(frozen=True, slots=True)
+class RemoteCall:
+    """The request for a model of another vendor, which a remote service runs and no node can."""
+
+    path: str
+    """The endpoint's path at the service."""
+    arguments: Mapping[str, Any]
+    """The endpoint's own arguments beside the prompts. A text ``{NAME}`` stands for a picture's URL."""
+    pictures: tuple[str, ...] = ()
+    """The names of its pictures in `RenderRequest.inputs`."""
+    cost_factor: float = 1.0
+    """Times the endpoint's price, as for a higher resolution."""
+
+
+@dataclass(frozen=True, slots=True)
 class ImageSpec:
     """One text-to-image, image-to-image, inpaint or edit request: one seed, ``count`` pictures of a batch."""
 
@@ -113,6 +127,9 @@ class ImageSpec:
     """Whether the picture gets the size of the first reference picture, as far as the model allows."""
     video: VideoLength | None = None
     """The length, where a video is made, with ``image`` as its first frame if there is one."""
+    remote: RemoteCall | None = None
+    """The request of a model that only a remote service has; the other fields are for prices only, but the
+    prompts and the seed."""
 
 
 @dataclass(frozen=True, slots=True)

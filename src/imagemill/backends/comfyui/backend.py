@@ -143,6 +143,8 @@ class ComfyUI:
         """Why no node can render this. What seems to be missing is looked for again, for some seconds."""
         if isinstance(work, TaskSpec):
             return f"ComfyUI nodes do not run the task {work.task}"
+        if isinstance(work, ImageSpec) and work.remote is not None:
+            return f"no ComfyUI node has the model of {work.remote.path}"
         if not self._connections:
             return "no ComfyUI node is configured: add one with `imagemill nodes add`"
         impossible = builder.unsupported_reason(work) if isinstance(work, ImageSpec) else None

@@ -27,7 +27,7 @@ from imagemill.domain.clock import SECOND
 from imagemill.domain.signing import UrlSigner
 from imagemill.jobs.store.batches import BatchRecord
 
-_PICTURES = ("textToImage", "comfy")
+_PICTURES = ("textToImage", "comfy", "vendorImage")
 """Recipes whose first picture has an id before it is made."""
 
 
@@ -197,7 +197,14 @@ def _result(state: JobState, wire: Wire) -> JobResult:
     ]
     if not blobs and job.recipe in _PICTURES and not is_final(state.status):
         blobs = [pending_blob(job.id, 0, f"image/{job.input.get('format', 'png')}")]
-    return JobResult(tuple(blobs), values if isinstance(values, Mapping) else {}, state.error)
+    return JobResult(
+        tuple(blobs),
+        values if isinstance(values, Mapping) else {},
+        state.error,
+        job.started_at,
+        job.finished_at,
+        job.cost,
+    )
 
 
 def _hidden(blob: Mapping[str, Any]) -> dict[str, Any]:

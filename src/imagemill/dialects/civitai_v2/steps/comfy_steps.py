@@ -77,10 +77,7 @@ def _check_resource(path: str, air: str, services: Services) -> None:
 
 def files_output(results: Sequence[JobResult]) -> dict[str, Any]:
     """Return the output of a step that saves files."""
-    output: dict[str, Any] = {"blobs": [dict(blob) for result in results for blob in result.blobs]}
-    if errors := [result.error for result in results if result.error]:
-        output["errors"] = errors
-    return output
+    return {"blobs": [dict(blob) for result in results for blob in result.blobs]}
 
 
 def custom_output(results: Sequence[JobResult]) -> dict[str, Any]:

@@ -301,15 +301,15 @@ def find_leaf(raw: Mapping[str, Any], path: str) -> tuple[Leaf, str]:
 
     The body's words may be in any case.
     """
-    engine = _word(raw, "engine", [leaf.engine for leaf in LEAVES], path)
+    engine = known_word(raw, "engine", [leaf.engine for leaf in LEAVES], path)
     leaves = [leaf for leaf in LEAVES if leaf.engine == engine]
     group_field = leaves[0].group_field
-    group = _word(raw, group_field, [leaf.group for leaf in leaves], path)
+    group = known_word(raw, group_field, [leaf.group for leaf in leaves], path)
     leaves = [leaf for leaf in leaves if leaf.group == group]
     operation = ""
     if leaves[0].operations:
         known = [operation for leaf in leaves for operation in leaf.operations]
-        operation = _word(raw, "operation", known, path)
+        operation = known_word(raw, "operation", known, path)
     able = [leaf for leaf in leaves if not operation or operation in leaf.operations]
     field = able[0].model_field
     if able[0].model in ("", AIR):
@@ -317,7 +317,7 @@ def find_leaf(raw: Mapping[str, Any], path: str) -> tuple[Leaf, str]:
     alias = to_camel(field)
     if raw.get(alias) is None and not able[0].model_required:
         return next((leaf for leaf in able if leaf.is_default), able[0]), operation
-    every = _word(raw, alias, [leaf.model for leaf in leaves], path)
+    every = known_word(raw, alias, [leaf.model for leaf in leaves], path)
     chosen = next((leaf for leaf in able if leaf.model == every), None)
     if chosen is None:
         words = ", ".join(leaf.model for leaf in able)
@@ -325,7 +325,7 @@ def find_leaf(raw: Mapping[str, Any], path: str) -> tuple[Leaf, str]:
     return chosen, operation
 
 
-def _word(raw: Mapping[str, Any], field: str, known: Sequence[str], path: str) -> str:
+def known_word(raw: Mapping[str, Any], field: str, known: Sequence[str], path: str) -> str:
     """Return the known spelling of a word in a body. Raises `InvalidInput`."""
     names = list(dict.fromkeys(known))
     given = raw.get(field)
