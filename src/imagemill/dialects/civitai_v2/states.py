@@ -8,8 +8,8 @@ from imagemill.dialects.civitai_v2.statuses import (
     PROCESSING,
     SCHEDULED,
     UNASSIGNED,
+    JobPreparation,
     JobState,
-    ModelLoad,
     Place,
     status_of,
 )
@@ -52,13 +52,13 @@ class StateReader:
             return JobState(view, PREPARING, 0.0, preparation=self._preparation(job))
         return JobState(view, status, fraction)
 
-    def _preparation(self, job: Job) -> ModelLoad:
+    def _preparation(self, job: Job) -> JobPreparation:
         model = job.input.get("model") or job.input.get("checkpoint") or ""
         backend = self._services.backends.get(job.backend or "")
         nodes = backend.nodes() if backend is not None else ()
         load_s = next((node.load_s for node in nodes if node.name == job.node), None)
         waited_s = (now_us() - (job.started_at or now_us())) / SECOND
-        return ModelLoad(str(model), None if load_s is None else max(0.0, load_s - waited_s))
+        return JobPreparation(str(model), None if load_s is None else max(0.0, load_s - waited_s))
 
     def _places(self, jobs: Sequence[Job]) -> dict[str, Place]:
         store, offers = self._services.jobs, self._services.offers()

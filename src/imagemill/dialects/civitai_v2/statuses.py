@@ -51,7 +51,7 @@ def status_of(status: JobStatus) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class ModelLoad:
+class JobPreparation:
     """A model that a node is loading for a job."""
 
     resource: str
@@ -95,7 +95,7 @@ class JobState:
     status: str
     progress: float | None = None
     place: Place | None = None
-    preparation: ModelLoad | None = None
+    preparation: JobPreparation | None = None
 
     @property
     def job(self) -> Job:
