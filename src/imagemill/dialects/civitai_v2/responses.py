@@ -56,7 +56,7 @@ def workflow_document(record: BatchRecord, states: Sequence[JobState], wire: Wir
         "arguments": given.get("arguments", {}),
         "steps": steps,
         "callbacks": given.get("callbacks", []),
-        "tips": given.get("tips", {}),
+        "tips": {"civitai": 0, "creators": 0} | given.get("tips", {}),
         "cost": cost_of([state.job.cost for state in states]),
         "upgradeMode": given.get("upgradeMode", "manual"),
         "currencies": given.get("currencies", []),

@@ -207,14 +207,15 @@ class WorkflowRoutes:
         operations = _operations(await json_body(request))
         owner = caller(request).owner
         found = await self._workflows.find(workflow_id, owner)
-        before = patches.workflow_part(found.record, combined([status_of(job.status) for job in found.jobs]))
+        status = combined([status_of(job.status) for job in found.jobs])
+        before = patches.workflow_part(found.record, status)
         # Applied to what is there now, to refuse a wrong patch before anything is changed.
         patched = patches.apply(before, operations)
         changed = {name: value for name, value in patched.items() if value != before.get(name)}
         update = _validated(WorkflowUpdate, changed)
         if update.status is not None:
             await self._workflows.cancel(workflow_id, owner)
-        await self._workflows.change(workflow_id, owner, patches.change_of(operations))
+        await self._workflows.change(workflow_id, owner, patches.change_of(operations, status))
         return _done()
 
     async def delete(self, request: Request, workflow_id: WorkflowId) -> Response:
