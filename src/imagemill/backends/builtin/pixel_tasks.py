@@ -105,7 +105,8 @@ def _archive(call: TaskCall) -> TaskResult:
         file.seek(0)
         data = file.read()
     media_type = "application/zip" if kind == "zip" else "application/x-tar"
-    values = {"entryCount": len(call.arguments["entries"]), "format": kind}
+    count = len(call.arguments["entries"])
+    values = {"entryCount": count, "format": kind, "name": call.arguments["name"]}
     return TaskResult((Output(data, media_type),), values)
 
 

@@ -13,7 +13,9 @@ from imagemill.recipes.tasks.simple import EXAMPLE_PICTURE, IMAGE, no_model
 
 MOST_STEPS = 16
 MOST_REGIONS = 100
-_Coordinate = Annotated[float, Field(ge=0, le=16_384, allow_inf_nan=False)]
+LARGEST_SIDE = 16_384
+"""Largest coordinate of a region: no picture is larger."""
+_Coordinate = Annotated[float, Field(ge=0, le=LARGEST_SIDE, allow_inf_nan=False)]
 
 
 class ResizeInput(BaseModel):
@@ -22,7 +24,9 @@ class ResizeInput(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     type: Literal["resize"]
-    width: int = Field(ge=1, le=4096, description="Width in pixels.")
+    width: int | None = Field(
+        None, ge=1, le=4096, description="Width in pixels; absent: the size stays as it is."
+    )
 
 
 class BlurRegion(BaseModel):
@@ -93,7 +97,7 @@ def _faults(input_: ConvertImage) -> list[tuple[str, str]]:
 
 def plan(input_: ConvertImage) -> Plan:
     arguments: dict[str, Any] = {
-        "steps": [_step(each) for each in input_.transforms],
+        "steps": [_step(each) for each in input_.transforms if getattr(each, "width", 0) is not None],
         "format": input_.format,
         "quality": input_.quality,
         "lossless": input_.lossless,

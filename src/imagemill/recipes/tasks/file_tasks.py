@@ -65,6 +65,9 @@ class BlobArchive(BaseModel):
 
     entries: list[ArchiveEntry] = Field(min_length=1, max_length=MOST_ENTRIES, description="The files.")
     format: Literal["zip", "tar"] = "zip"
+    name: str = Field(
+        "", max_length=1000, description="Name under which the archive is saved; absent: archive.zip or .tar."
+    )
 
 
 def _complete_archive(input_: BlobArchive, resolver: ResourceResolver, path: str) -> BlobArchive:
@@ -76,7 +79,8 @@ def _complete_archive(input_: BlobArchive, resolver: ResourceResolver, path: str
         )
         for index, entry in enumerate(input_.entries)
     ]
-    return input_.model_copy(update={"entries": entries})
+    name = safe_name(input_.name) or f"archive.{input_.format}"
+    return input_.model_copy(update={"entries": entries, "name": name})
 
 
 def safe_name(text: str) -> str:
@@ -103,7 +107,8 @@ def _free_name(name: str, taken: set[str]) -> str:
 
 def _plan_archive(input_: BlobArchive) -> Plan:
     entries: list[dict[str, Any]] = [{"source": each.image, "name": each.name} for each in input_.entries]
-    return Plan(TaskSpec("blobArchive", {"entries": entries, "format": input_.format}), outputs=1)
+    arguments = {"entries": entries, "format": input_.format, "name": input_.name}
+    return Plan(TaskSpec("blobArchive", arguments), outputs=1)
 
 
 BLOB_ARCHIVE = Recipe(

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from imagemill.domain.air import Resource
 from imagemill.domain.credits import Rate
 from imagemill.domain.errors import InvalidInput
 from imagemill.domain.images import GraphSpec, TaskSpec
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from imagemill.settings import SettingsGroup
 
 DEFAULT_UPSCALER = "urn:air:other:upscaler:civitai:147759@164821"
+_PUBLISHED_AS = "remacri_original.safetensors"
+"""The file of the default upscaler, as it is published."""
 REMOVAL_MODEL = "birefnet.safetensors"
 """File in a node's folder background_removal, as ComfyUI's own workflows name it."""
 
@@ -30,11 +33,21 @@ class ImageUpscaler(BaseModel):
 
 
 def _complete_upscaler(input_: ImageUpscaler, resolver: ResourceResolver, path: str) -> ImageUpscaler:
-    model = resolver.resource(f"{path}model", input_.model, kind="upscaler")
+    model = _upscaler(f"{path}model", input_.model, resolver)
     if model.air.type not in (None, "upscaler", "model", "other", "unknown"):
         raise InvalidInput.at(f"{path}model", f"is of the type {model.air.type}, not an upscaler")
     image = resolver.picture(f"{path}image", input_.image)
     return input_.model_copy(update={"model": str(model.air), "model_path": model.path, "image": image})
+
+
+def _upscaler(path: str, model: str, resolver: ResourceResolver) -> Resource:
+    """Return the upscaler; the default one by its file, where it is not registered."""
+    try:
+        return resolver.resource(path, model, kind="upscaler")
+    except InvalidInput:
+        if model != DEFAULT_UPSCALER:
+            raise
+        return resolver.resource(path, _PUBLISHED_AS, kind="upscaler")
 
 
 def _plan_upscaler(input_: ImageUpscaler) -> Plan:

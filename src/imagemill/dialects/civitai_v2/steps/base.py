@@ -19,8 +19,8 @@ class RecipeInput:
 
 @dataclass(frozen=True, slots=True)
 class ParsedStep:
-    input: Mapping[str, Any]
-    """The step's input as responses show it: with defaults filled in."""
+    input: Any
+    """The step's input as responses show it, an object but for one type: with defaults filled in."""
     jobs: tuple[RecipeInput, ...]
     """One job a picture."""
 

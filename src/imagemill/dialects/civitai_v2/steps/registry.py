@@ -12,7 +12,7 @@ from imagemill.dialects.civitai_v2.steps.base import StepType
 from imagemill.domain.errors import InvalidInput
 from imagemill.web.problems import field_errors
 
-_MODULES = ("text_to_image_step", "image_gen", "comfy_steps")
+_MODULES = ("text_to_image_step", "image_gen", "comfy_steps", "task_steps", "language_steps")
 """Each has its step types in ``STEPS``."""
 
 
