@@ -27,6 +27,8 @@ from imagemill.domain.clock import SECOND
 from imagemill.domain.signing import UrlSigner
 from imagemill.jobs.store.batches import BatchRecord
 
+REPEAT = "repeat"
+"""The step type that runs another one in a loop."""
 _PICTURES = ("textToImage", "comfy", "vendorImage")
 """Recipes whose first picture has an id before it is made."""
 
@@ -113,14 +115,17 @@ def step_documents(record: BatchRecord, states: Sequence[JobState], wire: Wire) 
     for state in states:
         by_step.setdefault(str(state.job.client.get("step", "")), []).append(state)
     names = [step["name"] for step in record.document["steps"]]
-    outputs: dict[str, Any] = {}
     documents = {
         name: _step(step, by_step.get(name, []), record.notes, wire)
         for name, step in zip(names, record.document["steps"], strict=True)
     }
     outputs = {name: each.get("output") for name, each in documents.items() if each["status"] == "succeeded"}
     for document in documents.values():
-        document["input"] = _filled(document["input"], names, outputs)
+        if document["$type"] != REPEAT:
+            document["input"] = _filled(document["input"], names, outputs)
+            continue
+        for round_ in document.get("output", {}).get("steps", ()):
+            round_["input"] = _filled(round_["input"], names, outputs)
     return [documents[name] for name in names]
 
 
