@@ -20,6 +20,7 @@ from imagemill.backends.base import (
     RenderControl,
     RenderRequest,
     RenderResult,
+    renderers,
 )
 from imagemill.blobs.base import BlobStore
 from imagemill.domain.clock import SECOND, now_us, uuid7
@@ -361,7 +362,7 @@ class Runner:
         attempt.hand_back(leave=any(node.remote and node.name == name for node in self._nodes()))
 
     def _nodes(self) -> list[Node]:
-        return [node for backend in self._backends.values() for node in backend.nodes()]
+        return renderers(self._backends.values())
 
     def _finish(
         self, attempt: Attempt, outcome: Outcome, following: Callable[[], Offer | None] | None

@@ -256,7 +256,7 @@ class Submitter:
         recipe = self._recipes[job_request.recipe]
         completed = recipe.complete(admitted.input, resolver, job_request.path)
         plan = recipe.plan(completed)
-        able = self._able(plan, completed, job_request)
+        able = self._able(plan, recipe, completed, job_request)
         size = measure(plan.work)
         usual = TASKS if isinstance(plan.work, TaskSpec) else recipe.queue
         queue = REMOTE if all(map(is_remote, able)) else usual
@@ -268,7 +268,7 @@ class Submitter:
                 queue=queue,
                 model=recipe.model(completed),
                 backends=self._allowed(job_request, able),
-                labels=tuple(sorted({*job_request.labels, *self._extra_labels(job_request.properties)})),
+                labels=self._labels(job_request, plan),
                 requirements=_shared_needs(able, plan),
             ),
             input=completed.model_dump(exclude_defaults=True),
@@ -296,7 +296,15 @@ class Submitter:
             bills={each.name: paid.bill(plan.work) for each in able if (paid := self._paid.get(each.name))},
         )
 
-    def _able(self, plan: Plan, completed: BaseModel, job_request: JobRequest) -> list[Backend]:
+    def _labels(self, job_request: JobRequest, plan: Plan) -> tuple[str, ...]:
+        """Return the labels that a node must carry; a task needs no node."""
+        if isinstance(plan.work, TaskSpec):
+            return ()
+        return tuple(sorted({*job_request.labels, *self._extra_labels(job_request.properties)}))
+
+    def _able(
+        self, plan: Plan, recipe: Recipe, completed: BaseModel, job_request: JobRequest
+    ) -> list[Backend]:
         """Return the backends that can run it. Raises `InvalidInput` when none can, so it need not expire
         first."""
         candidates = self._candidates(job_request, is_task=isinstance(plan.work, TaskSpec))
@@ -313,7 +321,8 @@ class Submitter:
                 raise InvalidInput.at(
                     f"{job_request.path}private", f"keeps the job on local nodes, and {why}"
                 )
-            field = _field_of(plan.work, completed, why)
+            field = recipe.work_field
+            field = _field_of(plan.work, completed, why) if field is None else field
             raise InvalidInput.at(f"{job_request.path}{field}".rstrip("."), why)
         return able
 

@@ -118,6 +118,9 @@ class Recipe:
     none are checked."""
     prompt_field: str = ""
     """The input's field that error messages about its texts name."""
+    work_field: str | None = None
+    """The input's field that error messages name when no node can do it, empty for the input as a whole; None
+    means the field that names what is missing."""
     summary: str = ""
     """A sentence for the documentation: what it makes."""
     example: Mapping[str, Any] | None = None

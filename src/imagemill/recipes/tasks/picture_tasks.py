@@ -65,6 +65,7 @@ IMAGE_UPSCALER = Recipe(
     rates={f"imageUpscaler{repeats}": Rate(base=2.0**repeats) for repeats in (2, 3)},
     rate_of=lambda input_: "" if input_.repeats == 1 else f"imageUpscaler{input_.repeats}",
     prompt_field="image",
+    work_field="model",
     summary="A picture enlarged by an upscaler model on a node.",
     example={"image": EXAMPLE_PICTURE, "model": DEFAULT_UPSCALER},
 )
@@ -111,6 +112,7 @@ def background_removal(settings: Any) -> Recipe:
         model=no_model,
         rate=Rate(base=1.0),
         prompt_field="image",
+        work_field="",
         summary="A picture with a transparent background.",
         example={"image": EXAMPLE_PICTURE, "format": "png"},
     )

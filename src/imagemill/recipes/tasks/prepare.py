@@ -81,6 +81,7 @@ RECIPE = Recipe(
     model=lambda input_: input_.render.model.lower(),
     rate=Rate(base=0.1),
     get_texts=lambda input_: PromptTexts(""),
+    work_field="resource",
     prompt_field="resource",
     summary="A model loaded on a node, before it is needed.",
     example={"resource": "urn:air:sd1:checkpoint:civitai:4384@128713"},

@@ -91,6 +91,7 @@ RECIPE = Recipe(
     plan=plan,
     model=no_model,
     rate=Rate(base=1.0),
+    work_field="kind",
     prompt_field="options",
     summary="A control picture for ControlNets: edges, depth, poses, lines and others.",
     example={"kind": "canny", "image": EXAMPLE_PICTURE, "resolution": 512},
