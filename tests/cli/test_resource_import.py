@@ -101,7 +101,8 @@ def test_a_dry_run_only_shows_what_would_be_done(server: Server, tmp_path: Path)
 
 def test_many_rows_are_sent_in_parts(server: Server, tmp_path: Path):
     text = "\n".join(json.dumps({"air": f"urn:air:sd1:lora:civitai:7@{n}"}) for n in range(1, 451))
-    assert found(server, saved(tmp_path, text))["created"] == 450
+    assert found(server, saved(tmp_path, text), "--dry-run")["created"] == 450
+    assert "400 rows more; --json lists all" in run(server, "import", saved(tmp_path, text)).output
     listed = json.loads(run(server, "list", "civitai:7@", "--json").stdout)
     assert listed["total"] == 450
 

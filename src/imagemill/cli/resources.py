@@ -13,8 +13,8 @@ from imagemill.cli.resource_rows import SourceRow, read_source
 _MOST_ROWS = 200
 _MOST_CHARACTERS = 2**20
 """Rows and characters of JSON of a request of an import."""
-_MOST_REFUSALS = 50
-"""Refused rows that an error names."""
+_MOST_SHOWN = 50
+"""Rows of an import that are printed."""
 _MOST_IGNORED = 20
 
 commands = typer.Typer(
@@ -35,6 +35,10 @@ Tags = Annotated[list[str] | None, typer.Option("--tag", help="A tag; may be rep
 Words = Annotated[
     list[str] | None, typer.Option("--word", help="A trigger word of the model; may be repeated.")
 ]
+BaseModelName = Annotated[
+    str | None,
+    typer.Option("--base-model", help="The base model by Civitai's name: SDXL 1.0, Pony, Flux.1 D, ..."),
+]
 ModelFile = Annotated[
     str | None,
     typer.Option(
@@ -53,9 +57,10 @@ def add(
     file: ModelFile = None,
     tags: Tags = None,
     words: Words = None,
+    base_model: BaseModelName = None,
 ) -> Reply:
     """Register a model, so that jobs may use it. Files of a node: imagemill models import."""
-    fields = {"air": air, **_fields(name, version, file, tags, words)}
+    fields = {"air": air, **_fields(name, version, file, tags, words, base_model)}
     body = client.post("/v2/resources", {key: value for key, value in fields.items() if value})
     return body, f"registered {body['air']}, expected on a node as {body['path']}"
 
@@ -72,11 +77,9 @@ def import_(
         bool, typer.Option("--skip-refused", help="Register the other rows when some are refused.")
     ] = False,
 ) -> Reply:
-    """Register the models of a JSON file: a list, or JSON lines.
+    """Register the models of a JSON file: a list, or JSON lines. It can be repeated.
 
-    Rows are models as `resources show --json` prints them, an export of MongoDB's collection of models
-    (mongoexport), or models as Civitai's site answers /api/v1/models/ID. All rows are checked
-    before one is registered, and an import can be repeated.
+    Rows: as `resources show --json` prints, of a mongoexport, or of Civitai's site (/api/v1/models/ID).
     """
     rows = read_source(source)
     unreadable = [_unread(row) for row in rows if not row.text]
@@ -92,7 +95,8 @@ def import_(
             details=tuple(_refusals(refused)),
             body=body,
         )
-    return body, [_import_table(found), *_import_notes(body)]
+    table = [_import_table(body["items"])] if _to_show(body["items"]) else []
+    return body, [*table, *_import_notes(body)]
 
 
 @commands.command("list")
@@ -135,13 +139,16 @@ def set_(
     file: ModelFile = None,
     tags: Tags = None,
     words: Words = None,
+    base_model: BaseModelName = None,
 ) -> Reply:
     """Change a registered model; an empty value puts a field back to its default.
 
     The tag `default` makes a checkpoint the one for jobs that name none.
     """
     given = {
-        key: value for key, value in _fields(name, version, file, tags, words).items() if value is not None
+        key: value
+        for key, value in _fields(name, version, file, tags, words, base_model).items()
+        if value is not None
     }
     if not given:
         raise CliError(
@@ -205,18 +212,23 @@ def _report(found: list[dict[str, Any]], *, written: bool) -> dict[str, Any]:
     return {"written": written, **counts, "items": sorted(found, key=lambda item: item["line"])}
 
 
-def _import_table(found: list[dict[str, Any]]) -> Any:
-    """Return the rows that are not unchanged."""
+def _import_table(items: list[dict[str, Any]]) -> Any:
+    """Return the first rows that are not unchanged, the refused ones before the others."""
     table = make_table("LINE", "STATE", "AIR", "REASON")
-    for item in sorted(found, key=lambda item: item["line"]):
-        if item["state"] != "unchanged":
-            table.add_row(str(item["line"]), item["state"], item["air"] or "", "; ".join(item["errors"]))
+    for item in sorted(_to_show(items), key=lambda item: item["state"] != "refused")[:_MOST_SHOWN]:
+        table.add_row(str(item["line"]), item["state"], item["air"] or "", "; ".join(item["errors"]))
     return table
+
+
+def _to_show(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [item for item in items if item["state"] != "unchanged"]
 
 
 def _import_notes(body: dict[str, Any]) -> list[str]:
     counts = ", ".join(f"{body[state]} {state}" for state in ("created", "changed", "unchanged", "refused"))
-    notes = [f"\n{counts}{'' if body['written'] else '; nothing was written'}"]
+    more = len(_to_show(body["items"])) - _MOST_SHOWN
+    notes = [f"{_rows(more)} more; --json lists all"] if more > 0 else []
+    notes += [f"{counts}{'' if body['written'] else '; nothing was written'}"]
     ignored = sorted({name for item in body["items"] for name in item["ignored"]})
     if ignored:
         shown = ", ".join(ignored[:_MOST_IGNORED]) + (" ..." if len(ignored) > _MOST_IGNORED else "")
@@ -225,10 +237,10 @@ def _import_notes(body: dict[str, Any]) -> list[str]:
 
 
 def _refusals(refused: list[dict[str, Any]]) -> Iterator[str]:
-    for item in refused[:_MOST_REFUSALS]:
+    for item in refused[:_MOST_SHOWN]:
         yield f"line {item['line']}: {'; '.join(item['errors'])}"
-    if len(refused) > _MOST_REFUSALS:
-        yield f"and {_rows(len(refused) - _MOST_REFUSALS)} more"
+    if len(refused) > _MOST_SHOWN:
+        yield f"and {_rows(len(refused) - _MOST_SHOWN)} more"
 
 
 def _rows(count: int) -> str:
@@ -241,8 +253,10 @@ def _fields(
     file: str | None,
     tags: list[str] | None,
     words: list[str] | None,
+    base_model: str | None,
 ) -> dict[str, Any]:
     return {
+        "baseModel": base_model,
         "modelName": name,
         "versionName": version,
         "fileName": file,

@@ -4,14 +4,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from imagemill.backends.base import Backend, Node
-from imagemill.domain.air import Air, InvalidAir, Resource, parse
+from imagemill.domain.air import NO_FAMILY, InvalidAir, Resource, parse
 from imagemill.domain.clock import SECOND
 from imagemill.domain.events import EventType
-from imagemill.domain.images import ImageSpec
+from imagemill.domain.images import ImageSpec, VideoLength
 from imagemill.domain.jobs import SIMULATOR, Job, JobStatus
 from imagemill.domain.placement import loads_model
-from imagemill.graphs import builder
 from imagemill.graphs.errors import KIND_WORDS
+from imagemill.graphs.families.table import built_in
 from imagemill.graphs.requirements import NETWORK_KINDS, Requirement
 from imagemill.jobs.capacity import usable_nodes
 from imagemill.jobs.hub import Hub
@@ -23,6 +23,7 @@ _MOST_RUNNING = 1000
 """Running jobs that are looked at for loads, the newest first."""
 FILE_PREFIX = "file:"
 """Prefix of a checkpoint that a job names by its file, not by an AIR."""
+_SHORT_VIDEO = VideoLength(1, 1.0)
 _MOST_PROGRESS = 0.99
 """The estimated progress of a load that takes longer than the node says."""
 
@@ -87,7 +88,7 @@ def nodes_with_model(backend: Backend, resource: Resource) -> list[Node]:
     """Return the nodes that take jobs with the resource now, by the rules of a submission."""
     air = resource.air
     if air.is_checkpoint:
-        if backend.unsupported_reason(_smallest_work(air, resource.path)) is not None:
+        if backend.unsupported_reason(_smallest_work(resource)) is not None:
             return []
         needs = (f"{FILE_PREFIX}{resource.path}", air.key)
     else:
@@ -109,13 +110,18 @@ def is_loaded(load: ModelLoad, nodes: Iterable[Node], loads: Iterable[ModelLoad]
     return any(load.model in node.loaded_models for node in nodes if node.name not in loading)
 
 
-def is_family_unsupported(air: Air) -> bool:
-    """Whether no graph can be built for models of the AIR's family. A LoRA or another part of a model whose
-    AIR names no family is not."""
-    if not air.is_checkpoint and air.family in ("", "other", "unknown"):
+def is_family_unsupported(resource: Resource) -> bool:
+    """Whether no graph is known for models of the family of a resource from the registry.
+
+    A LoRA or another part of a model that names no family is for any.
+    """
+    if not resource.air.is_checkpoint and resource.family in NO_FAMILY:
         return False
-    return builder.unsupported_reason(_smallest_work(replace(air, type="checkpoint"), air.path)) is not None
+    return not resource.found_family
 
 
-def _smallest_work(air: Air, path: str) -> ImageSpec:
-    return image_spec(TextToImage.model_validate({"model": str(air), "model_path": path}))
+def _smallest_work(resource: Resource) -> ImageSpec:
+    facts = {"model": str(resource.air), "model_path": resource.path, "family": resource.family}
+    spec = image_spec(TextToImage.model_validate(facts))
+    match = built_in().find(resource.family, resource.path)
+    return replace(spec, video=_SHORT_VIDEO) if match and match.family.kind == "video" else spec

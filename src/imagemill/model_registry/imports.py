@@ -96,7 +96,11 @@ class DocumentImport:
         there = self._planned.get(given.air.key) or self._registry.registered(given.air)
         if there is None:
             made = Resource(given.air, {**defaults, **given.body})
-            return self._stored(made, self._registry.add), "created"
+            try:
+                return self._stored(made, self._registry.add), "created"
+            except Conflict:
+                # Another import was faster.
+                there = self._registry.get(str(given.air))
         merged = replace(there, body={**defaults, **there.body, **given.body})
         if merged.body == there.body:
             return there, "unchanged"
