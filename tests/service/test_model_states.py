@@ -112,4 +112,4 @@ def test_the_reason_of_a_choice_says_whether_it_loads(reason: str, loads: bool):
     ],
 )
 def test_a_family_without_a_graph_is_unsupported(air: str, is_unsupported: bool):
-    assert is_family_unsupported(parse(air)) is is_unsupported
+    assert is_family_unsupported(Resource(parse(air))) is is_unsupported

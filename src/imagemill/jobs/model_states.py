@@ -1,10 +1,10 @@
 """The state of a model on the nodes: which of them have it, and which load it now for a job."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from imagemill.backends.base import Backend, Node
-from imagemill.domain.air import Air, InvalidAir, Resource, parse
+from imagemill.domain.air import NO_FAMILY, InvalidAir, Resource, parse
 from imagemill.domain.clock import SECOND
 from imagemill.domain.events import EventType
 from imagemill.domain.images import ImageSpec
@@ -87,7 +87,7 @@ def nodes_with_model(backend: Backend, resource: Resource) -> list[Node]:
     """Return the nodes that take jobs with the resource now, by the rules of a submission."""
     air = resource.air
     if air.is_checkpoint:
-        if backend.unsupported_reason(_smallest_work(air, resource.path)) is not None:
+        if backend.unsupported_reason(_smallest_work(resource)) is not None:
             return []
         needs = (f"{FILE_PREFIX}{resource.path}", air.key)
     else:
@@ -109,13 +109,14 @@ def is_loaded(load: ModelLoad, nodes: Iterable[Node], loads: Iterable[ModelLoad]
     return any(load.model in node.loaded_models for node in nodes if node.name not in loading)
 
 
-def is_family_unsupported(air: Air) -> bool:
-    """Whether no graph can be built for models of the AIR's family. A LoRA or another part of a model whose
-    AIR names no family is not."""
-    if not air.is_checkpoint and air.family in ("", "other", "unknown"):
+def is_family_unsupported(resource: Resource) -> bool:
+    """Whether no graph can be built for models of the family. A LoRA or another part of a model of which
+    nothing tells the family is not."""
+    if not resource.air.is_checkpoint and resource.family in NO_FAMILY:
         return False
-    return builder.unsupported_reason(_smallest_work(replace(air, type="checkpoint"), air.path)) is not None
+    return builder.unsupported_reason(_smallest_work(resource)) is not None
 
 
-def _smallest_work(air: Air, path: str) -> ImageSpec:
-    return image_spec(TextToImage.model_validate({"model": str(air), "model_path": path}))
+def _smallest_work(resource: Resource) -> ImageSpec:
+    fields = {"model": str(resource.air), "model_path": resource.path, "family": resource.family or None}
+    return image_spec(TextToImage.model_validate(fields))
