@@ -1,6 +1,7 @@
 """``/api/v1/models``: the checkpoints, LoRAs and other model files that jobs can name, and their import."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
@@ -13,6 +14,7 @@ from imagemill.domain.air import InvalidAir, Resource
 from imagemill.domain.errors import Conflict, InvalidInput, NotFound
 from imagemill.graphs.families.finding import FamilySource, FoundFamily
 from imagemill.graphs.node_models import LOADERS
+from imagemill.model_registry.family_support import FamilySupport
 from imagemill.model_registry.imports import ImportedModel, ImportState, ModelImport
 from imagemill.model_registry.names import InstalledModel, InstalledModels
 from imagemill.net import pools
@@ -38,6 +40,7 @@ _EXAMPLE = {
     "trainedWords": [],
     "registered": False,
     "nodes": ["attic"],
+    "missing": [],
 }
 
 
@@ -61,6 +64,10 @@ class InstalledModelBody(ResponseModel):
     trained_words: list[str] = Field(description="Trigger words, of the registry or of the file's metadata.")
     registered: bool
     nodes: list[str] = Field(description="The nodes that have the file; empty for a model that none has.")
+    missing: list[str] = Field(
+        description="What the node that lacks least is missing to render with this checkpoint: node classes, "
+        "text encoders, a VAE; empty where it can be used."
+    )
 
 
 class InstalledModelList(ResponseModel):
@@ -168,13 +175,14 @@ def _items(
     by_path = {_key(resource.path): resource for resource in registered}
     by_base = {_base(resource.path): resource for resource in registered}
     seen: set[str] = set()
+    support = FamilySupport(installed)
     for model in installed.all(node):
         resource = by_path.get(_key(model.file.name)) or by_base.get(_base(model.file.name))
         if resource is not None:
             seen.add(resource.air.key)
         try:
             family = model.family if resource is None else installed.find_family(resource)
-            yield _installed_body(model, resource, family)
+            yield _installed_body(model, resource, family, support)
         except InvalidAir:
             continue  # its name is too long for an AIR, so no job can name it
     if node is None:
@@ -182,7 +190,9 @@ def _items(
         yield from (_registered_body(each, installed.find_family(each)) for each in absent)
 
 
-def _installed_body(model: InstalledModel, resource: Resource | None, family: FoundFamily) -> dict[str, Any]:
+def _installed_body(
+    model: InstalledModel, resource: Resource | None, family: FoundFamily, support: FamilySupport
+) -> dict[str, Any]:
     metadata = model.file.metadata
     words = (resource.body.get("trainedWords") if resource else None) or list(metadata.trigger_words)
     return {
@@ -196,6 +206,7 @@ def _installed_body(model: InstalledModel, resource: Resource | None, family: Fo
         "trainedWords": words,
         "registered": resource is not None,
         "nodes": list(model.nodes),
+        "missing": list(support.lacking(replace(model, family=family))),
     }
 
 
@@ -211,6 +222,7 @@ def _registered_body(resource: Resource, family: FoundFamily) -> dict[str, Any]:
         "trainedWords": resource.body.get("trainedWords") or [],
         "registered": True,
         "nodes": [],
+        "missing": [],
     }
 
 

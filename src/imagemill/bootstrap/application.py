@@ -30,6 +30,7 @@ from imagemill.dispatch.base import Dispatcher, Offers, served_queues
 from imagemill.dispatch.inline import InlineDispatcher
 from imagemill.domain.clock import now_us
 from imagemill.graphs.builtin import NAMES, builtin
+from imagemill.graphs.families.table import load_families
 from imagemill.jobs.attempt import Preparation
 from imagemill.jobs.capacity import Capacity
 from imagemill.jobs.hub import Hub, ViewLoader
@@ -108,7 +109,7 @@ class Application:
             self.stores.resources,
             strict=settings.resources.strict,
             is_available=self._is_available,
-            installed=InstalledModels(lambda: self.node_backend.models()),
+            installed=InstalledModels(lambda: self.node_backend.models(), load_families(settings.data_dir)),
         )
         self.backends = self._backends()
         poll_s = settings.scheduler_poll_ms / 1000
@@ -428,7 +429,7 @@ class Application:
             resolver,
             self.recipes,
             self.backends,
-            self.registry.missing_hint,
+            self.registry,
         )
         return Services(
             database=stores.database,

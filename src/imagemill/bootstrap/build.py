@@ -6,6 +6,7 @@ import os
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +31,6 @@ from imagemill.credits.pricing import Prices
 from imagemill.dispatch.base import BROKERED, Offers, route
 from imagemill.domain.credits import Rate
 from imagemill.domain.errors import MissingExtra, StorageError
-from imagemill.domain.images import RenderSpec
 from imagemill.domain.jobs import SIMULATOR
 from imagemill.domain.nodes import Finding, NodeConfig, NodeReport
 from imagemill.domain.quotas import Limits, QuotaPolicy
@@ -43,6 +43,8 @@ from imagemill.jobs.capacity import usable_nodes
 from imagemill.jobs.outputs import OutputChecks, OutputLimits
 from imagemill.jobs.store.store import JobStore
 from imagemill.jobs.submit import SubmitDefaults, Submitter, is_remote
+from imagemill.model_registry.family_support import family_refusal
+from imagemill.model_registry.registry import Registry
 from imagemill.quotas.service import QueueDeadlineCheck, Quotas, RequestLimiter
 from imagemill.quotas.store import QuotaStore
 from imagemill.recipes.base import Recipe, ResourceResolver
@@ -205,7 +207,7 @@ def submitter(
     resolver: Callable[[str, frozenset[str]], ResourceResolver],
     recipes: Mapping[str, Recipe],
     backends: Mapping[str, Backend],
-    missing_hint: Callable[[RenderSpec], str],
+    registry: Registry,
 ) -> Submitter:
     quotas = Quotas()
     if (held_to := terms(settings)) is not None:
@@ -218,7 +220,12 @@ def submitter(
 
     rates = prices(settings, recipes)
     parts = (store, resolver, recipes, backends, defaults, rates, quotas, gate)
-    return Submitter(*parts, extra_labels=extra_labels, missing_hint=missing_hint)
+    return Submitter(
+        *parts,
+        extra_labels=extra_labels,
+        missing_hint=registry.missing_hint,
+        family_refusal=partial(family_refusal, registry.installed),
+    )
 
 
 def throttle(settings: Settings, quotas: QuotaStore) -> RequestLimiter | None:

@@ -18,6 +18,10 @@ Types = Annotated[
 ]
 
 
+_MOST_NOTES = 5
+"""Models that cannot be used and are explained."""
+
+
 @commands.command("list")
 @client_command
 def list_(
@@ -106,6 +110,13 @@ def _notes(items: list[dict[str, Any]]) -> list[str]:
     if any(item["nodes"] and not item["registered"] for item in items):
         node = next(item["nodes"][0] for item in items if item["nodes"] and not item["registered"])
         notes.append(f"jobs can name each file as it is; register them: imagemill models import {node}")
+    lacking = [item for item in items if item["missing"]]
+    notes += [
+        f"{item['name']} cannot be used yet: missing {', '.join(item['missing'])}"
+        for item in lacking[:_MOST_NOTES]
+    ]
+    if len(lacking) > _MOST_NOTES:
+        notes.append(f"and {len(lacking) - _MOST_NOTES} more: imagemill models list --json")
     if all(not item["nodes"] for item in items):
         notes.append("no node has these; without nodes the simulator draws for any of them")
     return ["", *notes] if notes else []

@@ -6,6 +6,7 @@
           UnsupportedPicture    domain.errors              file of an unsupported type
           UnusablePicture       domain.errors              damaged, too large or animated
           ContentBlocked        domain.errors              prompt that may not be rendered
+          UnsupportedFamily     domain.errors              model that no graph can be built for
         Unauthenticated         domain.errors              missing or unknown credentials
         UnusableKey             accounts.tokens            a JWT key that cannot be used
         Forbidden               domain.errors              the caller lacks the permission
@@ -30,6 +31,7 @@
           UiFormat              graphs.errors              graph in ComfyUI's UI format
           CannotConvert         graphs.errors              UI format that cannot be converted
         InvalidWorkflow         graphs.errors              stored workflow that cannot be read
+        InvalidFamilies         graphs.families.table      printed at start
         InvalidCatalogue        graphs.errors              node list that cannot be read
         MissingFile             graphs.errors              the node lacks a model file
         Unsupported             graphs.errors              feature that no node supports
@@ -143,6 +145,10 @@ class UnusablePicture(InvalidInput):
 
 class ContentBlocked(InvalidInput):
     code = "content_blocked"
+
+
+class UnsupportedFamily(InvalidInput):
+    code = "unsupported_family"
 
 
 class Unauthenticated(ImagemillError):

@@ -1,7 +1,7 @@
 """The state of a model on the nodes: which of them have it, and which load it now for a job."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from imagemill.backends.base import Backend, Node
 from imagemill.domain.air import NO_FAMILY, InvalidAir, Resource, parse
@@ -121,7 +121,7 @@ def is_family_unsupported(resource: Resource) -> bool:
 
 
 def _smallest_work(resource: Resource) -> ImageSpec:
-    facts = {"model": str(resource.air), "model_path": resource.path, "family": resource.family}
+    facts = {"model": str(resource.air), "model_path": resource.path, "family": resource.family or None}
     spec = image_spec(TextToImage.model_validate(facts))
     match = built_in().find(resource.family, resource.path)
     return replace(spec, video=_SHORT_VIDEO) if match and match.family.kind == "video" else spec

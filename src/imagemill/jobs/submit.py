@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from imagemill.backends.base import Backend, PaidBackend
 from imagemill.credits.pricing import Prices
 from imagemill.domain.clock import SECOND, new_trace, now_us, uuid7
-from imagemill.domain.errors import Conflict, FieldError, InvalidInput
+from imagemill.domain.errors import Conflict, FieldError, InvalidInput, UnsupportedFamily
 from imagemill.domain.field_messages import field_message, field_path, merge_unions
 from imagemill.domain.images import GraphSpec, RenderSpec, TaskSpec, render_cost_s
 from imagemill.domain.jobs import Draft, Job, JobStatus, LaneKey
@@ -92,14 +92,17 @@ class Submitter:
         gate: PromptGate | None = None,
         extra_labels: Callable[[Mapping[str, Any]], tuple[str, ...]] = lambda properties: (),
         missing_hint: Callable[[RenderSpec], str] = lambda _: "",
+        family_refusal: Callable[[RenderSpec], str | None] = lambda _: None,
     ) -> None:
         """``resolver``: returns the resolver for an owner and the ids of the jobs submitted together.
         ``extra_labels``: returns the labels that a job's properties demand of a node.
         ``missing_hint``: returns what to do where no node has the model of a render.
+        ``family_refusal``: returns why no graph can be built for the family of a render's model, or None.
         """
         self._gate = gate
         self._extra_labels = extra_labels
         self._missing_hint = missing_hint
+        self._family_refusal = family_refusal
         self._store = store
         self._resolver = resolver
         self._recipes = recipes
@@ -316,6 +319,8 @@ class Submitter:
         refusals = {backend.name: backend.unsupported_reason(plan.work) for backend in working or candidates}
         able = [backend for backend in candidates if backend.name in refusals and not refusals[backend.name]]
         if not able:
+            if (unsupported := self._family_refusal(plan.work)) is not None:
+                raise UnsupportedFamily.at(f"{job_request.path}model", unsupported)
             why = "; ".join(filter(None, refusals.values())) + self._missing_hint(plan.work)
             if job_request.private:
                 raise InvalidInput.at(

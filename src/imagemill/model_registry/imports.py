@@ -113,10 +113,13 @@ class DocumentImport:
 
 
 def _fields(model: InstalledModel) -> dict[str, object]:
-    """Return the fields of a new resource: a readable name, and the file as the node lists it."""
+    """Return the fields of a new resource: a readable name, the file as the node lists it, and the facts of
+    its header."""
     file = model.file
-    title = file.name.replace("\\", "/").rsplit("/", 1)[-1].rpartition(".")[0]
+    title = file.metadata.title or file.name.replace("\\", "/").rsplit("/", 1)[-1].rpartition(".")[0]
     fields: dict[str, object] = {"modelName": title[:200], "fileName": file.name}
+    if file.metadata.trigger_words:
+        fields["trainedWords"] = list(file.metadata.trigger_words)
     if model.family.name:
         fields["tags"] = [model.family.name]
     if file.name.lower().endswith(".safetensors"):

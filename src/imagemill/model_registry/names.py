@@ -49,6 +49,10 @@ class InstalledModels:
         self.families = families or built_in()
         self._find_family = lru_cache(_MOST_FOUND)(partial(find_family, self.families))
 
+    def nodes(self) -> Sequence[NodeModels]:
+        """Return the models of each node."""
+        return self._read()
+
     @property
     def is_known(self) -> bool:
         """Whether there is a node, and the files of every node have been read."""

@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 STATUSES = {
     "invalid_input": 400,
     "content_blocked": 400,
+    "unsupported_family": 400,
     "unsupported_media_type": 415,
     "unusable_picture": 422,
     "check_failed": 503,
