@@ -33,13 +33,7 @@ def body(leaf: Leaf, operation: str) -> dict[str, Any]:
     if operation == EDIT:
         found["images"] = [PIXEL]
     if "diffuser_model" in leaf.own:
-        encoder = "urn:air:flux1:text_encoders:civitai:1@"
-        found |= {
-            "diffuserModel": FLUX,
-            "vaeModel": "urn:air:flux1:vae:civitai:1@2",
-            "clipLModel": f"{encoder}3",
-            "t5XXLModel": f"{encoder}4",
-        }
+        found["diffuserModel"] = FLUX
     return found
 
 
@@ -289,6 +283,32 @@ def test_networks_have_their_types(services: Services):
         {"air": word, "type": "embedding"},
         {"air": vae, "type": "vae"},
     ]
+
+
+def test_the_parts_of_a_flux_model_have_their_types(services: Services):
+    vae, clip, t5 = (f"urn:air:flux1:{kind}:civitai:1@2" for kind in ("vae", "text_encoders", "clip"))
+    (job,) = parsed(
+        STEP, services, engine="sdcpp", ecosystem="flux1", operation="createImage", prompt="x",
+        diffuserModel=FLUX, vaeModel=vae, clipLModel=clip, t5XXLModel=t5,
+    ).jobs  # fmt: skip
+    assert job.input["model"] == FLUX
+    assert job.input["networks"] == [
+        {"air": vae, "type": "vae"},
+        {"air": clip, "type": "text_encoders"},
+        {"air": t5, "type": "text_encoders"},
+    ]
+
+
+def test_the_picture_of_a_variant_may_be_an_object_with_its_url(services: Services):
+    given = {
+        "engine": "comfy",
+        "ecosystem": "flux1",
+        "operation": "createVariant",
+        "model": FLUX,
+        "prompt": "x",
+    }
+    step = parsed(STEP, services, **given, image={"url": PIXEL})
+    assert step.input["image"] == step.jobs[0].input["image"] == PIXEL
 
 
 def test_loras_of_flux2_dev_are_a_list(services: Services):
