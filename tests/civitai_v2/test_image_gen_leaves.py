@@ -8,7 +8,7 @@ from imagemill.api.base import Services
 from imagemill.dialects.civitai_v2.steps.image_gen import STEPS
 from imagemill.dialects.civitai_v2.steps.leaves import AIR, EDIT, LEAVES, VARIANT, Leaf
 from imagemill.graphs.families.table import built_in
-from tests.civitai_v2.support import FLUX, PIXEL, SD1, SDXL, parsed, refused
+from tests.civitai_v2.support import FLUX, PIXEL, SD1, SDXL, parsed, picture, prepared, refused
 
 (STEP,) = STEPS
 MODELS = {"sd1": SD1, "sdxl": SDXL, "flux1": FLUX}
@@ -66,6 +66,19 @@ def test_the_smallest_body_is_accepted_and_shown_with_its_defaults(
         assert job.input["denoise"] == (0.75 if leaf.engine == "comfy" else 0.7)
     if operation == EDIT:
         assert job.input["references"] == [PIXEL]
+
+
+DRAWN = [each for each in KNOWN if each.values[1] != EDIT and each.values[0].operations]  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@pytest.mark.parametrize(("leaf", "operation"), DRAWN)
+def test_its_job_is_accepted_with_the_same_values(services: Services, leaf: Leaf, operation: str):
+    (draft,) = prepared(STEP, services, **body(leaf, operation), seed=7)
+    spec = picture(services, draft)
+    assert (spec.seed, spec.steps) == (7, leaf.steps[2])
+    assert spec.cfg_scale == leaf.cfg[2]
+    if leaf.sides is not None and leaf.sides[2]:
+        assert (spec.width, spec.height) == (leaf.sides[2],) * 2
 
 
 @pytest.mark.parametrize(("leaf", "operation"), ALL)
