@@ -9,6 +9,7 @@ from imagemill.dialects.civitai_v2.steps.base import JobResult
 from imagemill.dialects.civitai_v2.steps.fields import PREPROCESSORS
 from imagemill.dialects.civitai_v2.steps.text_to_image_step import STEPS
 from imagemill.domain import images
+from imagemill.domain.air import Resource, parse
 from tests.civitai_v2.support import FLUX, LORA, PIXEL, SD1, SDXL, parsed, picture, prepared, refused
 
 (STEP,) = STEPS
@@ -150,6 +151,30 @@ def test_metadata_and_engine_are_shown_back(services: Services):
 def test_a_larger_family_gets_its_own_size(services: Services):
     step = parsed(STEP, services, prompt="a fox", model=SDXL)
     assert (step.input["width"], step.input["height"]) == (1024, 1024)
+
+
+@pytest.mark.parametrize(
+    ("air", "file", "steps", "cfg_scale", "side"),
+    [
+        ("urn:air:sdxl:checkpoint:civitai:9@101", "anime_lightning_4step.safetensors", 6, 1.0, 1024),
+        ("urn:air:zimageturbo:checkpoint:civitai:9@102", "z_image_turbo_bf16.safetensors", 8, 1.0, 1024),
+        ("urn:air:flux1:checkpoint:civitai:9@103", "flux1-dev-fp8.safetensors", 20, 3.5, 1024),
+        ("urn:air:sdxl:checkpoint:civitai:9@104", "anime.safetensors", 30, 7.5, 1024),
+    ],
+)
+def test_the_defaults_are_those_of_the_models_family_and_variant(
+    services: Services, air: str, file: str, steps: int, cfg_scale: float, side: int
+):
+    services.registry.register(Resource(parse(air), {"fileName": file}))
+    shown = parsed(STEP, services, prompt="a fox", model=air).input
+    assert (shown["steps"], shown["cfgScale"], shown["width"]) == (steps, cfg_scale, side)
+
+
+def test_a_checkpoint_is_found_by_every_word_for_its_type(services: Services):
+    for word in ("checkpoint", "diffusionmodel", "unet", "diffuser"):
+        air = f"urn:air:flux1:{word}:civitai:618692@691639"
+        (draft,) = prepared(STEP, services, prompt="a fox", model=air)
+        assert draft.lane.model == FLUX
 
 
 def test_clip_skip_of_a_family_without_one_is_left_out(services: Services):

@@ -15,7 +15,7 @@ from imagemill.dialects.civitai_v2.steps.fields import (
     check_prompts,
     control_inputs,
     drawn_seed,
-    family_of_model,
+    find_model_family,
     pictures_output,
     read_fields,
 )
@@ -132,7 +132,7 @@ def _model(leaf: Leaf, values: Mapping[str, Any], path: str, services: Services)
         version = next((name for name in leaf.own if name in _VERSIONS), None)
         variant = _VERSIONS[version][values[version]] if version else leaf.variant
         return choose_model(services.registry, leaf, variant, path)
-    family = family_of_model(services, f"{path}.{to_camel(field)}", air)
+    family = find_model_family(services, f"{path}.{to_camel(field)}", air).name
     if leaf.model == AIR and family and family != leaf.family:
         raise InvalidInput.at(
             f"{path}.{to_camel(field)}", f"is of the family {family}, and the ecosystem is {leaf.group}"
