@@ -153,6 +153,14 @@ def test_it_runs_recipes(client: Client, server: Server) -> None:
     assert "step type not supported" in told["none"]["error"]["detail"]
 
 
+def test_it_runs_recipes_that_need_no_gpu(client: Client, server: Server) -> None:
+    told = client.run(server, "tasks")
+
+    assert told["echo"] == {"message": "hello"}
+    assert told["uploaded"]["blob"]["available"]
+    assert told["converted"]["blob"]["id"].endswith(".webp")
+
+
 def test_it_reads_resources(client: Client, server: Server) -> None:
     told = client.run(server, "resources")
 
@@ -182,6 +190,24 @@ def test_a_failure_is_explained_and_cancels_what_needs_it(client: Client, server
 
 
 # The three kinds of workflow that civitai.com sends itself
+
+
+def test_a_preprocessed_picture_guides_the_next_step(client: Client, server: Server) -> None:
+    workflow = client.run(server, "preprocessed")
+
+    assert workflow["status"] == "succeeded"
+    map_ = workflow["steps"][0]["output"]["blob"]
+    assert workflow["steps"][1]["input"]["controlNets"][0]["image"] == map_["url"]
+    assert images(workflow, 1)[0]["available"]
+
+
+def test_a_picture_is_upscaled_by_the_reference_of_every_image_step(client: Client, server: Server) -> None:
+    workflow = client.run(server, "upscaled")
+
+    assert workflow["status"] == "succeeded"
+    assert workflow["steps"][1]["input"]["image"] == images(workflow)[0]["url"]
+    blob = workflow["steps"][1]["output"]["blob"]
+    assert blob["width"] > images(workflow)[0]["width"]
 
 
 def test_a_graph_with_airs_runs(client: Client, server: Server) -> None:
