@@ -9,6 +9,7 @@ import pytest
 
 from tests import npm
 from tests.conftest import Server
+from tests.docs.test_first_steps import blocks, section
 
 SOURCE = Path(__file__).parent / "v2"
 CLIENTS = {"@civitai/orchestration-client": "orchestration.mjs", "@civitai/client": "older.mjs"}
@@ -49,6 +50,23 @@ def test_the_lock_file_pins_everything_and_names_no_source() -> None:
     assert {name: packages[f"node_modules/{name}"]["version"] for name in VERSIONS} == VERSIONS
     assert all(package["integrity"].startswith("sha512-") for package in packages.values())
     assert all("resolved" not in package for package in packages.values())
+
+
+@pytest.mark.parametrize(
+    ("page", "heading"),
+    [("README.md", "With the published Civitai clients"), ("docs/civitai-v2.md", "With the SDK")],
+)
+def test_the_programs_of_the_docs_run_as_they_are(
+    bundled: npm.Installed, server: Server, page: str, heading: str
+) -> None:
+    program = blocks(section(page, heading), "js")[0].replace("http://127.0.0.1:8700", server.url)
+    (bundled.folder / "snippet.js").write_text(program, encoding="utf-8")
+    # As the page says it is bundled.
+    esbuild = ["--bundle", "--platform=node", "--format=esm", "--outfile=snippet.mjs"]
+    npm.execute(["node_modules/.bin/esbuild", "snippet.js", *esbuild], bundled.folder)
+    url = bundled.run("snippet.mjs").strip()
+    answer = server.client.get(url, follow_redirects=True)
+    assert answer.headers["content-type"] == "image/png"
 
 
 def test_it_submits_waits_and_downloads(client: Client, server: Server) -> None:
@@ -135,6 +153,14 @@ def test_it_runs_recipes(client: Client, server: Server) -> None:
     assert "step type not supported" in told["none"]["error"]["detail"]
 
 
+def test_it_runs_recipes_that_need_no_gpu(client: Client, server: Server) -> None:
+    told = client.run(server, "tasks")
+
+    assert told["echo"] == {"message": "hello"}
+    assert told["uploaded"]["blob"]["available"]
+    assert told["converted"]["blob"]["id"].endswith(".webp")
+
+
 def test_it_reads_resources(client: Client, server: Server) -> None:
     told = client.run(server, "resources")
 
@@ -164,6 +190,24 @@ def test_a_failure_is_explained_and_cancels_what_needs_it(client: Client, server
 
 
 # The three kinds of workflow that civitai.com sends itself
+
+
+def test_a_preprocessed_picture_guides_the_next_step(client: Client, server: Server) -> None:
+    workflow = client.run(server, "preprocessed")
+
+    assert workflow["status"] == "succeeded"
+    map_ = workflow["steps"][0]["output"]["blob"]
+    assert workflow["steps"][1]["input"]["controlNets"][0]["image"] == map_["url"]
+    assert images(workflow, 1)[0]["available"]
+
+
+def test_a_picture_is_upscaled_by_the_reference_of_every_image_step(client: Client, server: Server) -> None:
+    workflow = client.run(server, "upscaled")
+
+    assert workflow["status"] == "succeeded"
+    assert workflow["steps"][1]["input"]["image"] == images(workflow)[0]["url"]
+    blob = workflow["steps"][1]["output"]["blob"]
+    assert blob["width"] > images(workflow)[0]["width"]
 
 
 def test_a_graph_with_airs_runs(client: Client, server: Server) -> None:

@@ -1,7 +1,7 @@
 """The state of a model on the nodes: which of them have it, and which load it now for a job."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from imagemill.backends.base import Backend, Node
 from imagemill.domain.air import NO_FAMILY, InvalidAir, Resource, parse
