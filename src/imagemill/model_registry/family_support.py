@@ -1,4 +1,4 @@
-"""What the nodes can do with their models: the families they can run, and what they lack for the others."""
+"""The support of model families by the nodes: the families they can run, and what they lack for the others."""
 
 from collections.abc import Mapping, Sequence
 
