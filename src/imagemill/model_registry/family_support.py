@@ -1,4 +1,4 @@
-"""The support of model families by the nodes: the families they can run, and what they lack for the others."""
+"""The support of model families by the nodes: those that they can run, and what they lack for others."""
 
 from collections.abc import Mapping, Sequence
 
