@@ -19,6 +19,7 @@ from tests.conftest import LORA, Server, image_job
 from tests.graphs import graph
 
 CHARACTERS = "/api/v1/image-generation"
+WORKFLOWS = "/v2/consumer/workflows"
 ADMIN_KEY = "an-administrators-key-of-the-settings"
 JWT_SECRET = "what signs the sessions of these tests"
 
@@ -123,6 +124,8 @@ def settle(party: Party, paths: set[str]) -> Belongings:
     has = Belongings(party, mark)
     _add_jobs(has)
     _add_workflow(has)
+    if WORKFLOWS in paths:
+        _add_workflow_of_steps(has)
     node = party.server.app.offers.all()[0].node
     has.paths |= {"nodes/{name}": node, "resources/{air}": LORA, "recipes/{name}": "textToImage"}
     has.paths["faults/{fault_id}"] = "0"
@@ -172,6 +175,17 @@ def _add_workflow(has: Belongings) -> None:
     raw["2"]["inputs"]["text"] = f"prompt {has.mark}"
     has.owner.post("/api/v1/workflows", {"name": name, "graph": raw})
     has.paths["workflows/{name}"] = name
+
+
+def _add_workflow_of_steps(has: Belongings) -> None:
+    """One of Civitai's v2 API."""
+    mark = has.mark
+    step = {"$type": "textToImage", "input": {"prompt": f"prompt {mark}", "width": 64, "height": 64}}
+    body = {"steps": [step], "tags": [mark], "metadata": {"title": mark}}
+    ended = has.owner.post(WORKFLOWS, body, params={"wait": "30"})
+    assert ended["status"] == "succeeded", ended
+    has.paths |= {"workflows/{workflow_id}": ended["id"], "steps/{step_name}": "$0", "tags/{tag}": mark}
+    has.queries |= {"tags": mark, "query": mark}
 
 
 def _key_id(has: Belongings) -> str:

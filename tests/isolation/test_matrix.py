@@ -47,15 +47,20 @@ BODIES: Mapping[str, Any] = {
     "PATCH /api/v1/webhooks/{webhook_id}": {"description": "theirs"},
     "POST /api/v1/library/{model_id}/edit": {"prompt": "theirs"},
     "POST /api/v1/webhooks/{webhook_id}/redeliver": {"since": "2020-01-01T00:00:00Z"},
+    "PATCH /v2/consumer/workflows/{workflow_id}": [{"op": "add", "path": "/metadata/x", "value": 1}],
+    "POST /v2/consumer/workflows/{workflow_id}/tags": "theirs",
+    "PATCH /v2/consumer/workflows/{workflow_id}/steps/{step_name}": [
+        {"op": "add", "path": "/metadata/x", "value": 1}
+    ],
 }
 """What is wrong with a body is told before what it is for is looked up; so these are right."""
 PLAIN_QUERIES = {
-    "after", "ageRange", "backend", "bodyType", "callbackUrl", "charge", "descending", "detailed",
-    "download", "emotion", "endDate", "exp", "failed", "fal_webhook",
-    "filename", "force", "format", "gender", "height", "label",
+    "after", "ageRange", "ascending", "backend", "bodyType", "callbackUrl", "charge", "descending", "detailed",
+    "download", "emotion", "endDate", "ephemeral", "excludeFailed", "exp", "experimental", "failed", "fal_webhook",
+    "filename", "force", "format", "fromDate", "gender", "height", "hideMatureContent", "label",
     "latest", "limit", "logs", "model", "name", "node", "nsfwLevel", "page",
     "pictures", "pose", "priority", "public", "q", "quantity",
-    "recipe", "shared", "sig", "since", "startDate", "status", "steps", "stream", "style", "take", "type",
+    "recipe", "shared", "sig", "since", "startDate", "status", "steps", "stream", "style", "take", "toDate", "type",
     "until", "version", "view", "wait", "whatif", "width", "workflowId",
 }  # fmt: skip
 """Query parameters that name nothing of anybody."""
@@ -120,6 +125,8 @@ def state(things: Belongings) -> dict[str, Any]:
         found["models"] = [{**each, "signed": None} for each in versions]
     if character := things.paths.get("characters/{character_id}"):
         found["sheet"] = things.owner.get(f"/api/v1/image-generation/characters/{character}")
+    at = f"/v2/consumer/workflows/{things.paths['workflows/{workflow_id}']}"
+    found["workflow of steps"] = {**things.owner.get(at), "steps": []}
     if webhook := things.paths.get("webhooks/{webhook_id}"):
         found["webhook"] = things.owner.get(f"/api/v1/webhooks/{webhook}")
     return found
