@@ -7,14 +7,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from imagemill.backends.base import BackendContext, Node, RenderControl, RenderRequest, RenderResult
+from imagemill.backends.base import (
+    BackendContext,
+    Node,
+    RenderCanceled,
+    RenderControl,
+    RenderRequest,
+    RenderResult,
+)
 from imagemill.backends.comfyui import doctor, submit
 from imagemill.backends.comfyui.errors import NODE_FAILURES, ComfyError, Interrupted, failure
 from imagemill.backends.comfyui.follow import PromptFollower
 from imagemill.backends.comfyui.health import NodeHealthMonitor
 from imagemill.backends.comfyui.node import NodeConnection, NodeInventory, PathOf
+from imagemill.backends.comfyui.partner import PartnerNodes, partner_nodes
 from imagemill.backends.comfyui.prompt import PromptRun
 from imagemill.backends.comfyui.settings import ComfySettings, configured_nodes
+from imagemill.backends.paid_calls import CANCELED, MILLIONTHS, SUCCEEDED, UNKNOWN, PaidCalls
 from imagemill.domain.errors import BackendError, NotFound
 from imagemill.domain.events import Stage
 from imagemill.domain.failures import FailureCode
@@ -41,7 +50,7 @@ MOST_REQUIREMENTS = 5
 
 def build(settings: "Settings", context: BackendContext) -> "ComfyUI":
     """The factory of this backend. It starts without nodes: settings and table are configured together."""
-    return ComfyUI(settings.comfyui.model_copy(update={"urls": ()}), context.path_of)
+    return ComfyUI(settings.comfyui.model_copy(update={"urls": ()}), context.path_of, calls=context.calls)
 
 
 class ComfyUI:
@@ -58,8 +67,10 @@ class ComfyUI:
         *,
         clock: Clock = time.monotonic,
         name: str = "comfyui",
+        calls: PaidCalls | None = None,
     ) -> None:
         self._settings = settings
+        self._partner = PartnerNodes(settings, calls)
         self._path_of = path_of
         self._clock = clock
         self._name = name
@@ -93,7 +104,8 @@ class ComfyUI:
 
     def _new(self, config: NodeConfig) -> NodeHealthMonitor:
         return NodeHealthMonitor(
-            NodeConnection(config, self._settings, self._path_of, self._clock), lambda: self._connections
+            NodeConnection(config, self._settings, self._path_of, self._clock, self._partner),
+            lambda: self._connections,
         )
 
     def _close_idle(self) -> None:
@@ -153,7 +165,18 @@ class ComfyUI:
         except InvalidGraph as error:
             return str(error)
         missing = self._missing(requirements)
-        return self._missing(requirements) if missing is not None and self._refresh() else missing
+        if missing is not None and self._refresh():
+            missing = self._missing(requirements)
+        return missing or self._partner.refusal(partner_nodes(work, self.catalogues()))
+
+    def partner_classes(self, work: RenderSpec) -> Sequence[str]:
+        """The node classes of a graph that a paid service runs, sorted."""
+        return sorted(partner_nodes(work, self.catalogues()))
+
+    def bill(self, work: RenderSpec) -> float | None:
+        """The dollars for the partner nodes of a graph; None when a price is not known."""
+        cost = self._partner.cost(partner_nodes(work, self.catalogues()))
+        return None if cost is None else cost / MILLIONTHS
 
     def _refresh(self) -> bool:
         """Read old inventories again, in the threads of the nodes; return whether any has been read."""
@@ -218,6 +241,7 @@ class ComfyUI:
 
     def follow(self, request: RenderRequest, reference: str, control: RenderControl) -> RenderResult:
         connection, prompt_run = self._take_run(request, reference)
+        outcome = UNKNOWN
         try:
             rendered = PromptFollower(connection, prompt_run, request, control).run()
         except ComfyError as error:
@@ -225,12 +249,19 @@ class ComfyUI:
             _record_failure(connection, lost)
             raise lost from error
         except BackendError as error:
+            outcome = error.code
             _record_failure(connection, error)
             raise
+        except RenderCanceled:
+            outcome = "" if control.detached else CANCELED
+            raise
         else:
+            outcome = SUCCEEDED
             connection.breaker.succeed()
             return rendered
         finally:
+            if outcome:
+                self._partner.ended(prompt_run.paid_call, outcome)
             connection.release(prompt_run)
             if self._retired:
                 self._close_idle()
@@ -302,8 +333,8 @@ def _missing_sentence(requirement: Requirement, lacking: list[str], all_: list[s
 
 
 def _remedy(requirement: Requirement, inventories: Iterable[NodeInventory | None]) -> str:
-    known = (inventory.catalogue for inventory in inventories if inventory is not None)
-    return next((f": {remedy}" for each in known if (remedy := requirement.remedy(each))), "")
+    known = (inventory for inventory in inventories if inventory is not None)
+    return next((f": {remedy}" for each in known if (remedy := each.remedy(requirement))), "")
 
 
 def _join_names(names: list[str]) -> str:
