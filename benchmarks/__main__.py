@@ -16,6 +16,7 @@ from benchmarks import (
     pixels,
     scheduling,
     throughput,
+    workflows,
 )
 
 
@@ -26,6 +27,7 @@ def main() -> int:
             *footprint.measure(root),
             *latency.measure(root),
             *throughput.measure(root),
+            *workflows.measure(root),
             *fleet.measure(root),
             *claims.measure(root),
             *money.measure(root),

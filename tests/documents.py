@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx2
 
-ADDRESSES = ("/openapi.json", "/openapi/civitai-v1.json", "/openapi/fal.json")
+ADDRESSES = ("/openapi.json", "/openapi/civitai-v1.json", "/openapi/civitai-v2.json", "/openapi/fal.json")
 
 
 def whole_document(url: str, headers: Mapping[str, str] | None = None) -> dict[str, Any]:

@@ -18,6 +18,7 @@ ALLOWED_MODULES = {
     "app": "the FastAPI application in `api`, the Typer application in `cli`",
     "backend": "each backend's implementation of `Backend`",
     "base": "the protocol of each package with several implementations",
+    "blobs": "the delivery of files in `web`, and the blobs of Civitai v2",
     "client": "each HTTP client, in the package of the API it calls",
     "commands": "the command groups of each product",
     "contact_sheet": "the image code in `media`, its command in `cli`",

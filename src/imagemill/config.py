@@ -39,6 +39,7 @@ from imagemill.backends.simulator.settings import SimulatorSettings
 from imagemill.blobs.settings import BlobSettings, S3Settings
 from imagemill.db.address import check_schema, driver_address, sqlite_address
 from imagemill.dialects.fal.settings import FalApiSettings
+from imagemill.language.settings import LanguageModelSettings
 from imagemill.observability.settings import OtelSettings
 from imagemill.products.base import installed_products, load_plugin, registered
 from imagemill.setting_names import ALIASES, FIXED, PREFIX
@@ -279,6 +280,9 @@ class CoreSettings(BaseSettings):
     comfyui: ComfySettings = Field(default=ComfySettings(), description="ComfyUI nodes.")
     fal: FalSettings = Field(default=FalSettings(), description="fal.ai, a paid provider.")
     simulator: SimulatorSettings = Field(default=SimulatorSettings(), description="Simulator.")
+    language_model: LanguageModelSettings = Field(
+        default=LanguageModelSettings(), description="Language model for tasks."
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -10,7 +10,7 @@ import pytest
 
 from imagemill.backends.base import Output, RenderControl, RenderRequest, RenderResult
 from imagemill.backends.builtin.backend import Builtin
-from imagemill.backends.builtin.handlers import Task, TaskCall, TaskResult, TaskServices
+from imagemill.backends.builtin.calls import Task, TaskCall, TaskResult, TaskServices
 from imagemill.backends.comfyui.backend import ComfyUI
 from imagemill.backends.fal.backend import FalBackend
 from imagemill.backends.simulator.backend import Simulator
@@ -172,7 +172,7 @@ def fail(code: FailureCode) -> Task:
     def run(call: TaskCall) -> TaskResult:
         raise BackendError(code, "as the test asks")
 
-    return run
+    return Task(run)
 
 
 @contextmanager
@@ -189,7 +189,7 @@ def builtin() -> Iterator[BackendSubject]:
     def unused(*_: Any) -> Any:
         raise AssertionError("these tasks use no service")
 
-    tasks = {"square": make_square, "hang": hang, **failing}
+    tasks = {"square": Task(make_square), "hang": Task(hang), **failing}
     yield BackendSubject(
         ScriptedTasks(TaskServices(unused, unused), tasks=tasks),
         pictures=False,

@@ -17,8 +17,10 @@ from imagemill.blobs.settings import BlobSettings, Retention, RetentionDays
 from imagemill.bootstrap.stores import Stores
 from imagemill.config import Settings
 from imagemill.domain.blob_keys import blob_key, input_key
+from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import InvalidInput, NotFound, StorageError
-from imagemill.domain.jobs import Job
+from imagemill.domain.jobs import Artifact, Job
+from imagemill.jobs.store.queries import RenewArtifact
 from imagemill.jobs.sweeper import BlobCleanup, RetentionPeriods
 from tests.conftest import Server, running_server
 from tests.http.support import first, problem, status_of
@@ -257,3 +259,48 @@ def test_an_artifact_without_a_key_is_not_available(store: Stores, blobs: BlobSt
 
     assert artifact.available
     assert not replace(artifact, blob_key="").available
+
+
+def renew(store: Stores, job: Job, at: int) -> Artifact | None:
+    (artifact,) = store.jobs.view(job.id).artifacts
+    return store.jobs.renew_artifact(RenewArtifact(artifact.id, job.owner, at))
+
+
+def test_a_renewed_result_is_kept_from_then_on(store: Stores, blobs: BlobStore) -> None:
+    kept, lost = finished(store, blobs, "ann", "ann")
+    assert renew(store, kept, now_us() + round(2 * HOUR * SECOND)) is not None
+
+    cleanup = BlobCleanup(store.jobs, blobs, Retention(RetentionDays(results_s=OVER)), NEEDS)
+    assert cleanup.delete_expired_results(HOUR) == 1
+    assert (available(store, kept), available(store, lost)) == ([True], [False])
+
+    assert renew(store, kept, now_us()) is not None
+    assert cleanup.delete_expired_results(HOUR) == 1
+    assert available(store, kept) == [False]
+
+
+def test_a_job_is_kept_with_its_renewed_result(store: Stores, blobs: BlobStore) -> None:
+    kept, lost = finished(store, blobs, "ann", "ann")
+    later = now_us() + round(2 * HOUR * SECOND)
+    renew(store, kept, later)
+
+    assert store.jobs.finished_before(later, 10) == [lost.id]
+    assert set(store.jobs.finished_before(later + 1, 10)) == {kept.id, lost.id}
+
+
+def test_a_result_that_is_deleted_or_not_ones_own_is_not_renewed(store: Stores, blobs: BlobStore) -> None:
+    (job,) = finished(store, blobs, "ann")
+    (artifact,) = store.jobs.view(job.id).artifacts
+    assert store.jobs.renew_artifact(RenewArtifact(artifact.id, "bob", now_us())) is None
+    assert store.jobs.renew_artifact(RenewArtifact("0" * 64, "ann", now_us())) is None
+    assert store.jobs.kept_from({artifact.blob_key: job.id}) == {
+        artifact.blob_key: ("ann", finished_at(store, job))
+    }
+    store.jobs.mark_files_deleted([artifact.blob_key])
+    assert renew(store, job, now_us()) is None
+
+
+def finished_at(store: Stores, job: Job) -> int:
+    ended = store.jobs.job(job.id).finished_at
+    assert ended is not None
+    return ended

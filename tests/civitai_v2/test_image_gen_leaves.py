@@ -8,7 +8,7 @@ from imagemill.api.base import Services
 from imagemill.dialects.civitai_v2.steps.image_gen import STEPS
 from imagemill.dialects.civitai_v2.steps.leaves import AIR, EDIT, LEAVES, VARIANT, Leaf
 from imagemill.graphs.families.table import built_in
-from tests.civitai_v2.support import FLUX, PIXEL, SD1, SDXL, parsed, refused
+from tests.civitai_v2.support import FLUX, PIXEL, SD1, SDXL, parsed, picture, prepared, refused
 
 (STEP,) = STEPS
 MODELS = {"sd1": SD1, "sdxl": SDXL, "flux1": FLUX}
@@ -33,13 +33,7 @@ def body(leaf: Leaf, operation: str) -> dict[str, Any]:
     if operation == EDIT:
         found["images"] = [PIXEL]
     if "diffuser_model" in leaf.own:
-        encoder = "urn:air:flux1:text_encoders:civitai:1@"
-        found |= {
-            "diffuserModel": FLUX,
-            "vaeModel": "urn:air:flux1:vae:civitai:1@2",
-            "clipLModel": f"{encoder}3",
-            "t5XXLModel": f"{encoder}4",
-        }
+        found["diffuserModel"] = FLUX
     return found
 
 
@@ -72,6 +66,19 @@ def test_the_smallest_body_is_accepted_and_shown_with_its_defaults(
         assert job.input["denoise"] == (0.75 if leaf.engine == "comfy" else 0.7)
     if operation == EDIT:
         assert job.input["references"] == [PIXEL]
+
+
+DRAWN = [each for each in KNOWN if each.values[1] != EDIT and each.values[0].operations]  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@pytest.mark.parametrize(("leaf", "operation"), DRAWN)
+def test_its_job_is_accepted_with_the_same_values(services: Services, leaf: Leaf, operation: str):
+    (draft,) = prepared(STEP, services, **body(leaf, operation), seed=7)
+    spec = picture(services, draft)
+    assert (spec.seed, spec.steps) == (7, leaf.steps[2])
+    assert spec.cfg_scale == leaf.cfg[2]
+    if leaf.sides is not None and leaf.sides[2]:
+        assert (spec.width, spec.height) == (leaf.sides[2],) * 2
 
 
 @pytest.mark.parametrize(("leaf", "operation"), ALL)
@@ -289,6 +296,32 @@ def test_networks_have_their_types(services: Services):
         {"air": word, "type": "embedding"},
         {"air": vae, "type": "vae"},
     ]
+
+
+def test_the_parts_of_a_flux_model_have_their_types(services: Services):
+    vae, clip, t5 = (f"urn:air:flux1:{kind}:civitai:1@2" for kind in ("vae", "text_encoders", "clip"))
+    (job,) = parsed(
+        STEP, services, engine="sdcpp", ecosystem="flux1", operation="createImage", prompt="x",
+        diffuserModel=FLUX, vaeModel=vae, clipLModel=clip, t5XXLModel=t5,
+    ).jobs  # fmt: skip
+    assert job.input["model"] == FLUX
+    assert job.input["networks"] == [
+        {"air": vae, "type": "vae"},
+        {"air": clip, "type": "text_encoders"},
+        {"air": t5, "type": "text_encoders"},
+    ]
+
+
+def test_the_picture_of_a_variant_may_be_an_object_with_its_url(services: Services):
+    given = {
+        "engine": "comfy",
+        "ecosystem": "flux1",
+        "operation": "createVariant",
+        "model": FLUX,
+        "prompt": "x",
+    }
+    step = parsed(STEP, services, **given, image={"url": PIXEL})
+    assert step.input["image"] == step.jobs[0].input["image"] == PIXEL
 
 
 def test_loras_of_flux2_dev_are_a_list(services: Services):

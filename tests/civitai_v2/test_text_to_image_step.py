@@ -9,6 +9,7 @@ from imagemill.dialects.civitai_v2.steps.base import JobResult
 from imagemill.dialects.civitai_v2.steps.fields import PREPROCESSORS
 from imagemill.dialects.civitai_v2.steps.text_to_image_step import STEPS
 from imagemill.domain import images
+from imagemill.domain.air import Resource, parse
 from tests.civitai_v2.support import FLUX, LORA, PIXEL, SD1, SDXL, parsed, picture, prepared, refused
 
 (STEP,) = STEPS
@@ -152,16 +153,36 @@ def test_a_larger_family_gets_its_own_size(services: Services):
     assert (step.input["width"], step.input["height"]) == (1024, 1024)
 
 
+@pytest.mark.parametrize(
+    ("air", "file", "steps", "cfg_scale", "side"),
+    [
+        ("urn:air:sdxl:checkpoint:civitai:9@101", "anime_lightning_4step.safetensors", 6, 1.0, 1024),
+        ("urn:air:zimageturbo:checkpoint:civitai:9@102", "z_image_turbo_bf16.safetensors", 8, 1.0, 1024),
+        ("urn:air:flux1:checkpoint:civitai:9@103", "flux1-dev-fp8.safetensors", 20, 3.5, 1024),
+        ("urn:air:sdxl:checkpoint:civitai:9@104", "anime.safetensors", 30, 7.5, 1024),
+    ],
+)
+def test_the_defaults_are_those_of_the_models_family_and_variant(
+    services: Services, air: str, file: str, steps: int, cfg_scale: float, side: int
+):
+    services.registry.register(Resource(parse(air), {"fileName": file}))
+    shown = parsed(STEP, services, prompt="a fox", model=air).input
+    assert (shown["steps"], shown["cfgScale"], shown["width"]) == (steps, cfg_scale, side)
+
+
+def test_a_checkpoint_is_found_by_every_word_for_its_type(services: Services):
+    for word in ("checkpoint", "diffusionmodel", "unet", "diffuser"):
+        air = f"urn:air:flux1:{word}:civitai:618692@691639"
+        (draft,) = prepared(STEP, services, prompt="a fox", model=air)
+        assert draft.lane.model == FLUX
+
+
 def test_clip_skip_of_a_family_without_one_is_left_out(services: Services):
     (draft,) = prepared(STEP, services, prompt="a fox", model=FLUX, clipSkip=2, cfgScale=3.5)
     assert picture(services, draft).clip_skip == 0
 
 
-def test_the_output_has_all_pictures_and_the_reasons_of_failures():
+def test_the_output_has_all_pictures():
     done = JobResult(({"id": "A.png", "available": True, "url": "https://x/A.png"},), {})
     lost = JobResult(({"id": "B.png", "available": False},), {}, "the node has too little memory")
-    assert STEP.output([done]) == {"images": [done.blobs[0]]}
-    assert STEP.output([done, lost]) == {
-        "images": [done.blobs[0], lost.blobs[0]],
-        "errors": ["the node has too little memory"],
-    }
+    assert STEP.output([done, lost]) == {"images": [done.blobs[0], lost.blobs[0]]}

@@ -48,10 +48,14 @@ def test_a_node_is_imported_in_one_command(server: Server):
 
 def test_a_resource_is_changed(server: Server):
     assert run(server, "resources", "add", AIR, "--file", DREAM).exit_code == 0
-    changed = run(server, "resources", "set", DREAM, "--name", "Dream", "--tag", "default")
+    changed = run(
+        server, "resources", "set", DREAM, "--name", "Dream", "--tag", "default", "--base-model", "SD 1.5"
+    )
     assert changed.exit_code == 0, changed.output
     shown = json.loads(run(server, "resources", "show", AIR, "--json").stdout)
     assert (shown["modelName"], shown["tags"], shown["fileName"]) == ("Dream", ["default"], DREAM)
+    assert shown["baseModel"] == "SD 1.5"
+    assert "status: available, workers: 1" in run(server, "resources", "show", AIR).output
     assert run(server, "resources", "set", AIR, "--name", "", "--tag", "").exit_code == 0
     shown = json.loads(run(server, "resources", "show", AIR, "--json").stdout)
     assert (shown["modelName"], shown["tags"]) == (None, [])

@@ -143,6 +143,7 @@ RESIZING: Config = [
             {"key": "scale dimensions", "inputs": {"required": {"width": PIXELS, "height": PIXELS}}},
             {"key": "scale by multiplier", "inputs": {"required": {"multiplier": UP}}},
             {"key": "scale longer dimension", "inputs": {"required": {"longer_size": PIXELS}}},
+            {"key": "scale total pixels", "inputs": {"required": {"megapixels": real(1.0, 0.01, 16.0)}}},
         ]
     },
 ]

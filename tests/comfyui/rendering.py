@@ -78,7 +78,7 @@ def load_vae(run: Run, given: Inputs) -> Outputs:
     return (Vae(given["vae_name"]),)
 
 
-@does("ControlNetLoader", "UpscaleModelLoader")
+@does("ControlNetLoader", "LoadBackgroundRemovalModel", "UpscaleModelLoader")
 def load_by_name(run: Run, given: Inputs) -> Outputs:
     return (next(iter(given.values())),)
 

@@ -172,6 +172,47 @@ def join_alpha(run: Run, given: Inputs) -> Outputs:
     return (joined,)
 
 
+@does("RemoveBackground")
+def find_subject(run: Run, given: Inputs) -> Outputs:
+    """White in the middle half of the picture, where this model always finds the subject."""
+    masks: list[Image.Image] = []
+    for one in given["image"]:
+        width, height = one.image.size
+        mask = Image.new("L", one.image.size, 0)
+        mask.paste(255, (width // 4, height // 4, width - width // 4, height - height // 4))
+        masks.append(mask)
+    return (masks,)
+
+
+def _control_picture(given: Inputs, *needed: str) -> Outputs:
+    """A grey picture whose shorter side has the resolution. Some classes of the pack fail without inputs that
+    they declare as optional."""
+    for name in needed:
+        if name not in given:
+            raise NodeFailed("KeyError", f"'{name}'")
+    made: list[Picture] = []
+    for one in given["image"]:
+        factor = given.get("resolution", 512) / min(one.image.size)
+        size = (round(one.image.width * factor), round(one.image.height * factor))
+        made.append(Picture(one.image.convert("L").resize(size).convert("RGB")))
+    return (made,)
+
+
+@does("DepthAnythingV2Preprocessor")
+def find_depth(run: Run, given: Inputs) -> Outputs:
+    return _control_picture(given)
+
+
+@does("HEDPreprocessor")
+def find_soft_edges(run: Run, given: Inputs) -> Outputs:
+    return _control_picture(given, "safe")
+
+
+@does("M-LSDPreprocessor")
+def find_lines(run: Run, given: Inputs) -> Outputs:
+    return _control_picture(given, "score_threshold", "dist_threshold")
+
+
 @does("GrowMask")
 def grow_mask(run: Run, given: Inputs) -> Outputs:
     grow = given["expand"]

@@ -16,6 +16,7 @@ from tests.comfyui.node import TestNode
 from tests.conftest import Server, running_server
 from tests.docs.test_docs import FENCE, ROOT
 from tests.http.support import until
+from tests.media.files import picture as png
 
 DREAM = "dreamshaper_8.safetensors"
 MODELS = {
@@ -29,6 +30,10 @@ MODELS = {
 def section(page: str, heading: str) -> str:
     text = (ROOT / page).read_text(encoding="utf-8")
     return text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+
+
+def page(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
 
 
 def blocks(text: str, language: str = "sh") -> list[str]:
@@ -71,7 +76,27 @@ def test_the_first_pictures_of_the_readme(server: Server, tmp_path: Path):
 def test_the_requests_of_the_readme_are_accepted(server: Server, tmp_path: Path):
     for script in blocks(section("README.md", "The API")):
         answer = run(server, tmp_path, script)
-        assert '"id"' in answer or '"blobUrl"' in answer, answer
+        assert '"id"' in answer, answer
+
+
+@pytest.mark.timeout(240)
+def test_the_requests_of_the_page_of_civitai_v2_are_accepted(server: Server, tmp_path: Path):
+    (tmp_path / "picture.png").write_bytes(png())
+    answers = [run(server, tmp_path, script) for script in blocks(page("docs/civitai-v2.md"))]
+    one, two, recipe, uploads = answers
+    assert [step["status"] for step in json.loads(one)["steps"]] == ["succeeded"]
+    assert [step["status"] for step in json.loads(two)["steps"]] == ["succeeded", "succeeded"]
+    output, _, price = recipe.partition("}]}")
+    assert output.startswith('{"images":')
+    assert price.lower().splitlines()[0].startswith("x-civitai-cost-total: ")
+    assert '"uploadUrl"' in uploads
+    assert '"available":true' in uploads
+
+
+def test_the_workflow_with_a_fault_succeeds_after_retries(server: Server):
+    (body,) = blocks(page("docs/civitai-v2.md"), "json")
+    answer = server.client.post("/v2/consumer/workflows", json=json.loads(body), params={"wait": "30"})
+    assert answer.json()["status"] == "succeeded"
 
 
 def test_the_python_client_of_the_readme_runs_as_it_is(server: Server, tmp_path: Path):

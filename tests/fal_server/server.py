@@ -90,8 +90,22 @@ class Asked:
 
     @property
     def size(self) -> tuple[int, int]:
-        size = self.input.get("image_size") or {"width": 1024, "height": 768}
-        return self.behaviour.size or (size["width"], size["height"])
+        return self.behaviour.size or _size_of(self.input)
+
+
+_SIZES = {"square_hd": (1024, 1024), "landscape_16_9": (1024, 576), "portrait_16_9": (576, 1024)}
+"""Some of the sizes that endpoints know by name."""
+
+
+def _size_of(given: Mapping[str, Any]) -> tuple[int, int]:
+    """The size that an endpoint draws in: an object, a name, or WIDTHxHEIGHT; or of an aspect ratio."""
+    size = given.get("image_size")
+    if isinstance(size, dict):
+        return size["width"], size["height"]
+    if isinstance(size, str):
+        return _SIZES[size] if size in _SIZES else tuple(map(int, size.split("x")))
+    across, _, down = given.get("aspect_ratio", "").partition(":")
+    return (round(float(across) * 64), round(float(down) * 64)) if down else (1024, 768)
 
 
 class FalServer:

@@ -201,12 +201,13 @@ def test_the_fields_of_a_job_are_those_that_are_read(document: dict[str, Any], s
 def test_every_document_names_no_schema_that_it_lacks(server: Server, address: str) -> None:
     document = server.client.get(address).json()
     assert all(
-        path.startswith(("/v1/", "/fal")) is (address != "/openapi.json") for path in document["paths"]
+        path.startswith(("/v1/", "/v2/consumer/", "/fal")) is (address != "/openapi.json")
+        for path in document["paths"]
     )
     test_every_reference_leads_somewhere(document)
 
 
-@pytest.mark.parametrize("page", ["/docs", "/redoc", "/docs/fal", "/docs/civitai-v1"])
+@pytest.mark.parametrize("page", ["/docs", "/redoc", "/docs/fal", "/docs/civitai-v1", "/docs/civitai-v2"])
 def test_a_documentation_page_needs_no_internet(server: Server, page: str) -> None:
     text = httpx2.get(server.url + page, verify=False).text
 

@@ -121,6 +121,28 @@ def test_coverage_counts_the_slots_of_nodes_with_a_lora(attic: Server) -> None:
     assert (body[LORA]["availability"], body[SDXL]["availability"]) == ("Available", "Unavailable")
 
 
+def test_a_checkpoint_that_a_comfyui_node_reads_is_loading(make_server: Callable[..., Server]) -> None:
+    with TestNode(models={"checkpoints": ["dreamshaper_8.safetensors"]}, load_s=SLOW_MS / 1000) as node:
+        server = make_server()
+        server.client.post("/api/v1/nodes", json={"name": "attic", "url": node.url})
+        until(lambda: server.client.get("/api/v1/models", params={"node": "attic"}).json()["items"])
+        server.client.post("/api/v1/models/import", json={"node": "attic"})
+        job = first(server.submit(image_job()))["jobId"]
+        until(lambda: server.client.get("/api/v1/nodes/attic").json()["seen"]["resident"])
+
+        loading = state(server, SD1)
+
+        assert {name: loading[name] for name in ("status", "progress", "workers")} == {
+            "status": "loading",
+            "progress": 0,
+            "workers": 1,
+        }
+        assert "etaSeconds" not in loading
+        assert [item["air"] for item in queue(server)["items"]] == [SD1]
+        server.client.delete(f"/v1/consumer/jobs/{job}")
+        until(lambda: state(server, SD1)["status"] == "available")
+
+
 def test_a_family_that_no_graph_is_built_for_is_unsupported(attic: Server) -> None:
     for air in ("urn:air:nosuchfamily:checkpoint:civitai:1@2", "urn:air:nosuchfamily:lora:civitai:1@3"):
         assert attic.client.post("/v2/resources", json={"air": air}).status_code == 201
@@ -128,6 +150,34 @@ def test_a_family_that_no_graph_is_built_for_is_unsupported(attic: Server) -> No
     upscaler = "urn:air:other:upscaler:civitai:147759@164821"
     assert attic.client.post("/v2/resources", json={"air": upscaler}).status_code == 201
     assert state(attic, upscaler) == {"status": "unavailable"}
+
+
+SPLIT = {
+    "urn:air:zimageturbo:diffusionmodel:civitai:1@2": "z_image_turbo_bf16.safetensors",
+    "urn:air:wanvideo22-ti2v-5b:checkpoint:civitai:3@4": "wan2.2_ti2v_5B_fp16.safetensors",
+}
+COMPANIONS = {
+    "text_encoders": ["qwen_3_4b.safetensors", "umt5_xxl_fp8_e4m3fn_scaled.safetensors"],
+    "vae": ["ae.safetensors", "wan2.2_vae.safetensors"],
+}
+
+
+@pytest.mark.parametrize("companions", [COMPANIONS, {}], ids=["whole", "without text encoder and VAE"])
+def test_a_model_of_several_files_is_available_where_all_of_them_are(
+    make_server: Callable[..., Server], companions: dict[str, list[str]]
+) -> None:
+    with TestNode(models={"diffusion_models": list(SPLIT.values()), **companions}) as node:
+        server = make_server()
+        server.client.post("/api/v1/nodes", json={"name": "attic", "url": node.url})
+        until(lambda: server.client.get("/api/v1/models", params={"node": "attic"}).json()["items"])
+        for air, file in SPLIT.items():
+            server.client.post("/v2/resources", json={"air": air, "fileName": file})
+
+            found = state(server, air)
+
+            assert found == (
+                {"status": "available", "workers": 1} if companions else {"status": "unavailable"}
+            )
 
 
 def test_a_file_that_is_named_later_is_seen_at_once(attic: Server) -> None:

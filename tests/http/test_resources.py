@@ -211,10 +211,18 @@ def test_a_type_that_contradicts_the_air_is_refused(server: Server, method: str)
     assert "checkpoint" in message
 
 
-@pytest.mark.parametrize("air", ["civitai:9000@9001", "lora:civitai:9000@9001", "sdxl:civitai:9000@9001"])
-def test_a_model_is_registered_by_its_whole_air(server: Server, air: str) -> None:
+@pytest.mark.parametrize(
+    ("air", "lacks"),
+    [
+        ("civitai:9000@9001", "no ecosystem and no type"),
+        ("lora:civitai:9000@9001", "no ecosystem;"),
+        ("sdxl:civitai:9000@9001", "no type;"),
+    ],
+)
+def test_a_model_is_registered_by_its_whole_air(server: Server, air: str, lacks: str) -> None:
     answer = server.client.post("/v2/resources", json={"air": air})
 
+    assert f"names {lacks}" in problem(answer, 400)["errors"]["air"][0]
     assert "write the whole AIR" in problem(answer, 400)["errors"]["air"][0]
 
 

@@ -134,7 +134,8 @@ def serving(bucket: Bucket) -> Iterator[str]:
     signer = UrlSigner(b"k" * 32, life_s=600)
     found = Artifact("a" * 32, "j", 0, 1, "k", "image/png", bucket.size, 1, 1, "0" * 64, None, 0)
     app = FastAPI()
-    app.include_router(blobs.router(signer, lambda _: (found, "ann"), bucket))  # type: ignore[arg-type]
+    files = blobs.ArtifactFiles(bucket)  # type: ignore[arg-type]
+    app.include_router(blobs.router(signer, lambda _: (found, "ann"), files))
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -13,6 +13,7 @@ from PIL import Image
 
 from imagemill.accounts.store import Owner, RevokeKey, StoredKey
 from imagemill.domain.access import Role, Scope, digest, draw
+from imagemill.domain.blob_keys import blob_id
 from imagemill.domain.clock import SECOND, now_us
 from tests.conftest import LORA, Server, image_job
 from tests.graphs import graph
@@ -158,6 +159,10 @@ def _add_jobs(has: Belongings) -> None:
     name = has.blob_url.partition("?")[0].rpartition("/")[2]
     has.blob_key = name.partition(".")[0]
     has.paths |= {"jobs/{job_id}": job_id, "blobs/{name}": name}
+    # A stranger knows the id of a blob and not its signature.
+    id_ = blob_id(job_id, 0, "png")
+    has.paths |= {"blobs/{id}": id_}
+    has.paths |= dict.fromkeys(("content/{token}", "archive/{token}"), f"9999999999.0.{id_}")
     has.queries |= {"token": accepted["token"], "batch": accepted["token"], "cursor": job_id}
 
 

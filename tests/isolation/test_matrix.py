@@ -24,6 +24,8 @@ PUBLIC = {
     "GET /health/ready",
     "GET /blobs/{name}",
     "GET /blobs/inputs/{mark}/{digest}/{name}",
+    "GET /v2/consumer/blobs/content/{token}",
+    "GET /v2/consumer/blobs/archive/{token}",
     "GET /blobs/characters/{folder}/{subject}/{kind}/{file}",
     "GET /api/v1/image-generation/health",
     "GET /blobs/library/{template}/{name}",
@@ -49,11 +51,12 @@ BODIES: Mapping[str, Any] = {
 """What is wrong with a body is told before what it is for is looked up; so these are right."""
 PLAIN_QUERIES = {
     "after", "ageRange", "backend", "bodyType", "callbackUrl", "charge", "descending", "detailed",
-    "emotion", "endDate", "exp", "failed", "fal_webhook", "force", "format", "gender", "height", "label",
-    "latest", "limit", "logs", "model", "name", "node", "page",
-    "pictures", "pose", "priority", "q", "quantity",
+    "download", "emotion", "endDate", "exp", "failed", "fal_webhook",
+    "filename", "force", "format", "gender", "height", "label",
+    "latest", "limit", "logs", "model", "name", "node", "nsfwLevel", "page",
+    "pictures", "pose", "priority", "public", "q", "quantity",
     "recipe", "shared", "sig", "since", "startDate", "status", "steps", "stream", "style", "take", "type",
-    "until", "version", "wait", "whatif", "width",
+    "until", "version", "view", "wait", "whatif", "width", "workflowId",
 }  # fmt: skip
 """Query parameters that name nothing of anybody."""
 
@@ -79,7 +82,7 @@ def expected(stage: Stage, operation: Operation) -> set[int] | None:
     scope = stage.scope(operation)
     if scope is not None and scope not in Role.USER.scopes:
         return {403}
-    if operation.path.startswith("/blobs/"):
+    if operation.path.startswith(("/blobs/", "/v2/consumer/blobs/content/", "/v2/consumer/blobs/archive/")):
         return {403}
     if "keys/{key}" in operation.parameters:
         return {404, 403}  # end users have no keys at all

@@ -19,6 +19,7 @@ NAMES = (
     "nodes",
     "recipes",
     "registry",
+    "resources",
     "uploads",
     "webhooks",
     "workers",

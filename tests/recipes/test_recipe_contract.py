@@ -10,13 +10,19 @@ from tests.conftest import Server
 
 WITH_EXAMPLES = (
     "avatar",
+    "blobArchive",
     "comfy",
     "convertImage",
     "cover",
     "echo",
     "editModel",
     "fashionModel",
+    "imageBackgroundRemoval",
     "imageUpload",
+    "imageUpscaler",
+    "mediaHash",
+    "prepareResource",
+    "preprocessImage",
     "scene",
     "sticker",
     "textToImage",
@@ -32,4 +38,5 @@ class TestOurOwn(RecipeContract):
 def test_all_recipes_but_those_of_workflows_are_held_to_it(make_server: Callable[..., Server]) -> None:
     recipes = make_server().app.recipes
     assert {name for name, recipe in recipes.items() if recipe.example is not None} == set(WITH_EXAMPLES)
-    assert set(recipes) - set(WITH_EXAMPLES) == {"workflow"}
+    of_language_models = {"chatCompletion", "mediaCaptioning", "promptEnhancement"}
+    assert set(recipes) - set(WITH_EXAMPLES) == {"vendorImage", "workflow"} | of_language_models

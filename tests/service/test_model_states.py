@@ -12,6 +12,7 @@ from imagemill.domain.placement import loads_model
 from imagemill.jobs.hub import Hub
 from imagemill.jobs.model_states import ModelLoad, is_family_unsupported, is_loaded, model_loads
 from imagemill.jobs.store.heartbeat import Heartbeat
+from imagemill.model_registry.registry import Registry
 from tests.store.build import LEASE, T0, add, claim, succeed
 
 MODEL = "urn:air:sdxl:checkpoint:civitai:101055@128078"
@@ -102,14 +103,22 @@ def test_the_reason_of_a_choice_says_whether_it_loads(reason: str, loads: bool):
 
 
 @pytest.mark.parametrize(
-    ("air", "is_unsupported"),
+    ("air", "base_model", "is_unsupported"),
     [
-        (MODEL, False),
-        ("urn:air:flux1:lora:civitai:1@2", False),
-        ("urn:air:other:upscaler:civitai:1@2", False),
-        ("urn:air:nosuchfamily:checkpoint:civitai:1@2", True),
-        ("urn:air:nosuchfamily:lora:civitai:1@2", True),
+        (MODEL, None, False),
+        ("urn:air:flux1:lora:civitai:1@2", None, False),
+        ("urn:air:other:upscaler:civitai:1@2", None, False),
+        ("urn:air:zimageturbo:checkpoint:civitai:1@2", None, False),
+        ("urn:air:wanvideo22-ti2v-5b:checkpoint:civitai:1@2", None, False),
+        ("urn:air:nosuchfamily:checkpoint:civitai:1@2", None, True),
+        ("urn:air:nosuchfamily:lora:civitai:1@2", None, True),
+        ("urn:air:other:checkpoint:civitai:1@2", None, True),
+        ("urn:air:other:checkpoint:civitai:1@2", "Pony", False),
     ],
 )
-def test_a_family_without_a_graph_is_unsupported(air: str, is_unsupported: bool):
-    assert is_family_unsupported(Resource(parse(air))) is is_unsupported
+def test_a_family_without_a_graph_is_unsupported(
+    store: Stores, air: str, base_model: str | None, is_unsupported: bool
+):
+    models = Registry(store.resources, strict=True, is_available=lambda key: False)
+    models.add(Resource(parse(air), {"baseModel": base_model} if base_model else {}))
+    assert is_family_unsupported(models.get(air)) is is_unsupported

@@ -108,6 +108,17 @@ def test_an_unknown_short_form_is_refused_with_the_remedy(store: Stores):
     assert "is not registered" in message
 
 
+@pytest.mark.parametrize("kind", ["checkpoint", None])
+def test_a_wrong_ecosystem_or_type_is_refused_with_the_air_that_is_registered(
+    store: Stores, kind: str | None
+):
+    models = registry(store)
+    models.add(resource(LORA))
+    wrong = LORA.replace("sd1", "sdxl")
+    message = complaint(lambda: models.lookup("model", wrong, kind=kind))
+    assert f"{wrong} is not registered, but {LORA};" in message
+
+
 def test_what_is_no_air_is_refused_with_an_example(store: Stores):
     assert "one looks like urn:air:" in complaint(lambda: registry(store).lookup("model", "dreamshaper"))
 

@@ -16,8 +16,8 @@ import pytest
 
 from imagemill.cli.settings_check import format_errors
 from imagemill.config import Settings
+from imagemill.language.chat import LlmClient
 from imagemill.products.characters.prompts.glossary import describe_appearance
-from imagemill.products.characters.prompts.llm_client import LlmClient
 from imagemill.products.characters.prompts.translator import MemoryCache, Translator
 from imagemill.products.characters.prompts.types import MOST_TAGS, CharacterSheet, StoryContext
 from imagemill.products.characters.settings import LlmSettings
@@ -117,7 +117,7 @@ def translator(model: Model) -> Iterator[Callable[..., Translator]]:
         def make(cache: MemoryCache | None = None, **changes: Any) -> Translator:
             values: dict[str, Any] = {"timeout_s": 5.0, "retry_after_s": 1.0, **changes}
             url = values.pop("base_url", model.url)
-            chat = LlmClient(url, values.pop("model", "tiny"), tuned(LlmSettings, **values))
+            chat = LlmClient(url, values.pop("model", "tiny"), tuned(LlmSettings, **values).limits)
             stack.callback(chat.close)
             return Translator(chat, MemoryCache() if cache is None else cache)
 

@@ -8,7 +8,7 @@ import pytest
 
 from imagemill.backends.base import RenderControl, RenderRequest
 from imagemill.backends.builtin.backend import MOST_VALUES, Builtin
-from imagemill.backends.builtin.handlers import TaskCall, TaskResult, TaskServices
+from imagemill.backends.builtin.calls import Task, TaskCall, TaskResult, TaskServices
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.images import TaskSpec
@@ -30,7 +30,9 @@ def order(task: str, **arguments: Any) -> RenderRequest:
 
 
 def builtin(**tasks: Callable[[TaskCall], TaskResult]) -> Builtin:
-    return Builtin(TaskServices(no_transform, no_file), tasks=tasks)
+    return Builtin(
+        TaskServices(no_transform, no_file), tasks={name: Task(run) for name, run in tasks.items()}
+    )
 
 
 def test_a_message_comes_back_as_the_output_of_a_job_without_files(server: Server) -> None:
@@ -106,7 +108,7 @@ def test_a_task_is_cancelled_while_it_runs(make_server: Callable[..., Server]) -
         return TaskResult()
 
     def prepare(app: Any) -> None:
-        app.backends["builtin"]._tasks = {"echo": hang}
+        app.backends["builtin"]._tasks = {"echo": Task(hang)}
 
     server = make_server(prepare=prepare)
     job = server.client.post("/api/v1/jobs", json={"recipe": "echo", "input": {"message": "slow"}}).json()

@@ -6,6 +6,7 @@ import pytest
 
 from imagemill.domain.images import Control, GraphSpec, Network, Upscale
 from imagemill.graphs.catalogue import Catalogue
+from imagemill.graphs.families.table import built_in
 from imagemill.graphs.model_files import find_installed_controlnet
 from imagemill.graphs.requirements import Requirement, requirements_of
 from tests.workflows.build import FOX, node, simple_graph
@@ -121,5 +122,7 @@ def test_a_node_s_own_controlnet_is_told_by_its_name(
 ) -> None:
     loader = {"input": {"required": {"control_net_name": [list(listed)]}}, "output": ["CONTROL_NET"]}
     catalogue = Catalogue.read({"ControlNetLoader": loader})
-    assert find_installed_controlnet(purpose, catalogue) == (None if chosen is None else listed[chosen])
+    assert find_installed_controlnet(purpose, catalogue, built_in()) == (
+        None if chosen is None else listed[chosen]
+    )
     assert Requirement("control", purpose).met_by(catalogue) is (chosen is not None)

@@ -130,6 +130,13 @@ class Access:
         if self._accounts.owner(id_) is None:
             raise NotFound(f"there is no owner {id_[:100]!r}")
 
+    def is_disabled(self, id_: str) -> bool:
+        """Whether an owner, or the account of an end user, is disabled. Reads the database."""
+        owner = self._accounts.owner(id_)
+        if owner is None:
+            return False
+        return owner.disabled_at is not None or (owner.parent is not None and self.is_disabled(owner.parent))
+
     def forget(self) -> None:
         """Empty the cache of this process after a key was revoked, a session ended or an owner changed."""
         with self._lock:

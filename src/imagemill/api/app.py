@@ -100,9 +100,9 @@ def create_app(
         documents.add(module.document or _OWN, router.routes)
         app.include_router(router)
     drawn, faults = services.backends.get(SIMULATOR), HttpFaults()
-    signer, redirect = services.response_config.signer, redirect_to_blobs
+    files = app.state.files = blobs.ArtifactFiles(services.blobs, redirect=redirect_to_blobs)
     for router in (
-        blobs.router(signer, services.jobs.artifact, services.blobs, redirect=redirect),
+        blobs.router(services.response_config.signer, services.jobs.artifact, files),
         health.router,
         simulator.router(faults),
         health.metrics_router(meters.registry),

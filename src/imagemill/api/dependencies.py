@@ -6,6 +6,7 @@ from fastapi import Depends
 from starlette.requests import HTTPConnection
 
 from imagemill.api.base import Services
+from imagemill.web.blobs import ArtifactFiles
 
 
 async def _services(connection: HTTPConnection) -> Services:
@@ -14,6 +15,14 @@ async def _services(connection: HTTPConnection) -> Services:
 
 ServicesDep = Annotated[Services, Depends(_services)]
 """The services of the process, for a handler's signature."""
+
+
+async def _files(connection: HTTPConnection) -> ArtifactFiles:
+    return connection.app.state.files
+
+
+FilesDep = Annotated[ArtifactFiles, Depends(_files)]
+"""The answers with files of jobs, for a handler's signature."""
 
 
 def context(name: str) -> Any:

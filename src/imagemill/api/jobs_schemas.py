@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
-from imagemill.backends.base import Progress
+from imagemill.backends.base import OUTPUT, Progress
 from imagemill.domain.clock import to_datetime
 from imagemill.domain.events import EventType
 from imagemill.domain.failures import FailureCode
@@ -274,7 +274,7 @@ def job_body(
         "lastEvent": {"seq": view.last_event.seq, "type": view.last_event.type.value},
         "artifacts": [_artifact_body(artifact, signer, base_url) for artifact in view.artifacts],
     }
-    if (output := view.last_event.data.get("output")) is not None:
+    if (output := view.last_event.data.get(OUTPUT)) is not None:
         body["output"] = output
     flags = [*job.client.get("safety", {}).get("flags", ()), *view.last_event.data.get("flags", ())]
     if flags or job.client.get("safety"):

@@ -129,6 +129,10 @@ class ResourceBody(ResourceFields):
         return {name: value for name, value in cast("dict[str, Any]", given).items() if name not in READ_ONLY}
 
 
+RESOURCE_FIELDS = frozenset(each.alias or name for name, each in ResourceBody.model_fields.items())
+"""The names of the fields of a resource, as bodies spell them."""
+
+
 class ResourceChange(ResourceFields):
     """A change of a resource; null puts a field back to its default."""
 
@@ -331,7 +335,7 @@ def parsed_resource(body: ResourceBody) -> Resource:
     if not air.version and air.source.lower() == "civitai":
         raise InvalidInput.at("air", f"{body.air} names no version; write {air}@<version>")
     if not air.type or not air.ecosystem:
-        lacks = "type" if air.ecosystem or air.type else "ecosystem and no type"
+        lacks = "type" if air.ecosystem else "ecosystem" if air.type else "ecosystem and no type"
         raise InvalidInput.at("air", f"{body.air} names no {lacks}; write the whole AIR, such as {EXAMPLE}")
     check_type(air, body.type)
     fields = body.model_dump(by_alias=True, exclude_none=True, mode="json", exclude={"air"})

@@ -16,14 +16,14 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from imagemill.api.base import ApiModule, Services, no_callback
 from imagemill.api.dependencies import ServicesDep
 from imagemill.api.jobs_schemas import moment
+from imagemill.blobs.base import BlobStore
 from imagemill.domain.access import Scope
-from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import InvalidInput, NotFound
 from imagemill.jobs.inputs import StoredInput
 from imagemill.media.pictures import EXTENSIONS, media_type_of
 from imagemill.net import pools
 from imagemill.web.auth import caller
-from imagemill.web.blobs import PictureFile, picture_bytes
+from imagemill.web.blobs import PictureFile, picture_bytes, seconds_left
 from imagemill.web.http import base_url, json_response
 from imagemill.web.policies import PathPolicy
 from imagemill.web.routing import ApiRoute, ResponseModel
@@ -82,7 +82,8 @@ async def _form_file(request: Request) -> AsyncGenerator[BinaryIO]:
 
 
 @asynccontextmanager
-async def _body_file(request: Request) -> AsyncGenerator[BinaryIO]:
+async def body_file(request: Request) -> AsyncGenerator[BinaryIO]:
+    """The whole body as a file."""
     with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES) as file:
         async for chunk in request.stream():
             file.write(chunk)
@@ -97,18 +98,11 @@ _FORM: dict[str, Any] = {
         "properties": {"file": {"type": "string", "format": "binary"}},
     }
 }
+PICTURE_BODY: dict[str, Any] = {"image/png": _BINARY, "image/jpeg": _BINARY, "image/webp": _BINARY}
 _BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "image/png": _BINARY,
-            "image/jpeg": _BINARY,
-            "image/webp": _BINARY,
-            "multipart/form-data": _FORM,
-        },
-    },
+    "requestBody": {"required": True, "content": {**PICTURE_BODY, "multipart/form-data": _FORM}}
 }
-_REFUSED: dict[int | str, dict[str, Any]] = {
+UPLOAD_REFUSED: dict[int | str, dict[str, Any]] = {
     413: {"description": "The file has more bytes than are accepted."},
     415: {"description": "The file is no PNG, JPEG or WebP, whatever it is called."},
     422: {"description": "The file is damaged, too large, animated, or contains something else."},
@@ -148,13 +142,15 @@ files = APIRouter(tags=["files"])
     summary="Upload a picture for use in jobs",
     status_code=201,
     response_model=Upload,
-    responses=_REFUSED,
+    responses=UPLOAD_REFUSED,
     openapi_extra=_BODY,
 )
 async def upload_picture(request: Request, services: ServicesDep) -> Response:
     form = request.headers.get("content-type", "").lower().startswith("multipart/")
-    async with _form_file(request) if form else _body_file(request) as file:
-        kept = await pools.decode(_keep, services, caller(request).owner, "file" if form else "body", file)
+    async with _form_file(request) if form else body_file(request) as file:
+        kept = await pools.decode(
+            keep_picture, services, caller(request).owner, "file" if form else "body", file
+        )
     signed = services.response_config.signer.sign(kept.key)
     base = base_url(request, services.response_config.public_url)
     return json_response(
@@ -170,7 +166,8 @@ async def upload_picture(request: Request, services: ServicesDep) -> Response:
     )
 
 
-def _keep(services: Services, owner: str, field: str, file: BinaryIO) -> StoredInput:
+def keep_picture(services: Services, owner: str, field: str, file: BinaryIO) -> StoredInput:
+    """Check and store an uploaded file. Errors name ``field``."""
     file.seek(0)
     return services.inputs.keep(field, file.read(), owner)
 
@@ -195,9 +192,17 @@ async def get_uploaded_picture(
     key = f"inputs/{mark}/{digest}/{name}"
     if not services.response_config.signer.check(key, exp, sig):
         raise HTTPException(403, "this URL is wrong or has expired; upload the picture again")
-    left_s = max(0, int(exp) - now_us() // SECOND)
+    return await uploaded_picture(request, services.blobs, key, seconds_left(exp))
+
+
+async def uploaded_picture(
+    request: Request, blobs: BlobStore, key: str, left_s: int, disposition: str | None = None
+) -> Response:
+    """Return the picture of an upload, by its key. ``disposition``: the Content-Disposition, if any."""
     headers = {"Cache-Control": f"private, max-age={left_s}, immutable"}
-    media_type, blobs = media_type_of(name), services.blobs
+    if disposition is not None:
+        headers["Content-Disposition"] = disposition
+    media_type = media_type_of(key)
     if (path := await pools.blob(blobs.location, key)) is not None:
         return PictureFile(str(path), media_type=media_type, headers=headers)
     try:

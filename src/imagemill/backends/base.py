@@ -12,6 +12,9 @@ from imagemill.domain.images import RenderSpec
 from imagemill.domain.scheduling import TASKS, Offer
 from imagemill.media.transforms import ImageTransform, OutputFile, TransformContext
 
+OUTPUT = "output"
+"""The detail of a render that is the job's JSON output."""
+
 
 class ServiceError(ImagemillError):
     """A node or provider did not answer as expected. The message is the end of a sentence that begins with

@@ -126,7 +126,7 @@ class Application:
         self.guard = UrlGuard(settings.allow_networks)
         own = frozenset(backend.name for backend in self.backends.values() if backend.renders_in_process)
         self.safety = SafetyComponents(settings, self.stores.decisions, product_checks(settings), own)
-        self.inputs = self.safety.inputs(self.stores.jobs, self.blobs, self.guard)
+        self.inputs = self.safety.inputs(self.stores.jobs, self.blobs, self.guard, build.url_signer(settings))
         self.products = self._products()
         recipes = [*plugins("recipes"), *(each for parts in self.products.values() for each in parts.recipes)]
         self.recipes: dict[str, Recipe] = build.recipes(settings, recipes)
@@ -360,6 +360,7 @@ class Application:
                 self.blobs,
                 self.inputs.load,
                 self.safety.decoder_pool.transform,
+                self.settings.language_model,
             )
             built[product.name] = product.build(context)
         return built

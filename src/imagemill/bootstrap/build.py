@@ -157,6 +157,7 @@ def outbox(settings: Settings) -> MailTransport | None:
 def edge_rules(settings: Settings) -> "EdgeRules":
     from imagemill.api.uploads import FORM_BYTES
     from imagemill.api.uploads import PATH as UPLOADS
+    from imagemill.domain.blob_urls import V2_PATH as BLOBS
     from imagemill.web.middleware import EdgeRules
 
     limit = settings.limit
@@ -167,7 +168,7 @@ def edge_rules(settings: Settings) -> "EdgeRules":
         origins=settings.cors.origins,
         contract_origins=settings.cors.contract_origins,
         proxies=settings.trusted_proxies,
-        larger_bodies={UPLOADS: max(limit.body_bytes, limit.input_bytes + FORM_BYTES)},
+        larger_bodies=dict.fromkeys((UPLOADS, BLOBS), max(limit.body_bytes, limit.input_bytes + FORM_BYTES)),
         access_log=settings.access_log,
         prefixes=settings.fal_api.prefixes,
     )
@@ -264,6 +265,10 @@ def signing_key(settings: Settings) -> bytes:
     return secret_file(_secrets(settings) / "url-signing.key")
 
 
+def url_signer(settings: Settings) -> UrlSigner:
+    return UrlSigner(signing_key(settings), life_s=settings.url_life_s)
+
+
 def secret(settings: Settings, name: str) -> bytes:
     """Return a secret of this installation."""
     return secret_file(_secrets(settings) / f"{name}.key")
@@ -337,7 +342,7 @@ def address(settings: Settings) -> str:
 
 def of_answers(settings: Settings) -> ResponseConfig:
     return ResponseConfig(
-        UrlSigner(signing_key(settings), life_s=settings.url_life_s),
+        url_signer(settings),
         settings.public_url.rstrip("/") if settings.public_url else None,
         settings.civitai.result_shape,
     )

@@ -8,6 +8,7 @@ from imagemill.blobs.base import BlobStore
 from imagemill.config import Settings
 from imagemill.domain.errors import ImagemillError
 from imagemill.domain.moderation import Verdict
+from imagemill.domain.signing import UrlSigner
 from imagemill.jobs.inputs import InputLimits, InputPictures
 from imagemill.jobs.outputs import OutputChecks
 from imagemill.jobs.store.store import JobStore
@@ -54,8 +55,8 @@ class SafetyComponents:
             self.intake.inspect, pictures.judge, self.decoder_pool.transform, own=own_backends
         )
 
-    def inputs(self, store: JobStore, blobs: BlobStore, guard: UrlGuard) -> InputPictures:
-        return InputPictures(store, blobs, guard, self._limits, self.intake)
+    def inputs(self, store: JobStore, blobs: BlobStore, guard: UrlGuard, signer: UrlSigner) -> InputPictures:
+        return InputPictures(store, blobs, guard, self._limits, self.intake, signer)
 
 
 class InvalidSafety(ImagemillError):

@@ -141,6 +141,8 @@ artifacts = sa.Table(
     sa.Column("sha256", sa.String(64), nullable=False),
     sa.Column("seed", sa.BigInteger),
     sa.Column("created_at", _instant, nullable=False),
+    # The time from which its retention counts, once it was renewed; null means the end of the job.
+    sa.Column("kept_from", _instant),
 )
 
 dependencies = sa.Table(

@@ -65,7 +65,7 @@ TYPES = frozenset(
     }
 )
 
-CHECKPOINT_TYPES = frozenset({"checkpoint", "model", "unet", "diffusionmodel"})
+CHECKPOINT_TYPES = frozenset({"checkpoint", "model", "unet", "diffusionmodel", "diffuser"})
 """Types that mean a checkpoint: clients of Civitai derive the word from the kind of file."""
 
 _TYPE_WORDS = {

@@ -54,7 +54,8 @@
         BudgetExceeded          backends.paid_calls        becomes a BackendError
         InvalidScenario         backends.simulator.faults  printed at start
         AddressBlocked          net.guarded_client         URL into a private network
-        LlmFailed               products.characters.prompts.llm_client  no usable answer
+        LlmFailed               language.chat              no usable answer of a language model
+          LlmRefused            language.chat              the language model does not accept the question
         StorageError            domain.errors              blob store or database failed
           ConnectionLost        db.group_commit            the database's connection broke
           OutcomeUnknown        db.group_commit            a commit may have happened
@@ -77,6 +78,7 @@
       ServerNotReady            testing.live_server        a test's server does not start
     ValueError                  builtins
       InvalidAir                domain.air                 becomes an InvalidInput
+      UnreadableDocument        model_registry.documents   becomes an InvalidInput
 
 A line of the drawing names the class, the module that defines it, and its meaning. Errors below
 `ImagemillError` may reach a user or decide about a job: each has a ``code`` (stable, for programs) and

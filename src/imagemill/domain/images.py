@@ -53,8 +53,31 @@ class Upscale:
 
 
 @dataclass(frozen=True, slots=True)
+class VideoLength:
+    """The length of a video that is made instead of a picture."""
+
+    frames: int
+    fps: float
+    """Frames per second."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteCall:
+    """The request for a model of another vendor, which a remote service runs and no node can."""
+
+    path: str
+    """The endpoint's path at the service."""
+    arguments: Mapping[str, Any]
+    """The endpoint's own arguments beside the prompts. A text ``{NAME}`` stands for a picture's URL."""
+    pictures: tuple[str, ...] = ()
+    """The names of its pictures in `RenderRequest.inputs`."""
+    cost_factor: float = 1.0
+    """Times the endpoint's price, as for a higher resolution."""
+
+
+@dataclass(frozen=True, slots=True)
 class ImageSpec:
-    """One text-to-image, image-to-image or inpaint request: one seed, ``count`` pictures of one batch."""
+    """One text-to-image, image-to-image, inpaint or edit request: one seed, ``count`` pictures of a batch."""
 
     prompt: str
     negative_prompt: str
@@ -63,7 +86,7 @@ class ImageSpec:
     model_path: str
     """Path of the file in which a node should have the checkpoint."""
     family: str
-    """Model family: sd1, sdxl, flux1, ..."""
+    """Model family: sd1, sdxl, flux1, ...; or the ecosystem of its AIR."""
     width: int
     height: int
     steps: int
@@ -96,6 +119,17 @@ class ImageSpec:
     """Whether faces are redrawn in detail, where the backend can."""
     cutout: bool = False
     """Whether the backend removes the background, where it can."""
+    variant: str = ""
+    """Variant of the family, such as turbo; empty means the one that the file's name tells."""
+    references: tuple[str, ...] = ()
+    """Names in `RenderRequest.inputs` of pictures to change or to take subjects from, the main one first."""
+    size_of_reference: bool = False
+    """Whether the picture gets the size of the first reference picture, as far as the model allows."""
+    video: VideoLength | None = None
+    """The length, where a video is made, with ``image`` as its first frame if there is one."""
+    remote: RemoteCall | None = None
+    """The request of a model that only a remote service has; the other fields are for prices only, but the
+    prompts and the seed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,147 +1,137 @@
 """Build a graph of ComfyUI's core nodes for a backend-neutral image request.
 
-The built-in workflows are the base. Functions change what a manifest cannot express: the way the model is
-loaded, chains of LoRAs and ControlNets, and the steps after the picture is decoded.
+The row of the model's family says which nodes there are (`imagemill.graphs.family_graph`); here are the
+requests that it refuses, the prompts, and the steps after the picture is decoded.
 """
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
 
 from imagemill.domain.images import ImageSpec, Network
-from imagemill.graphs import builder_parts
 from imagemill.graphs.background import remove_background
 from imagemill.graphs.builder_parts import (
     CORE_PREPROCESSORS,
-    DECODE,
-    GUIDANCE,
-    NEGATIVE,
-    POSITIVE,
-    SAMPLER,
     SAVE,
-    round_to_latents,
+    add_face_pass,
+    crop_and_upscale,
+    save_video,
 )
-from imagemill.graphs.builtin import builtin
 from imagemill.graphs.catalogue import Catalogue
 from imagemill.graphs.errors import MissingFile, Unsupported
-from imagemill.graphs.graph import Graph, Link, add, remove
-from imagemill.graphs.manifest import apply
-from imagemill.graphs.model_files import find_companions, model_file, resolve_file
+from imagemill.graphs.families.table import Families, FamilyMatch, built_in
+from imagemill.graphs.family_graph import LORA_TYPES, FamilyGraph, round_up
+from imagemill.graphs.graph import Graph, add
 
-FAMILIES = ("sd1", "sd2", "sdxl", "flux1")
-"""Model families that graphs are built for."""
-LORA_TYPES = ("lora", "lycoris", "dora")
+__all__ = (
+    "LORA_TYPES",
+    "build",
+    "build_prompts",
+    "family_of",
+    "picture_names",
+    "refusals",
+    "unsupported_reason",
+)
+
 MODEL_EXTENSIONS = (".safetensors", ".pt", ".bin", ".ckpt")
-DETAILER, PROVIDER = "FaceDetailer", "UltralyticsDetectorProvider"
-_DETAIL, _DETECTOR = "50", "51"
-_DENOISE = 0.4
-"""Strength of the face pass: enough to redraw a blurred face, too little to turn it into another one."""
 
 
-def build(spec: ImageSpec, catalogue: Catalogue | None, *, prefix: str, images: Mapping[str, str]) -> Graph:
+def build(
+    spec: ImageSpec,
+    catalogue: Catalogue | None,
+    *,
+    prefix: str,
+    images: Mapping[str, str],
+    families: Families | None = None,
+) -> Graph:
     """Build the graph of a request.
 
     ``prefix``: the filename prefix of SaveImage. ``images``: an input's name -> the name the node gave the
-    file. Without a catalogue, file names are used unchanged. Raises `MissingFile` for a file that the node
-    lacks and `Unsupported` for a request that no node can fulfil.
+    file. Without a catalogue, file names are used unchanged; without ``families``, the package's own rows.
+    Raises `MissingFile` for a file that the node lacks and `Unsupported` for a request that no node can
+    fulfil.
     """
-    reason = unsupported_reason(spec)
-    if reason is not None:
-        raise Unsupported(reason)
-    form, model = model_file(spec, catalogue)
-    is_flux = spec.family == "flux1"
-    workflow = builtin(f"{'flux' if is_flux else 'sd'}-{_mode(spec)}")
-    values = _values(spec, catalogue) | {"model": model}
-    graph = apply(workflow, values, _pictures(spec, images))
-    graph[SAVE]["inputs"]["filename_prefix"] = prefix
-    if is_flux and form == "checkpoint":
-        builder_parts.load_as_checkpoint(graph, model)
-    elif is_flux:
-        builder_parts.load_companions(graph, find_companions(spec, catalogue))
-    if is_flux and is_schnell(spec):
-        remove(graph, GUIDANCE, (POSITIVE, 0))
-    if form == "checkpoint":
-        builder_parts.use_own_vae(graph, spec, catalogue)
-    builder_parts.add_hypernetworks(graph, spec, catalogue)
-    if spec.clip_skip > 1 and not is_flux:
-        builder_parts.skip_clip_layers(graph, spec.clip_skip)
-    builder_parts.add_controlnets(graph, spec, catalogue, images)
-    picture = add_face_pass(graph, spec, catalogue)
+    families = families or built_in()
+    reason, found = unsupported_reason(spec, families), family_of(spec, families)
+    if reason is not None or found is None:
+        raise Unsupported(reason or "")
+    positive, negative = build_prompts(spec, lambda file: _embedding(catalogue, file))
+    drawn = FamilyGraph(spec, found, catalogue, images, positive, negative)
+    picture, graph = drawn.draw(), drawn.graph
+    if spec.video is not None:
+        save_video(graph, spec.video, picture, prefix)
+        return graph
+    parts = {name: drawn.slots[name] for name in ("model", "clip", "vae", "positive", "cfg")}
+    negative_side = drawn.slots.get("negative") or drawn.slots["positive"]
+    picture = add_face_pass(graph, spec, catalogue, picture, **parts, negative=negative_side)
     if spec.cutout:
         picture = remove_background(graph, catalogue, picture)
-    builder_parts.crop_and_upscale(graph, spec, catalogue, picture)
+    sides = (spec.width, spec.height)
+    multiple = 1 if drawn.follows_reference else found.variant.size.multiple
+    rendered = round_up(sides[0], multiple), round_up(sides[1], multiple)
+    picture = crop_and_upscale(graph, spec, catalogue, picture, rendered)
+    add(graph, SAVE, "SaveImage", "Save", images=picture, filename_prefix=prefix)
     return graph
 
 
-def unsupported_reason(spec: ImageSpec) -> str | None:
+def family_of(spec: ImageSpec, families: Families) -> FamilyMatch | None:
+    """Return the row of the request's model; None for an unknown family."""
+    return families.find(spec.family, spec.model_path, spec.model, variant=spec.variant)
+
+
+def unsupported_reason(spec: ImageSpec, families: Families | None = None) -> str | None:
     """The reason why no node could fulfil the request with core nodes, in a sentence; None if one could."""
-    if spec.family not in FAMILIES:
+    families = families or built_in()
+    found = family_of(spec, families)
+    if found is None:
         family = f"of the family {spec.family}" if spec.family else "whose AIR names no family"
         return (
-            f"models {family} are not drawn from a prompt alone yet, only {', '.join(FAMILIES)}: add "
-            "ComfyUI's own template for the model as a workflow (`imagemill workflows add`) and run that"
+            f"models {family} are not drawn from a prompt alone, only {', '.join(families.names())}: add "
+            "ComfyUI's own template for the model as a workflow (`imagemill workflows add`) and run that, or "
+            "a row to families.toml in the data folder"
         )
+    for field, reason in refusals(spec, found):
+        return reason if field == "model" else f"`{field}` {reason}"
     for control in spec.controls:
         if control.preprocessor.lower() not in CORE_PREPROCESSORS:
             return (
                 f"the ControlNet preprocessor {control.preprocessor} is not a core node of ComfyUI; send a "
                 "finished control map and leave the preprocessor empty, or use canny"
             )
-    if spec.mask is not None and spec.image is None:
-        return "a mask needs a source image to draw into"
     return None
+
+
+def refusals(spec: ImageSpec, found: FamilyMatch) -> Iterator[tuple[str, str]]:
+    """(field of the request, reason) of what the family cannot do."""
+    variant, title, row = found.variant, found.title, found.variant.references
+    if found.family.kind == "video" and spec.video is None:
+        yield "model", f"{title} makes videos; use the recipe video"
+    if found.family.kind == "image" and spec.video is not None:
+        yield "model", f"{title} makes pictures; for a video name a model such as WAN 2.2 5B or LTX-Video"
+    if spec.controls and not variant.controls:
+        yield "controls", f"cannot guide {title}: ComfyUI has no core node for it; leave it out"
+    if spec.mask is not None and spec.image is None:
+        yield "mask", "needs a source image to draw into"
+    if spec.image is not None and not variant.source:
+        yield "image", f"cannot be the start for {title}; leave it out"
+    if spec.mask is not None and not variant.mask:
+        yield "mask", f"has no effect on {title}; leave it out"
+    if variant.needs_mask and spec.mask is None:
+        yield "mask", f"is required, with `image`: {title} only fills masks"
+    if spec.references and row is None:
+        yield "references", f"cannot guide {title}; leave it out"
+    if row is not None and row.required and not spec.references:
+        yield "references", f"is required: {title} only changes pictures; name at least one"
+    if row is not None and len(spec.references) > row.max:
+        most = "1 picture" if row.max == 1 else f"{row.max} pictures"
+        yield "references", f"has {len(spec.references)} pictures, and {title} takes at most {most}"
+    if any(network.type == "hypernet" for network in spec.networks) and not variant.hypernetworks:
+        yield "networks", f"has a hypernetwork, which {title} cannot use; leave it out"
 
 
 def picture_names(spec: ImageSpec) -> tuple[str, ...]:
     """The names of the input pictures the node needs for the request, without repeats."""
-    named = (spec.image, spec.mask, *(control.image for control in spec.controls))
+    named = (spec.image, spec.mask, *(control.image for control in spec.controls), *spec.references)
     return tuple(dict.fromkeys(name for name in named if name is not None))
-
-
-def is_schnell(spec: ImageSpec) -> bool:
-    """Whether the model is Flux schnell, which is distilled without guidance; only its name shows that."""
-    return "schnell" in spec.model_path.lower() or "schnell" in spec.model.lower()
-
-
-def _mode(spec: ImageSpec) -> str:
-    if spec.image is None:
-        return "text"
-    return "inpaint" if spec.mask is not None else "image"
-
-
-def _pictures(spec: ImageSpec, images: Mapping[str, str]) -> dict[str, str]:
-    named = {"image": spec.image, "mask": spec.mask}
-    return {input_: images[name] for input_, name in named.items() if name is not None}
-
-
-def _values(spec: ImageSpec, catalogue: Catalogue | None) -> dict[str, Any]:
-    positive, negative = build_prompts(spec, lambda file: _embedding(catalogue, file))
-    values: dict[str, Any] = {
-        "prompt": positive,
-        "width": round_to_latents(spec.width),
-        "height": round_to_latents(spec.height),
-        "seed": spec.seed,
-        "steps": spec.steps,
-        "sampler": spec.sampler,
-        "scheduler": spec.scheduler,
-        "denoise": spec.denoise,
-        "count": spec.count,
-        "loras": [_lora(network, catalogue) for network in spec.networks if network.type in LORA_TYPES],
-    }
-    if spec.family != "flux1":
-        return values | {"negative_prompt": negative, "cfg": spec.cfg_scale}
-    if spec.scheduler == "normal":
-        # Clients' tables use ``normal`` for "none chosen". It spaces the steps over the timesteps of a
-        # discrete model; Flux is a flow model, made to be sampled with ``simple``.
-        values["scheduler"] = "simple"
-    guidance = spec.guidance if spec.guidance is not None else (spec.cfg_scale or None)
-    return values | {"guidance": guidance}
-
-
-def _lora(network: Network, catalogue: Catalogue | None) -> dict[str, Any]:
-    place_ = ("LoraLoader", "lora_name")
-    file = resolve_file(catalogue, place_, "lora", network.path or network.air)
-    return {"file": file, "strength": network.strength}
 
 
 def _embedding(catalogue: Catalogue | None, file: str) -> str:
@@ -149,47 +139,6 @@ def _embedding(catalogue: Catalogue | None, file: str) -> str:
     if found is None:
         raise MissingFile("embedding", file)
     return found
-
-
-# The face pass: a second pass over the faces of a picture by the Impact pack. Core nodes have nothing
-# similar, so a node without the pack delivers the picture without this pass.
-
-
-def face_detector_model(catalogue: Catalogue | None) -> str | None:
-    """The model with which the node detects faces; None if it cannot."""
-    if catalogue is None or not {DETAILER, PROVIDER} <= catalogue.classes:
-        return None
-    models = catalogue.options(PROVIDER, "model_name") or ()
-    return next((name for name in models if "bbox" in name.lower() and "face" in name.lower()), None)
-
-
-def add_face_pass(graph: Graph, spec: ImageSpec, catalogue: Catalogue | None) -> Link:
-    """Add the face pass if the request wants it and the node has it; return the link to the picture."""
-    model = face_detector_model(catalogue) if spec.faces and SAMPLER in graph else None
-    node_class = catalogue.node_class(DETAILER) if catalogue is not None else None
-    if model is None or node_class is None:
-        return (DECODE, 0)
-    add(graph, _DETECTOR, PROVIDER, "Face detector", model_name=model)
-    inputs: dict[str, Any] = {
-        # Defaults for further inputs that the installed version of the pack requires.
-        **{
-            name: each.default for name, each in node_class.inputs.items() if each.required and each.is_widget
-        },
-        "image": (DECODE, 0),
-        "model": tuple(graph[SAMPLER]["inputs"]["model"]),
-        "clip": tuple(graph[POSITIVE]["inputs"]["clip"]),
-        "vae": tuple(graph[DECODE]["inputs"]["vae"]),
-        "positive": (POSITIVE, 0),
-        "negative": (NEGATIVE, 0),
-        "bbox_detector": (_DETECTOR, 0),
-        "seed": spec.seed,
-        "steps": spec.steps,
-        "cfg": spec.cfg_scale,
-        "sampler_name": spec.sampler,
-        "scheduler": spec.scheduler,
-        "denoise": _DENOISE,
-    }
-    return (add(graph, _DETAIL, DETAILER, "Face detail", **inputs), 0)
 
 
 # Prompts.

@@ -2,56 +2,29 @@
 ControlNets."""
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal
 
 from imagemill.domain.images import Control, ImageSpec, Network
 from imagemill.graphs.catalogue import Catalogue
 from imagemill.graphs.errors import MissingFile, Unsupported
+from imagemill.graphs.families.availability import CHECKPOINT, FOLDERS, UNET, VAE, Place, form_on
+from imagemill.graphs.families.rows import ControlRow, FileRow, Form, Variant, matches, normalise_name
+from imagemill.graphs.families.table import Families
 
-Form = Literal["checkpoint", "separate"]
-
-CHECKPOINT, UNET = ("CheckpointLoaderSimple", "ckpt_name"), ("UNETLoader", "unet_name")
-CONTROL = ("ControlNetLoader", "control_net_name")
-CLIP, VAE = ("DualCLIPLoader", "clip_name1"), ("VAELoader", "vae_name")
+CONTROL_LOADERS: dict[str, Place] = {
+    "ControlNetLoader": ("ControlNetLoader", "control_net_name"),
+    "ModelPatchLoader": ("ModelPatchLoader", "name"),
+}
 ENCODER_TYPES = ("clip", "text_encoders", "textencoder")
 _SEPARATE_TYPES = re.compile(r"(unet|diffusionmodel|diffusion_models)/", re.IGNORECASE)
-
-_CLIP_L = (re.compile(r"clip[_-]?l(?![a-z])|vit-l", re.IGNORECASE),)
-# fp16 first: fp8 halves the memory and costs quality, so it is used only when there is nothing else.
-_T5 = (
-    re.compile(r"t5[_-]?xxl.*fp16", re.IGNORECASE),
-    re.compile(r"t5[_-]?xxl(?!.*fp8)", re.IGNORECASE),
-    re.compile(r"t5[_-]?xxl", re.IGNORECASE),
-)
-_NOT_FLUX_2 = r"^(?!.*flux[._-]?2)"
-_FLUX_VAE = (
-    re.compile(r"^ae\.", re.IGNORECASE),
-    re.compile(_NOT_FLUX_2 + r"(.*[._-])?ae([._-]|$)", re.IGNORECASE),
-    re.compile(_NOT_FLUX_2 + r".*flux", re.IGNORECASE),
-)
-_CONTROL_FAMILIES = {
-    "sd1": re.compile(r"sd[-_]?1|v11|1[._]5", re.IGNORECASE),
-    "sdxl": re.compile(r"xl", re.IGNORECASE),
-    "flux1": re.compile(r"flux", re.IGNORECASE),
-}
-"""Model family -> pattern in the names of published ControlNets for it."""
-DEFAULT_CLIP_L, DEFAULT_T5, DEFAULT_VAE = "clip_l.safetensors", "t5xxl_fp16.safetensors", "ae.safetensors"
-"""The names under which the files are published; used when there is no catalogue."""
-_FORMS: tuple[tuple[Form, tuple[str, str]], ...] = (("checkpoint", CHECKPOINT), ("separate", UNET))
+_UNION = ("*union*", "*any*")
+"""Patterns of ControlNets that take maps of several kinds."""
+_OF_A_FAMILY = (
+    "*sd1*", "*sd_1*", "*v11*", "*1_5*", "*xl*", "*flux*", "*sd3*", "*qwen*", "*z_image*", "*anima*"
+)  # fmt: skip
+"""Patterns of ControlNets whose names tell the family they are for."""
 
 
-@dataclass(frozen=True, slots=True)
-class CompanionFiles:
-    """The text encoders and the VAE that a diffusion model in a separate file needs."""
-
-    clip_l: str
-    t5: str
-    vae: str
-
-
-def resolve_file(catalogue: Catalogue | None, place: tuple[str, str], kind: str, wanted: str) -> str:
+def resolve_file(catalogue: Catalogue | None, place: Place, kind: str, wanted: str) -> str:
     """The file as the loader's input lists it; unchanged if there is no catalogue. Raises `MissingFile`."""
     if catalogue is None:
         return wanted
@@ -61,101 +34,128 @@ def resolve_file(catalogue: Catalogue | None, place: tuple[str, str], kind: str,
     return found
 
 
-def model_file(spec: ImageSpec, catalogue: Catalogue | None) -> tuple[Form, str]:
-    """The way the model is loaded (as a checkpoint, or by separate loaders for Flux), and its file.
-
-    Raises `MissingFile` and `Unsupported`.
-    """
+def model_file(spec: ImageSpec, variant: Variant, catalogue: Catalogue | None) -> tuple[Form, str]:
+    """The way the model is loaded, and its file. Raises `MissingFile` and `Unsupported`."""
     if catalogue is None:
         is_separate = bool(_SEPARATE_TYPES.match(spec.model_path)) or bool(_of_types(spec, *ENCODER_TYPES))
-        return ("separate" if is_separate and spec.family == "flux1" else "checkpoint"), spec.model_path
-    for by_base_name in (False, True):
-        for form, place in _FORMS:
-            found = catalogue.file(*place, spec.model_path, by_base_name=by_base_name)
-            if found is None:
-                continue
-            if form == "separate" and spec.family != "flux1":
-                raise Unsupported(
-                    f"{spec.model_path} is only a diffusion model without text encoders on the node; "
-                    f"put the whole checkpoint of the family {spec.family} into its folder checkpoints"
-                )
-            return form, found
-    raise MissingFile("checkpoint", spec.model_path, catalogue.ambiguity("checkpoint", spec.model_path))
+        can_be = variant.text_encoder is not None and variant.vae is not None
+        form: Form = "separate" if is_separate or variant.loader == "diffusion_model" else "checkpoint"
+        return (form if can_be else "checkpoint"), spec.model_path
+    found = form_on(catalogue, spec.model_path)
+    if found is None:
+        raise MissingFile("checkpoint", spec.model_path, catalogue.ambiguity("checkpoint", spec.model_path))
+    if found == "separate" and (variant.text_encoder is None or variant.vae is None):
+        raise Unsupported(
+            f"{spec.model_path} is only a diffusion model without text encoders on the node; "
+            f"put the whole checkpoint of the family {spec.family} into its folder checkpoints"
+        )
+    place = CHECKPOINT if found == "checkpoint" else UNET
+    return found, resolve_file(catalogue, place, "checkpoint", spec.model_path)
 
 
-def find_companions(spec: ImageSpec, catalogue: Catalogue | None) -> CompanionFiles:
-    """The files the request names, else those found on the node by their names. Raises `MissingFile`."""
-    encoders = _of_types(spec, *ENCODER_TYPES)
-    t5 = next((one for one in encoders if "t5" in _file(one).lower()), None)
-    clip_l = next((one for one in encoders if one is not t5), None)
-    own_vae = next(iter(_of_types(spec, "vae")), None)
-    return CompanionFiles(
-        clip_l=_choose(catalogue, CLIP, "text_encoder", clip_l, _CLIP_L, DEFAULT_CLIP_L),
-        t5=_choose(catalogue, CLIP, "text_encoder", t5, _T5, DEFAULT_T5),
-        vae=_choose(catalogue, VAE, "vae", own_vae, _FLUX_VAE, DEFAULT_VAE),
-    )
+def companion_file(catalogue: Catalogue | None, place: Place, kind: str, wanted: FileRow, owner: str) -> str:
+    """The node's file for a text encoder, a VAE or a second model of ``owner``. Raises `MissingFile`."""
+    if catalogue is None:
+        return wanted.name
+    found = wanted.choose(catalogue.options(*place) or ())
+    if found is None:
+        patterns = ", ".join(each for each in wanted.patterns if not each.startswith("!"))
+        raise MissingFile(
+            kind,
+            wanted.name,
+            f"{owner} needs it; put it into ComfyUI's folder models/{FOLDERS[kind]} (a name like {patterns})",
+        )
+    return found
 
 
-def find_controlnet(catalogue: Catalogue | None, control: Control, family: str) -> str:
-    """The ControlNet the request names, else the one on the node whose name fits the preprocessor.
+def encoder_files(spec: ImageSpec, variant: Variant, catalogue: Catalogue | None, owner: str) -> list[str]:
+    """The files of the text encoder, in the loader's order: those the request names, else the node's.
+
+    Raises `MissingFile`.
+    """
+    encoder = variant.text_encoder
+    if encoder is None:
+        return []
+    place = (encoder.loader, encoder.inputs[0])
+    left = [_file(network) for network in _of_types(spec, *ENCODER_TYPES)]
+    chosen: dict[int, str] = {}
+    for takes_any in (False, True):  # first those whose names tell their place
+        for position, row in enumerate(encoder.files):
+            fitting = [file for file in left if takes_any or _fits(row, file)]
+            if position not in chosen and fitting:
+                chosen[position] = fitting[0]
+                left.remove(fitting[0])
+    return [
+        resolve_file(catalogue, place, "text_encoder", chosen[position])
+        if position in chosen
+        else companion_file(catalogue, place, "text_encoder", row, owner)
+        for position, row in enumerate(encoder.files)
+    ]
+
+
+def own_vae(spec: ImageSpec, catalogue: Catalogue | None) -> str | None:
+    """The VAE that the request names, as the node lists it. Raises `MissingFile`."""
+    own = next(iter(_of_types(spec, "vae")), None)
+    return None if own is None else resolve_file(catalogue, VAE, "vae", _file(own))
+
+
+def names_encoders(spec: ImageSpec) -> bool:
+    return bool(_of_types(spec, *ENCODER_TYPES))
+
+
+def find_controlnet(
+    catalogue: Catalogue | None, control: Control, family: str, rows: tuple[ControlRow, ...]
+) -> tuple[ControlRow, str]:
+    """The way in which a ControlNet is applied, and its file: the one that the request names, else the one on
+    the node whose name fits the preprocessor.
 
     Raises `MissingFile`.
     """
     if control.model_path:
-        return resolve_file(catalogue, CONTROL, "controlnet", control.model_path)
-    purpose = f"{control.preprocessor.lower() or 'a map'} {family}"
+        return _named_controlnet(catalogue, control.model_path, rows)
+    kind = control.preprocessor.lower() or "a map"
     if catalogue is None:
-        return f"{purpose.replace(' ', '_')}.safetensors"
-    found = find_installed_controlnet(purpose, catalogue)
-    if found is None:
-        raise MissingFile("control", purpose, "name its model, or install one for this model family")
-    return found
+        return rows[0], f"{kind.replace(' ', '_')}_{family}.safetensors"
+    for row in rows:
+        found = _installed(kind, row, rows, catalogue)
+        if found is not None:
+            return row, found
+    raise MissingFile("control", f"{kind} {family}", "name its model, or install one for this model family")
 
 
-def find_installed_controlnet(purpose: str, catalogue: Catalogue) -> str | None:
+def _named_controlnet(
+    catalogue: Catalogue | None, path: str, rows: tuple[ControlRow, ...]
+) -> tuple[ControlRow, str]:
+    if catalogue is None:
+        fitting = (row for row in rows if matches(row.match, normalise_name(path)))
+        return next(fitting, rows[0]), path
+    for row in rows:
+        found = catalogue.file(*CONTROL_LOADERS[row.loader], path)
+        if found is not None:
+            return row, found
+    raise MissingFile("controlnet", path, catalogue.ambiguity("controlnet", path))
+
+
+def find_installed_controlnet(purpose: str, catalogue: Catalogue, families: Families) -> str | None:
     """The ControlNet among the node's files for a purpose such as ``canny sd1``; None if there is none."""
-    kind, _, family = purpose.rpartition(" ")
-    listed = catalogue.options(*CONTROL) or ()
-    others = [pattern for name, pattern in _CONTROL_FAMILIES.items() if name != family]
-    fitting = [name for name in listed if re.search(re.escape(kind), name, re.IGNORECASE)]
-    own = _CONTROL_FAMILIES.get(family)
-    named = [name for name in fitting if own is not None and own.search(name)]
-    unspecific = [name for name in fitting if not any(other.search(name) for other in others)]
-    return next(iter(named or unspecific), None)
+    kind, _, name = purpose.rpartition(" ")
+    found = families.find(name)
+    rows = found.variant.controls if found is not None else ()
+    return next((file for row in rows if (file := _installed(kind, row, rows, catalogue))), None)
 
 
-def has_companions(model_path: str, catalogue: Catalogue) -> bool:
-    """Whether the node can load the Flux model: as a checkpoint, or with text encoders and a VAE it has."""
-    if catalogue.file(*CHECKPOINT, model_path) is not None:
-        return True
-    sought = ((CLIP, _CLIP_L), (CLIP, _T5), (VAE, _FLUX_VAE))
-    return catalogue.file(*UNET, model_path) is not None and all(
-        _first_match(catalogue.options(*place) or (), patterns) is not None for place, patterns in sought
-    )
+def _installed(kind: str, row: ControlRow, rows: tuple[ControlRow, ...], catalogue: Catalogue) -> str | None:
+    """The file for maps of a kind, of this family by its name, else of none that is known."""
+    listed = {name: normalise_name(name) for name in catalogue.options(*CONTROL_LOADERS[row.loader]) or ()}
+    fitting = {each: name for each, name in listed.items() if re.sub(r"\W+", "_", kind) in name}
+    unions = {each: name for each, name in listed.items() if matches(_UNION, name)}
+    own = [each for each, name in (fitting | unions).items() if matches(row.match, name)]
+    unspecific = [each for each, name in fitting.items() if not matches(_OF_A_FAMILY, name)]
+    return next(iter(own or (unspecific if row is rows[-1] else ())), None)
 
 
-def _choose(
-    catalogue: Catalogue | None,
-    place: tuple[str, str],
-    kind: str,
-    named: Network | None,
-    patterns: Iterable[re.Pattern[str]],
-    usual: str,
-) -> str:
-    if named is not None:
-        return resolve_file(catalogue, place, kind, _file(named))
-    if catalogue is None:
-        return usual
-    found = _first_match(catalogue.options(*place) or (), patterns)
-    if found is None:
-        raise MissingFile(kind, usual, "a Flux diffusion model in a separate file needs it")
-    return found
-
-
-def _first_match(listed: tuple[str, ...], patterns: Iterable[re.Pattern[str]]) -> str | None:
-    """The first file whose base name matches the first pattern that any file matches."""
-    bases = {name: name.replace("\\", "/").rsplit("/", 1)[-1] for name in listed}
-    return next((n for pattern in patterns for n, base in bases.items() if pattern.search(base)), None)
+def _fits(row: FileRow, file: str) -> bool:
+    return row.choose((file,)) is not None
 
 
 def _of_types(spec: ImageSpec, *types: str) -> list[Network]:

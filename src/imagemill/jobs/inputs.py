@@ -17,7 +17,16 @@ import httpx2
 
 from imagemill.blobs.base import BlobStore
 from imagemill.domain.air import Resource
-from imagemill.domain.blob_keys import artifact_id, input_folder, input_key
+from imagemill.domain.blob_keys import (
+    OutputId,
+    UploadId,
+    artifact_id,
+    input_folder,
+    input_key,
+    owner_hash,
+    parse_blob_id,
+)
+from imagemill.domain.blob_urls import own_picture
 from imagemill.domain.errors import (
     BackendError,
     Conflict,
@@ -27,8 +36,9 @@ from imagemill.domain.errors import (
     UnusablePicture,
 )
 from imagemill.domain.failures import FailureCode
+from imagemill.domain.signing import UrlSigner
 from imagemill.jobs.store.store import JobStore
-from imagemill.media.intake import InputSanitizer, SanitizedImage
+from imagemill.media.intake import InputSanitizer, SanitizedImage, parse
 from imagemill.media.layout import InvalidImage, NotAccepted
 from imagemill.media.pictures import EXTENSIONS, PictureInfo
 from imagemill.model_registry.registry import Registry
@@ -43,9 +53,6 @@ OUTPUT = "output:"
 """The prefix of a picture that another job of the same submission makes: ``output:JOB/POSITION``."""
 _OUTPUT = re.compile(rf"{OUTPUT}([0-9a-f-]{{36}})/([0-9]{{1,4}})")
 _KEY = re.compile(r"[0-9A-F]{64}")
-_UPLOADED = re.compile(r"([0-9a-f]{64})\.(png|jpeg|webp)")
-
-
 _UNKNOWN = "names no finished picture of yours by its blobKey, and no upload of yours by its key"
 
 
@@ -118,10 +125,19 @@ class _InputUsage:
 
 
 class InputPictures:
+    """``signer`` finds our own signed URLs, whose pictures are not fetched; None: no URL is ours."""
+
     def __init__(
-        self, store: JobStore, blobs: BlobStore, guard: UrlGuard, limits: InputLimits, intake: InputSanitizer
+        self,
+        store: JobStore,
+        blobs: BlobStore,
+        guard: UrlGuard,
+        limits: InputLimits,
+        intake: InputSanitizer,
+        signer: UrlSigner | None = None,
     ) -> None:
         self._intake = intake
+        self._signer = signer
         self._store = store
         self._blobs = blobs
         self._guard = guard
@@ -138,9 +154,14 @@ class InputPictures:
         """Return the source to keep for a client's picture. Raises `InvalidInput` at ``path``."""
         if text[:5].lower() == "data:":
             return self.keep_data_url(path, text, owner).key
-        if text.startswith(_OWN):
-            return self._own(path, text.removeprefix(_OWN), owner)
-        return self._guard.check_url(path, text)
+        if text.startswith(_OWN) or parse_blob_id(text) is not None:
+            source = self._own(path, text.removeprefix(_OWN), owner)
+            if source is None:
+                raise InvalidInput.at(path, _UNKNOWN)
+            return source
+        named = own_picture(text, self._signer) if self._signer is not None else None
+        source = self._own(path, named, owner) if named is not None else None
+        return source or self._guard.check_url(path, text)
 
     def keep_data_url(self, path: str, text: str, owner: str) -> StoredInput:
         """Store the picture of a data URL; see `keep`."""
@@ -196,24 +217,35 @@ class InputPictures:
         except InvalidImage as error:
             raise UnusablePicture.at(path, str(error)) from error
 
-    def _own(self, path: str, key: str, owner: str) -> str:
-        if uploaded := _UPLOADED.fullmatch(key):
-            return self._uploaded(path, input_key(owner, *uploaded.groups()), uploaded[2])
+    def renew(self, upload: UploadId, owner: str) -> StoredInput:
+        """Restart the retention of an upload. Raises `NotFound`."""
+        key, data = self._written_again(upload, owner)
+        layout = parse(data)
+        info = PictureInfo(layout.media_type, layout.width, layout.height)
+        return StoredInput(key, f"{upload.digest}.{upload.extension}", info)
+
+    def _written_again(self, upload: UploadId, owner: str) -> tuple[str, bytes]:
+        """Write an upload's blob again, so that its retention starts anew, and return its key and bytes."""
+        key = upload.key(owner_hash(owner))
+        data = self._blobs.get(key)
+        self._blobs.put(key, data, f"image/{upload.extension}")
+        return key, data
+
+    def _own(self, path: str, name: str, owner: str) -> str | None:
+        """Return the source of the owner's picture with this name after ``blob:``; None if there is none."""
+        id_ = parse_blob_id(name)
+        if isinstance(id_, UploadId):
+            try:
+                return self._written_again(id_, owner)[0]
+            except NotFound:
+                return None
+        key = id_.artifact_id if isinstance(id_, OutputId) else name
         found = self._store.artifact(key) if _KEY.fullmatch(key) else None
         if found is None or found[1] != owner:
-            raise InvalidInput.at(path, _UNKNOWN)
+            return None
         if not found[0].available:
             raise InvalidInput.at(path, "names a picture that was deleted after its retention")
         return found[0].blob_key
-
-    def _uploaded(self, path: str, key: str, extension: str) -> str:
-        """Return the source of an upload. Its blob is written again, so its retention starts anew."""
-        try:
-            data = self._blobs.get(key)
-        except NotFound as error:
-            raise InvalidInput.at(path, _UNKNOWN) from error
-        self._blobs.put(key, data, f"image/{extension}")
-        return key
 
     def _fetch(self, url: str) -> bytes:
         deadline, shown = Deadline(self._limits.fetch_s), _shown(url)

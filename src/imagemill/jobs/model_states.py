@@ -1,17 +1,17 @@
 """The state of a model on the nodes: which of them have it, and which load it now for a job."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from imagemill.backends.base import Backend, Node
 from imagemill.domain.air import NO_FAMILY, InvalidAir, Resource, parse
 from imagemill.domain.clock import SECOND
 from imagemill.domain.events import EventType
-from imagemill.domain.images import ImageSpec
+from imagemill.domain.images import ImageSpec, VideoLength
 from imagemill.domain.jobs import SIMULATOR, Job, JobStatus
 from imagemill.domain.placement import loads_model
-from imagemill.graphs import builder
 from imagemill.graphs.errors import KIND_WORDS
+from imagemill.graphs.families.table import built_in
 from imagemill.graphs.requirements import NETWORK_KINDS, Requirement
 from imagemill.jobs.capacity import usable_nodes
 from imagemill.jobs.hub import Hub
@@ -23,6 +23,7 @@ _MOST_RUNNING = 1000
 """Running jobs that are looked at for loads, the newest first."""
 FILE_PREFIX = "file:"
 """Prefix of a checkpoint that a job names by its file, not by an AIR."""
+_SHORT_VIDEO = VideoLength(1, 1.0)
 _MOST_PROGRESS = 0.99
 """The estimated progress of a load that takes longer than the node says."""
 
@@ -110,13 +111,17 @@ def is_loaded(load: ModelLoad, nodes: Iterable[Node], loads: Iterable[ModelLoad]
 
 
 def is_family_unsupported(resource: Resource) -> bool:
-    """Whether no graph can be built for models of the family. A LoRA or another part of a model of which
-    nothing tells the family is not."""
+    """Whether no graph is known for models of the family of a resource from the registry.
+
+    A LoRA or another part of a model that names no family is for any.
+    """
     if not resource.air.is_checkpoint and resource.family in NO_FAMILY:
         return False
-    return builder.unsupported_reason(_smallest_work(resource)) is not None
+    return not resource.found_family
 
 
 def _smallest_work(resource: Resource) -> ImageSpec:
-    fields = {"model": str(resource.air), "model_path": resource.path, "family": resource.family or None}
-    return image_spec(TextToImage.model_validate(fields))
+    facts = {"model": str(resource.air), "model_path": resource.path, "family": resource.family or None}
+    spec = image_spec(TextToImage.model_validate(facts))
+    match = built_in().find(resource.family, resource.path)
+    return replace(spec, video=_SHORT_VIDEO) if match and match.family.kind == "video" else spec

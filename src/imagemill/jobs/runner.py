@@ -9,8 +9,19 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
-from imagemill.backends.base import Backend, Node, Progress, RenderCanceled, RenderControl, RenderRequest
+from imagemill.backends.base import (
+    OUTPUT,
+    Backend,
+    Node,
+    Progress,
+    RenderCanceled,
+    RenderControl,
+    RenderRequest,
+    RenderResult,
+    renderers,
+)
 from imagemill.blobs.base import BlobStore
 from imagemill.domain.clock import SECOND, now_us, uuid7
 from imagemill.domain.errors import BackendError, StorageError, Superseded
@@ -229,7 +240,9 @@ class Runner:
         if attempt.control.stopped:
             raise RenderCanceled
         limits, control, seen = self._options.limits, attempt.control, self._options.output_checks
-        kept = outputs.keep(self._blobs, attempt.claim, plan, rendered.outputs, limits, control, seen)
+        delivered = () if plan.discards else rendered.outputs
+        values = self._values(attempt.claim, recipe, plan, rendered)
+        kept = outputs.keep(self._blobs, attempt.claim, plan, delivered, limits, control, seen)
         attempt.pass_stage(Stage.STORED, 5)
         details = {
             "stages": attempt.stages,
@@ -237,9 +250,22 @@ class Runner:
             "uploadMs": round(kept.upload_ms, 3),
             **({"flags": list(kept.flags), "flagged": list(kept.flagged)} if kept.flags else {}),
             **rendered.details,
+            **({OUTPUT: values} if values else {}),
             **attempt.prepared,
         }
         return Succeeded(kept.artifacts, details, plan.record)
+
+    def _values(
+        self, claim: Claim, recipe: Recipe, plan: Plan, rendered: RenderResult
+    ) -> Mapping[str, Any] | None:
+        """Return the JSON output of the job. Raises `BackendError` for texts that may not be kept."""
+        if plan.report is not None:
+            return plan.report(claim.job.node or "")
+        values: Mapping[str, Any] | None = rendered.details.get(OUTPUT)
+        if values and recipe.output_texts is not None and self._preparation is not None:
+            texts = recipe.output_texts(values)
+            self._preparation.gate.admit_output(texts, recipe.name, claim.job)
+        return values
 
     def _order(self, claim: Claim, plan: Plan) -> RenderRequest:
         job = claim.job
@@ -337,7 +363,7 @@ class Runner:
         attempt.hand_back(leave=any(node.remote and node.name == name for node in self._nodes()))
 
     def _nodes(self) -> list[Node]:
-        return [node for backend in self._backends.values() for node in backend.nodes()]
+        return renderers(self._backends.values())
 
     def _finish(
         self, attempt: Attempt, outcome: Outcome, following: Callable[[], Offer | None] | None

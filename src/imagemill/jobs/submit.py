@@ -111,6 +111,8 @@ class Submitter:
         self._resolver = resolver
         self._recipes = recipes
         self._backends = backends
+        # Asked once: asking whether an object has the methods of a protocol takes 0.1 ms.
+        self._paid = {name: each for name, each in backends.items() if isinstance(each, PaidBackend)}
         self._defaults = defaults
         self.prices = prices or Prices(recipes)
         self._quotas = quotas
@@ -275,7 +277,7 @@ class Submitter:
         recipe = self._recipes[job_request.recipe]
         completed = recipe.complete(admitted.input, resolver, job_request.path)
         plan = recipe.plan(completed)
-        able = self._able(plan, completed, job_request)
+        able = self._able(plan, recipe, completed, job_request)
         uses_partners = _check_partners(able, plan.work, job_request, is_allowed=partner)
         size = measure(plan.work)
         usual = TASKS if isinstance(plan.work, TaskSpec) else recipe.queue
@@ -288,14 +290,14 @@ class Submitter:
                 queue=queue,
                 model=recipe.model(completed),
                 backends=self._allowed(job_request, able),
-                labels=tuple(sorted({*job_request.labels, *self._extra_labels(job_request.properties)})),
+                labels=self._labels(job_request, plan),
                 requirements=_shared_needs(able, plan),
             ),
             input=completed.model_dump(exclude_defaults=True),
             expires_at=job_request.expires_at or now + round(self._defaults.life_s * SECOND),
             trace=trace or new_trace(),
             estimate_s=render_cost_s(size),
-            cost=self.prices.of(job_request.rate or recipe.name, size, [backend.name for backend in able]),
+            cost=self.prices.of(_rate(job_request, recipe, completed), size, [each.name for each in able]),
             megapixels=size.pixels,
             priority=job_request.priority,
             max_failures=job_request.max_failures or self._defaults.max_failures,
@@ -314,10 +316,24 @@ class Submitter:
             callback_url=job_request.callback_url,
             depends_on=needs,
             unique_key=job_request.unique_key,
-            bills=_bills(able, plan.work),
+            bills=self._bills(able, plan.work),
         )
 
-    def _able(self, plan: Plan, completed: BaseModel, job_request: JobRequest) -> list[Backend]:
+    def _bills(self, able: Sequence[Backend], work: RenderSpec) -> dict[str, float | None]:
+        """Return the dollars that each paid provider would bill, without those that are not used."""
+        paid = [each.name for each in able if each.name in self._paid]
+        bills = {name: self._paid[name].bill(work) for name in paid}
+        return {name: dollars for name, dollars in bills.items() if dollars != 0}
+
+    def _labels(self, job_request: JobRequest, plan: Plan) -> tuple[str, ...]:
+        """Return the labels that a node must carry; a task needs no node."""
+        if isinstance(plan.work, TaskSpec):
+            return ()
+        return tuple(sorted({*job_request.labels, *self._extra_labels(job_request.properties)}))
+
+    def _able(
+        self, plan: Plan, recipe: Recipe, completed: BaseModel, job_request: JobRequest
+    ) -> list[Backend]:
         """Return the backends that can run it. Raises `InvalidInput` when none can, so it need not expire
         first."""
         candidates = self._candidates(job_request, is_task=isinstance(plan.work, TaskSpec))
@@ -336,7 +352,8 @@ class Submitter:
                 raise InvalidInput.at(
                     f"{job_request.path}private", f"keeps the job on local nodes, and {why}"
                 )
-            field = _field_of(plan.work, completed, why)
+            field = recipe.work_field
+            field = _field_of(plan.work, completed, why) if field is None else field
             raise InvalidInput.at(f"{job_request.path}{field}".rstrip("."), why)
         return able
 
@@ -406,10 +423,10 @@ def _graph_field(recipe: str) -> str:
     return "workflow" if recipe == "comfy" else ""
 
 
-def _bills(able: Sequence[Backend], work: RenderSpec) -> dict[str, float | None]:
-    """Return the dollars that each paid provider would bill, without those that are not used."""
-    bills = {each.name: each.bill(work) for each in able if isinstance(each, PaidBackend)}
-    return {name: dollars for name, dollars in bills.items() if dollars != 0}
+def _rate(job_request: JobRequest, recipe: Recipe, completed: BaseModel) -> str:
+    """Return the name of the price of a job."""
+    special = recipe.rate_of(completed) if recipe.rate_of is not None else ""
+    return job_request.rate or special or recipe.name
 
 
 def _field_of(work: RenderSpec, completed: BaseModel, why: str) -> str:

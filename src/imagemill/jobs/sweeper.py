@@ -104,14 +104,11 @@ class BlobCleanup:
         """Return those of the files, given with their jobs, whose retention has ended."""
         if self._retention.shortest_results_s is None:
             return []
-        ended = self._store.ended_jobs(sorted(set(jobs.values())))
         expired: list[str] = []
-        for key, job_id in jobs.items():
-            if job_id in ended:
-                owner, finished_at = ended[job_id]
-                kept_s = self._retention.results_s(owner)
-                if kept_s is not None and finished_at < now - round(kept_s * SECOND):
-                    expired.append(key)
+        for key, (owner, kept_from) in self._store.kept_from(jobs).items():
+            kept_s = self._retention.results_s(owner)
+            if kept_s is not None and kept_from < now - round(kept_s * SECOND):
+                expired.append(key)
         return expired
 
     def delete_unreferenced_products(self, grace_s: float) -> int:

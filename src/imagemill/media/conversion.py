@@ -133,6 +133,23 @@ class Conversion:
         return file.getvalue()
 
 
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """A JPEG for a model that reads pictures: on white, at most ``longest`` pixels a side."""
+
+    longest: int = 1024
+
+    def __call__(self, data: bytes, context: TransformContext) -> Sequence[OutputFile]:
+        """Return the picture. Raises `InvalidImage`."""
+        del context
+        frames, _, _ = _open(data, 1)
+        picture = on_white(frames[0])
+        picture.thumbnail((self.longest, self.longest), Image.Resampling.LANCZOS)
+        file = io.BytesIO()
+        picture.save(file, "JPEG", quality=85)
+        return [OutputFile(file.getvalue(), "image/jpeg", *picture.size)]
+
+
 def _step(arguments: Mapping[str, Any]) -> Resize | Blur:
     if "width" in arguments:
         return Resize(arguments["width"])

@@ -39,6 +39,8 @@ _EXTENSIONS = {
     "model/gltf-binary": "glb",
     "text/plain": "txt",
     "application/json": "json",
+    "application/zip": "zip",
+    "application/x-tar": "tar",
 }
 _TYPES = {extension: media_type for media_type, extension in _EXTENSIONS.items()} | {
     "jpg": "image/jpeg",

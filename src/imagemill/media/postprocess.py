@@ -115,6 +115,31 @@ def _remove_background(process: PostProcess, picture: "Image.Image") -> "Image.I
     return found if process.trim_px is None else trim(found, process.trim_px)
 
 
+@dataclass(frozen=True, slots=True)
+class BackgroundRemoval:
+    """Make the background of a picture transparent; see `PostProcess.key_colour` and `PostProcess.cutout`."""
+
+    format: str
+    """png or webp."""
+    key_colour: str | None = None
+    cutout: bytes | None = field(default=None, repr=False)
+
+    def __call__(self, data: bytes, context: TransformContext) -> Sequence[OutputFile]:
+        """Return the picture, without metadata. Raises `InvalidImage`."""
+        del context
+        from imagemill.media.encoding import encode_webp, open_checked
+
+        process = PostProcess(key_colour=self.key_colour, cutout=self.cutout)
+        picture = _remove_background(process, open_checked(data, process.max_pixels))
+        if self.format == "webp":
+            encoded = encode_webp(picture).data
+        else:
+            file = io.BytesIO()
+            picture.save(file, "PNG")
+            encoded = file.getvalue()
+        return [OutputFile(encoded, _TYPES[self.format], picture.width, picture.height)]
+
+
 def _encode(
     process: PostProcess, role: Role, picture: "Image.Image", meta: ImageMetadata | None
 ) -> OutputFile:

@@ -1,6 +1,6 @@
-"""Registering the model files of a node: new resources, and files for those that are registered already."""
+"""Registering many models: the files of a node, and documents about models."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -75,6 +75,41 @@ class ModelImport:
             if self._registry.installed.find(resource.path) is None:
                 return resource
         return None
+
+
+DocumentState = Literal["created", "changed", "unchanged"]
+
+
+class DocumentImport:
+    """Registers resources that documents describe; ``dry`` only finds out what would be done.
+
+    A registered resource keeps the fields that a document does not have.
+    """
+
+    def __init__(self, registry: Registry, *, dry: bool = False) -> None:
+        self._registry = registry
+        self._dry = dry
+        self._planned: dict[str, Resource] = {}
+
+    def register(self, given: Resource, defaults: Mapping[str, object]) -> tuple[Resource, DocumentState]:
+        """Register a resource or change it; ``defaults`` are fields for one that does not have them."""
+        there = self._planned.get(given.air.key) or self._registry.registered(given.air)
+        if there is None:
+            made = Resource(given.air, {**defaults, **given.body})
+            try:
+                return self._stored(made, self._registry.add), "created"
+            except Conflict:
+                # Another import was faster.
+                there = self._registry.get(str(given.air))
+        merged = replace(there, body={**defaults, **there.body, **given.body})
+        if merged.body == there.body:
+            return there, "unchanged"
+        return self._stored(merged, self._registry.replace), "changed"
+
+    def _stored(self, resource: Resource, store: Callable[[Resource], Resource]) -> Resource:
+        stored = resource if self._dry else store(resource)
+        self._planned[resource.air.key] = stored
+        return stored
 
 
 def _fields(model: InstalledModel) -> dict[str, object]:

@@ -74,10 +74,12 @@ class Registry:
                     path, f"no registered model is {air}; write its whole AIR, such as {EXAMPLE}, or {REMEDY}"
                 )
             if kind == "checkpoint":
-                raise InvalidInput.at(path, f"{air} is not registered; {REMEDY}")
+                raise InvalidInput.at(path, f"{air} is not registered{self._other_name(parsed)}; {REMEDY}")
             if self._strict or not self._is_available(parsed.key):
                 mild = "; IMAGEMILL_RESOURCES__STRICT=false accepts it without" if self._strict else ""
-                raise InvalidInput.at(path, f"{air} is not registered; {REMEDY}{mild}")
+                raise InvalidInput.at(
+                    path, f"{air} is not registered{self._other_name(parsed)}; {REMEDY}{mild}"
+                )
             return self._with_family(Resource(parsed))
         if kind == "checkpoint" and not resource.air.is_checkpoint:
             raise InvalidInput.at(path, f"{air} is a {resource.air.type}, not a checkpoint")
@@ -187,6 +189,13 @@ class Registry:
             raise NotFound(f"{air} is not registered; {REMEDY}")
         return resource
 
+    def registered(self, air: Air) -> Resource | None:
+        """Return the resource that is registered under this AIR or another spelling of it.
+
+        Raises `InvalidInput` where several may be meant.
+        """
+        return self._by_air("air", str(air))
+
     def of_file(self, name: str) -> Resource | None:
         """Return the registered resource that a node should have in this file, in any folder."""
         base = name.replace("\\", "/").rsplit("/", 1)[-1]
@@ -206,7 +215,7 @@ class Registry:
         One that is there with every given field is no conflict, as a client may register its models at each
         start; and the fields complete an unchanged one of `SEED`. Raises `Conflict` for other fields.
         """
-        there = self._by_air("air", str(resource.air))
+        there = self.registered(resource.air)
         if there is None:
             try:
                 return self.add(resource), True
@@ -250,6 +259,11 @@ class Registry:
         with self._lock:
             self._cache.clear()
         return replace(stored, created_at=stored.created_at or now, updated_at=now)
+
+    def _other_name(self, air: Air) -> str:
+        """Return the AIRs under which the version of an unknown AIR is registered, beginning with a comma."""
+        found = self._store.by_version(air.version or "") if air.is_civitai_version else []
+        return f", but {' and '.join(str(each.air) for each in found)}" if found else ""
 
     def _stored(self, air: str) -> Resource | None:
         """Return the resource that is registered under a canonical AIR."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from imagemill.db.database import Database
     from imagemill.jobs.store.finish import RecordWriters
     from imagemill.jobs.store.store import FileReferences, JobStore
+    from imagemill.language.settings import LanguageModelSettings
     from imagemill.media.transforms import ImageTransform, OutputFile, TransformContext
     from imagemill.recipes.base import Recipe
     from imagemill.safety.chain import Check
@@ -40,6 +41,8 @@ class ProductContext:
     """Return an input image by its source; see `imagemill.jobs.inputs.InputPictures.load`."""
     run_transform: "Callable[[ImageTransform, bytes, TransformContext], Sequence[OutputFile]]"
     """Run a transform in a confined process."""
+    language_model: "LanguageModelSettings"
+    """The language model of all tasks, for a product that has no endpoint of its own."""
 
 
 @dataclass(frozen=True, slots=True)

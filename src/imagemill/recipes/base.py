@@ -32,6 +32,10 @@ class Plan:
     """Blob keys of files that outlive the job, with ``{ms}`` for the start of the attempt and ``{owner}`` for
     the owner's folder; other files are stored with the job. Only for plans with one output; a key must never
     contain unchecked text of a client."""
+    discards: bool = False
+    """Whether the files are dropped, as the render itself is what is wanted: a model is then loaded."""
+    report: Callable[[str], Mapping[str, Any]] | None = None
+    """Returns the job's JSON output for the name of the node; None means that of the task, if it is one."""
     record: object | None = None
     """A record that is written when the job succeeds; its type selects the writer, see
     `Product.record_writers`."""
@@ -107,8 +111,16 @@ class Recipe:
     possible without it, as a request makes a plan to find out whether and where the job can run."""
     rates: Mapping[str, Rate] = field(default_factory=dict[str, Rate])
     """Name -> price of a special case; see `imagemill.jobs.submit.JobRequest.rate`."""
+    rate_of: Callable[[Any], str] | None = None
+    """Returns the key in ``rates`` that a complete input has; empty means the recipe's own price."""
+    output_texts: Callable[[Mapping[str, Any]], PromptTexts] | None = None
+    """Returns the texts in the values of a task that prompt checks read before they are kept; None means that
+    none are checked."""
     prompt_field: str = ""
     """The input's field that error messages about its texts name."""
+    work_field: str | None = None
+    """The input's field that error messages name when no node can do it, empty for the input as a whole; None
+    means the field that names what is missing."""
     summary: str = ""
     """A sentence for the documentation: what it makes."""
     example: Mapping[str, Any] | None = None

@@ -81,6 +81,18 @@ class PromptGate:
             raise BackendError(FailureCode.CONTENT_BLOCKED, message)
         return _apply_rewrite(recipe, input_, texts, checked)
 
+    def admit_output(self, texts: PromptTexts, recipe: str, job: Job) -> None:
+        """Check texts that a language model has written. Raises `BackendError`."""
+        try:
+            checked = self._chain.judge(ModerationInput(texts, job.owner, recipe), rewritable=False)
+        except CheckFailed as error:
+            raise BackendError(FailureCode.BACKEND_UNAVAILABLE, str(error)) from error
+        if checked.records:
+            self._decisions.record([_decision(each, job.owner, job.id) for each in checked.records])
+        if (blocked := checked.blocked) is not None:
+            message = f"the answer of the language model was blocked as {blocked.category!r} and is not kept"
+            raise BackendError(FailureCode.CONTENT_BLOCKED, message)
+
     def _check(self, recipe: Recipe, input_: BaseModel, owner: str) -> tuple[PromptTexts, ChainResult]:
         texts = recipe.get_texts(input_) if recipe.get_texts is not None else _all_texts(input_)
         request = ModerationInput(texts, owner, recipe.name)

@@ -102,7 +102,7 @@ class AuthMiddleware:
     async def _admit(self, scope: Scope, policy: PathPolicy) -> None:
         method = scope.get("method", "GET")
         needed = policy.scope(method)
-        if needed is None:
+        if needed is None or (policy.signed and _is_signed(scope)):
             _check_site(scope, method)
             return
         ticket = _take_ticket(scope) if scope["type"] == "websocket" else ""
@@ -197,6 +197,12 @@ def _credentials(scope: Scope) -> Credentials:
     return Credentials(
         (authorization or b"").decode("latin-1"), _text(acting_for) if acting_for is not None else None
     )
+
+
+def _is_signed(scope: Scope) -> bool:
+    """Whether the request has a signature in place of a key."""
+    names = {name for name, _ in parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)}
+    return "sig" in names and not _only(scope, b"authorization")
 
 
 def _only(scope: Scope, name: bytes) -> bytes | None:

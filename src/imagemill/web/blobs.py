@@ -1,4 +1,4 @@
-"""Pictures by unguessable, expiring URLs: no token, ETag, ranges.
+"""Files by unguessable, expiring URLs: no token, ETag, ranges.
 
 A local file is sent directly. A blob in a bucket is passed through in pieces, so that a slow client holds
 neither memory nor one long request to the store; or the client is redirected to a presigned URL.
@@ -17,14 +17,13 @@ from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
 from imagemill.blobs.base import BlobStore
+from imagemill.domain.blob_urls import PATH
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import NotFound
 from imagemill.domain.jobs import Artifact
 from imagemill.domain.signing import UrlSigner
 from imagemill.media.pictures import EXTENSIONS, UNKNOWN, extension_of
 from imagemill.net import pools
-
-PATH = "/blobs"
 
 _PIECE_BYTES = 4 * 2**20
 """The largest piece. Most pictures are one piece, which is one request to the store."""
@@ -89,13 +88,10 @@ def _extension(artifact: Artifact) -> str:
 def router(
     signer: UrlSigner,
     find: Callable[[str], tuple[Artifact, str] | None],
-    blobs: BlobStore,
-    *,
-    redirect: bool = False,
+    files: "ArtifactFiles",
 ) -> APIRouter:
-    """Return the router. ``find`` returns an artifact by its name; ``redirect`` allows presigned URLs."""
+    """Return the router. ``find`` returns an artifact by its id."""
     routes = APIRouter()
-    remote = _Remote(blobs, redirect=redirect)
 
     @routes.head(PATH + "/{name}", include_in_schema=False)
     @routes.get(
@@ -125,18 +121,16 @@ def router(
         artifact = found[0]
         if not artifact.available:
             raise HTTPException(410, _OVER)
-        path = await pools.blob(blobs.location, artifact.blob_key)
         if extension != _extension(artifact):
             raise HTTPException(404, f"the picture is no .{extension[:20]}, it is a .{_extension(artifact)}")
-        left_s = max(0, int(exp) - now_us() // SECOND)
-        headers = _headers(artifact, left_s)
-        if path is None:
-            return await remote.answer(request, artifact, headers, left_s)
-        if _is_cached(request, headers["ETag"]):
-            return Response(status_code=304, headers=headers)
-        return PictureFile(str(path), media_type=artifact.media_type, headers=headers)
+        return await files.answer(request, artifact, seconds_left(exp))
 
     return routes
+
+
+def seconds_left(expires: str) -> int:
+    """Return the seconds until a URL expires, for its Cache-Control. ``expires``: seconds since the epoch."""
+    return max(0, int(expires) - now_us() // SECOND)
 
 
 def _headers(artifact: Artifact, left_s: int) -> dict[str, str]:
@@ -178,10 +172,10 @@ def picture_bytes(request: Request, data: bytes, headers: dict[str, str], media_
     return Response(data[start:stop], 206, headers, media_type)
 
 
-class _Remote:
-    """Pictures in a store that is not a folder of this machine."""
+class ArtifactFiles:
+    """Answers with files of jobs. ``redirect`` allows presigned URLs of the store."""
 
-    def __init__(self, blobs: BlobStore, *, redirect: bool) -> None:
+    def __init__(self, blobs: BlobStore, *, redirect: bool = False) -> None:
         self._blobs = blobs
         self._redirect = redirect
         # Threads of their own: a store that hangs must not block the threads used for everything else.
@@ -190,11 +184,28 @@ class _Remote:
         """The number of clients that are sent pieces or wait for one."""
 
     async def answer(
-        self, request: Request, artifact: Artifact, headers: dict[str, str], left_s: int
+        self, request: Request, artifact: Artifact, left_s: int, disposition: str | None = None
     ) -> Response:
-        if self._redirect:
+        """Return the file, or a redirect to it. ``disposition``: the Content-Disposition, which a redirect
+        would lose."""
+        headers = _headers(artifact, left_s)
+        if disposition is not None:
+            headers["Content-Disposition"] = disposition
+        path = await pools.blob(self._blobs.location, artifact.blob_key)
+        if path is None:
+            redirects = self._redirect and disposition is None
+            return await self._from_store(request, artifact, headers, left_s if redirects else None)
+        if _is_cached(request, headers["ETag"]):
+            return Response(status_code=304, headers=headers)
+        return PictureFile(str(path), media_type=artifact.media_type, headers=headers)
+
+    async def _from_store(
+        self, request: Request, artifact: Artifact, headers: dict[str, str], redirect_s: int | None
+    ) -> Response:
+        """Return the file or, unless ``redirect_s`` is None, a redirect that is valid for so many seconds."""
+        if redirect_s is not None:
             method: Literal["GET", "HEAD"] = "HEAD" if request.method == "HEAD" else "GET"
-            url = await pools.blob(self._blobs.presign, method, artifact.blob_key, left_s)
+            url = await pools.blob(self._blobs.presign, method, artifact.blob_key, redirect_s)
             if url is not None:
                 return RedirectResponse(url, 307, {"Cache-Control": headers["Cache-Control"]})
         if _is_cached(request, headers["ETag"]):

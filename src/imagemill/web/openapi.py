@@ -226,7 +226,8 @@ def _operation(
         str(status): _refusal(status, policy.errors) for status in _statuses(path, method, operation, policy)
     }
     further = [_OWNER] if method.upper() in policy.owner_methods else []
-    security = {"security": [{"key": [scope.value]}]} if scope is not None else {}
+    needs: list[dict[str, list[str]]] = [{"key": [scope.value]}] if scope is not None else []
+    security = {"security": [*needs, {}] if policy.signed else needs} if needs else {}
     return {
         **operation,
         "responses": {**own, **{k: v for k, v in refusals.items() if k not in own}},

@@ -71,6 +71,8 @@ class PathPolicy:
     """The Content-Security-Policy of HTML pages, where they need more than scripts from their own files."""
     traced: bool = True
     """Requests are spans of a trace. False suits probes that machines send every few seconds."""
+    signed: bool = False
+    """A request with ``sig`` in its query needs no Authorization header: its route checks the signature."""
     on_every_host: bool = False
     """The path is kept also at hosts whose requests are served below a prefix."""
 

@@ -31,7 +31,7 @@ from imagemill.webhooks.delivery import BlockedTarget, DeliveryWorker, HttpPoste
 log = logging.getLogger(__name__)
 
 _callbacks, _batches = tables.batch_callbacks.c, tables.batches.c
-_jobs, _events = tables.jobs.c, tables.events.c
+_jobs, _events, _dependencies = tables.jobs.c, tables.events.c, tables.dependencies.c
 _AT_ONCE = 200
 """Events that are read, and delivered before another callback may use the sender."""
 
@@ -144,8 +144,34 @@ def _events_around(
             before[event.job_id] = event
         else:
             after.append(event)
-    # Two events of one job keep their order whatever the clock did.
-    return before, sorted(after, key=lambda event: (event.at, event.job_id, event.seq))
+    times = _causal_times(conn, jobs, [*before.values(), *after])
+    return before, sorted(after, key=lambda event: (times(event), event.job_id, event.seq))
+
+
+def _causal_times(
+    conn: sa.Connection, jobs: Sequence[str], events: Sequence[Event]
+) -> Callable[[Event], int]:
+    """Return a function that gives the time of an event, not before the end of the jobs that its job needs.
+
+    The time of a claim is when a worker asked for it, and the job may have become claimable while it waited.
+    """
+    pairs = conn.execute(
+        sa.select(_dependencies.job_id, _dependencies.needs).where(_dependencies.job_id.in_(jobs))
+    )
+    needs: dict[str, list[str]] = {}
+    for job_id, needed in pairs:
+        needs.setdefault(job_id, []).append(needed)
+    if not needs:
+        return lambda event: event.at
+    ends = {event.job_id: event.at for event in events if event.type.is_terminal}
+    begins: dict[str, int] = {}
+    # Ids rise from the jobs that are needed to those that need them.
+    for job_id in sorted(needs):
+        before = [max(ends.get(need, 0), begins.get(need, 0)) for need in needs[job_id]]
+        begins[job_id] = max(before)
+        if job_id in ends:
+            ends[job_id] = max(ends[job_id], begins[job_id])
+    return lambda event: event.at if event.seq == 1 else max(event.at, begins.get(event.job_id, 0))
 
 
 def _save(tx: Tx, requests: Sequence[_Progress]) -> list[None]:
@@ -204,6 +230,11 @@ class BatchCallbackDispatcher:
             self._is_open = True
         if self._is_open:
             self._worker.wake()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there was nothing to deliver, now or later, when it was last looked."""
+        return not self._is_open
 
     def close(self) -> None:
         self._worker.close()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from imagemill.backends.base import (
+    OUTPUT,
     BackendContext,
     Node,
     Progress,
@@ -16,12 +17,14 @@ from imagemill.backends.base import (
     RenderRequest,
     RenderResult,
 )
-from imagemill.backends.builtin.handlers import TASKS, Task, TaskCall, TaskResult, TaskServices
+from imagemill.backends.builtin.calls import Task, TaskCall, TaskResult, TaskServices
+from imagemill.backends.builtin.handlers import TASKS
 from imagemill.domain import scheduling
 from imagemill.domain.errors import BackendError
 from imagemill.domain.events import Stage
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.images import RenderSpec, TaskSpec
+from imagemill.language.chat import LlmFailed, LlmRefused, open_client
 from imagemill.media.sandbox import DecodersBusy
 
 if TYPE_CHECKING:
@@ -38,8 +41,16 @@ _POLL_S = 0.05
 
 def build(settings: "Settings", context: BackendContext) -> "Builtin":
     """The factory of this backend."""
-    del settings
-    return Builtin(TaskServices(context.run_transform, context.load_input), suffix=context.suffix)
+    language = settings.language_model
+    services = TaskServices(
+        context.run_transform,
+        context.load_input,
+        open_client(language.base_url, language.model, language.limits),
+        open_client(language.base_url, language.vision_model, language.limits),
+        # A product of its own may be absent.
+        getattr(getattr(settings, "characters", None), "cutout_model", None),
+    )
+    return Builtin(services, suffix=context.suffix)
 
 
 class Builtin:
@@ -82,9 +93,10 @@ class Builtin:
     def unsupported_reason(self, work: RenderSpec) -> str | None:
         if not isinstance(work, TaskSpec):
             return "the server itself renders no pictures and no graphs"
-        if work.task not in self._tasks:
+        task = self._tasks.get(work.task)
+        if task is None:
             return f"there is no task {work.task}; there are {', '.join(sorted(self._tasks))}"
-        return None
+        return task.missing(self._services, work.arguments)
 
     def requirements(self, work: RenderSpec) -> tuple[str, ...]:
         """Always empty, as all workers run the same tasks."""
@@ -118,13 +130,16 @@ class Builtin:
         check()
         control.progress(Progress(0, 1, note=work.task))
         call = TaskCall(request, work.arguments, self._services, check)
-        result = _Run(lambda: task(call)).wait(check)
+        result = _Run(lambda: task.run(call)).wait(check)
         details = _details(work, result)
         control.progress(Progress(1, 1, note=work.task))
         return RenderResult(result.outputs, details)
 
     def close(self) -> None:
-        """Do nothing: a running task ends by its own limits."""
+        """Close the connections to language models; a running task ends by its own limits."""
+        for model in (self._services.text_model, self._services.vision_model):
+            if model is not None:
+                model.close()
 
     def _task_of(self, request: RenderRequest) -> tuple[Task, TaskSpec]:
         work = request.work
@@ -148,11 +163,18 @@ class _Run:
         """Return the result once there is one; ``check`` is called meanwhile and may raise."""
         while not self._done.wait(_POLL_S):
             check()
-        if isinstance(self._result, DecodersBusy):
-            raise BackendError(FailureCode.BACKEND_UNAVAILABLE, str(self._result)) from self._result
-        if isinstance(self._result, BaseException):
-            raise self._result
-        return self._result
+        match self._result:
+            case DecodersBusy() as error:
+                raise BackendError(FailureCode.BACKEND_UNAVAILABLE, str(error)) from error
+            case LlmRefused() as error:
+                raise BackendError(FailureCode.BACKEND_REJECTED, str(error)) from error
+            case LlmFailed() as error:
+                code = FailureCode.BACKEND_UNAVAILABLE
+                raise BackendError(code, str(error), after_s=error.after_s) from error
+            case BaseException() as error:
+                raise error
+            case TaskResult() as result:
+                return result
 
     def _work(self) -> None:
         try:
@@ -172,4 +194,4 @@ def _details(work: TaskSpec, result: TaskResult) -> Mapping[str, Any]:
             FailureCode.OUTPUT_LIMIT,
             f"the output of {work.task} has {size} bytes; at most {MOST_VALUES} are kept",
         )
-    return {"task": work.task, "output": dict(result.values)}
+    return {"task": work.task, OUTPUT: dict(result.values)}

@@ -32,6 +32,7 @@ from imagemill.domain.nodes import Finding, NodeConfig, NodeReport
 from imagemill.graphs import builder
 from imagemill.graphs.catalogue import Catalogue
 from imagemill.graphs.errors import InvalidGraph
+from imagemill.graphs.families.table import Families, built_in, load_families
 from imagemill.graphs.graph import normalise
 from imagemill.graphs.node_models import NodeModels
 from imagemill.graphs.requirements import Requirement, requirements_of
@@ -50,7 +51,9 @@ MOST_REQUIREMENTS = 5
 
 def build(settings: "Settings", context: BackendContext) -> "ComfyUI":
     """The factory of this backend. It starts without nodes: settings and table are configured together."""
-    return ComfyUI(settings.comfyui.model_copy(update={"urls": ()}), context.path_of, calls=context.calls)
+    families = load_families(settings.data_dir)
+    own = settings.comfyui.model_copy(update={"urls": ()})
+    return ComfyUI(own, context.path_of, families=families, calls=context.calls)
 
 
 class ComfyUI:
@@ -67,11 +70,13 @@ class ComfyUI:
         *,
         clock: Clock = time.monotonic,
         name: str = "comfyui",
+        families: Families | None = None,
         calls: PaidCalls | None = None,
     ) -> None:
         self._settings = settings
         self._partner = PartnerNodes(settings, calls)
         self._path_of = path_of
+        self._families = families or built_in()
         self._clock = clock
         self._name = name
         self._lock = threading.Lock()
@@ -104,7 +109,7 @@ class ComfyUI:
 
     def _new(self, config: NodeConfig) -> NodeHealthMonitor:
         return NodeHealthMonitor(
-            NodeConnection(config, self._settings, self._path_of, self._clock, self._partner),
+            NodeConnection(config, self._settings, self._path_of, self._clock, self._families, self._partner),
             lambda: self._connections,
         )
 
@@ -155,13 +160,15 @@ class ComfyUI:
         """Why no node can render this. What seems to be missing is looked for again, for some seconds."""
         if isinstance(work, TaskSpec):
             return f"ComfyUI nodes do not run the task {work.task}"
+        if isinstance(work, ImageSpec) and work.remote is not None:
+            return f"no ComfyUI node has the model of {work.remote.path}"
         if not self._connections:
             return "no ComfyUI node is configured: add one with `imagemill nodes add`"
-        impossible = builder.unsupported_reason(work) if isinstance(work, ImageSpec) else None
+        impossible = builder.unsupported_reason(work, self._families) if isinstance(work, ImageSpec) else None
         if impossible is not None:
             return impossible
         try:
-            requirements = _requirements(work)
+            requirements = _requirements(work, self._families)
         except InvalidGraph as error:
             return str(error)
         missing = self._missing(requirements)
@@ -216,7 +223,9 @@ class ComfyUI:
         ]
         try:
             requirements = [
-                requirement for requirement in _requirements(work) if requirement.kind != "checkpoint"
+                requirement
+                for requirement in _requirements(work, self._families)
+                if requirement.kind != "checkpoint"
             ]
         except InvalidGraph:
             return ()  # `unsupported_reason` reports it
@@ -319,11 +328,10 @@ def _record_failure(connection: NodeConnection, error: BackendError) -> None:
         connection.breaker.fail(str(error))
 
 
-def _requirements(work: RenderSpec) -> tuple[Requirement, ...]:
+def _requirements(work: RenderSpec, families: Families) -> tuple[Requirement, ...]:
     """The requirements of a render. Raises `InvalidGraph`."""
-    return requirements_of(
-        replace(work, graph=normalise(work.graph)) if isinstance(work, GraphSpec) else work
-    )
+    normal = replace(work, graph=normalise(work.graph)) if isinstance(work, GraphSpec) else work
+    return requirements_of(normal, families)
 
 
 def _missing_sentence(requirement: Requirement, lacking: list[str], all_: list[str]) -> str:

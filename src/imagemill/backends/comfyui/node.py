@@ -21,6 +21,7 @@ from imagemill.domain.clock import now_us
 from imagemill.domain.nodes import NodeConfig, NodeReport
 from imagemill.graphs.catalogue import Catalogue
 from imagemill.graphs.errors import KIND_WORDS
+from imagemill.graphs.families.table import Families, built_in
 from imagemill.graphs.json_access import mapping, sequence
 from imagemill.graphs.node_models import NodeModels, list_files
 from imagemill.graphs.requirements import Requirement
@@ -98,11 +99,13 @@ class NodeInventory:
         catalogue: Catalogue,
         path_of: PathOf,
         sizes: Mapping[str, int] | None = None,
+        families: Families | None = None,
         *,
         hides_keys: bool = False,
     ) -> None:
         """``hides_keys``: the node keeps keys of partner nodes out of its queue and history."""
         self.catalogue = catalogue
+        self._families = families or built_in()
         self._hides_keys = hides_keys
         self.sizes = sizes or {}
         """Model file -> bytes, of the files whose size the node tells."""
@@ -128,7 +131,7 @@ class NodeInventory:
         if met is None:
             if len(self._met) > _MOST:
                 self._met = {}
-            met = not self._would_show_key(requirement) and requirement.met_by(self.catalogue)
+            met = not self._would_show_key(requirement) and requirement.met_by(self.catalogue, self._families)
             self._met[requirement] = met
         return met
 
@@ -136,7 +139,7 @@ class NodeInventory:
         """The remedy where it is not met, if it is known; else empty."""
         if self._would_show_key(requirement):
             return "a partner node, for which its ComfyUI is too old, as it would show the key: update it"
-        return requirement.remedy(self.catalogue)
+        return requirement.remedy(self.catalogue, self._families)
 
     def _would_show_key(self, requirement: Requirement) -> bool:
         is_partner = requirement.kind == "class" and requirement.name in self.catalogue.partner_classes
@@ -194,9 +197,11 @@ class NodeConnection:
         settings: ComfySettings,
         path_of: PathOf,
         clock: Clock,
+        families: Families | None = None,
         partner: PartnerNodes | None = None,
     ) -> None:
         self.config = config
+        self.families = families or built_in()
         self.settings = settings
         self.partner = partner or PartnerNodes(settings, None)
         self.clock = clock
@@ -448,6 +453,7 @@ class NodeConnection:
                 Catalogue.read(info, embeddings),
                 self._path_of,
                 self.client.checkpoint_sizes(),
+                self.families,
                 hides_keys=self.has_jobs_api,
             )
             with self.inventory_changed:

@@ -11,7 +11,9 @@ from typing import Any
 from imagemill.backends.fal.settings import FalModel, FalSettings, is_path
 from imagemill.backends.paid_calls import MILLIONTHS
 from imagemill.domain.air import InvalidAir, parse
-from imagemill.domain.images import ImageSpec, RenderSpec, TaskSpec
+from imagemill.domain.images import ImageSpec, RemoteCall, RenderSpec, TaskSpec
+from imagemill.graphs.json_access import is_array, is_object, mapping
+from imagemill.media.intake import parse as parse_layout
 from imagemill.media.layout import ORIENTATION
 
 SOURCE = "fal"
@@ -64,6 +66,8 @@ def unsupported_reason(settings: FalSettings, work: RenderSpec) -> str | None:
         return f"fal does not run the task {work.task}"
     if not isinstance(work, ImageSpec):
         return "fal does not support ComfyUI graphs"
+    if work.remote is not None:
+        return _too_expensive(settings, path_for(settings, work) or "", work, priced=True)
     model = model_of(settings, work.model)
     if model is None:
         return (
@@ -75,7 +79,7 @@ def unsupported_reason(settings: FalSettings, work: RenderSpec) -> str | None:
     return (
         _unsupported_feature(work)
         or _unsupported_size(settings, work)
-        or _too_expensive(settings, model, work)
+        or _too_expensive(settings, path_of(model, work) or "", work)
     )
 
 
@@ -105,10 +109,12 @@ def _unsupported_size(settings: FalSettings, work: ImageSpec) -> str | None:
     return None
 
 
-def _too_expensive(settings: FalSettings, model: FalModel, work: ImageSpec) -> str | None:
-    path = path_of(model, work) or ""
+def _too_expensive(settings: FalSettings, path: str, work: ImageSpec, *, priced: bool = False) -> str | None:
+    """``priced``: a price must be known even if costs are not limited."""
     cost = cost_of(settings, path, work)
     most = settings.cost_per_job
+    if cost is None and priced:
+        return f"the price of fal's {path} is not known: set it in IMAGEMILL_FAL__PRICES"
     if cost is None:
         if most is None and settings.cost_per_day is None:
             return None
@@ -117,7 +123,10 @@ def _too_expensive(settings: FalSettings, model: FalModel, work: ImageSpec) -> s
         )
     ceilings = [each for each in (most, settings.cost_per_day) if each is not None]
     if ceilings and cost > round(min(ceilings) * MILLIONTHS):
-        return f"fal would cost {cost / MILLIONTHS:.4f} dollars, above the limit of {min(ceilings):.4f}"
+        return (
+            f"fal would cost {cost / MILLIONTHS:.4f} dollars, above the limit of {min(ceilings):.4f} in "
+            "IMAGEMILL_FAL__COST_PER_JOB and IMAGEMILL_FAL__COST_PER_DAY"
+        )
     return None
 
 
@@ -127,8 +136,16 @@ def path_of(model: FalModel, work: ImageSpec) -> str | None:
 
 def path_for(settings: FalSettings, work: ImageSpec) -> str | None:
     """The path that a render is sent to; None if fal has none for its model."""
+    if work.remote is not None:
+        return _own_path(settings, work.model) or work.remote.path
     model = model_of(settings, work.model)
     return path_of(model, work) if model is not None else None
+
+
+def _own_path(settings: FalSettings, air: str) -> str | None:
+    """The path that the settings name for a model by its AIR; None if they do not name it."""
+    named = (model.path for name, model in settings.models.items() if name.lower() == air.lower())
+    return next(named, None)
 
 
 def cost_of(settings: FalSettings, path: str, work: ImageSpec) -> int | None:
@@ -138,11 +155,14 @@ def cost_of(settings: FalSettings, path: str, work: ImageSpec) -> int | None:
         return None
     megapixels = math.ceil(work.width * work.height / 1e6)
     each = price.per_image + price.per_megapixel * megapixels
-    return math.ceil(round(each * work.count * MILLIONTHS, 3))
+    factor = work.remote.cost_factor if work.remote is not None else 1.0
+    return math.ceil(round(each * factor * work.count * MILLIONTHS, 3))
 
 
 def fal_request(settings: FalSettings, work: ImageSpec, inputs: Mapping[str, bytes]) -> FalRequest:
     """The request for a render. Raises ValueError if it is unsupported."""
+    if work.remote is not None:
+        return _remote_request(settings, work, work.remote, inputs)
     model, path = model_of(settings, work.model), path_for(settings, work)
     if model is None or path is None:
         raise ValueError(unsupported_reason(settings, work))
@@ -163,6 +183,34 @@ def fal_request(settings: FalSettings, work: ImageSpec, inputs: Mapping[str, byt
         arguments["image_url"] = _fit_source(inputs[work.image], work.width, work.height)
         arguments["strength"] = work.denoise
     return FalRequest(path, arguments, cost_of(settings, path, work))
+
+
+def _remote_request(
+    settings: FalSettings, work: ImageSpec, remote: RemoteCall, inputs: Mapping[str, bytes]
+) -> FalRequest:
+    urls = {f"{{{name}}}": _data_url(inputs[name]) for name in remote.pictures}
+    path = path_for(settings, work) or remote.path
+    arguments: dict[str, Any] = {**_filled(remote.arguments, urls), "prompt": work.prompt}
+    if work.negative_prompt:
+        arguments["negative_prompt"] = work.negative_prompt
+    if "seed" in arguments:
+        arguments["seed"] = work.seed
+    if "enable_safety_checker" in arguments:
+        arguments["enable_safety_checker"] = settings.safety_checker
+    return FalRequest(path, arguments, cost_of(settings, path, work))
+
+
+def _filled(value: Any, urls: Mapping[str, str]) -> Any:
+    """Return a JSON value with URLs in place of the texts that are their keys."""
+    if isinstance(value, str):
+        return urls.get(value, value)
+    if is_object(value):
+        return {name: _filled(each, urls) for name, each in mapping(value).items()}
+    return [_filled(each, urls) for each in value] if is_array(value) else value
+
+
+def _data_url(data: bytes) -> str:
+    return f"data:{parse_layout(data).media_type};base64,{base64.b64encode(data).decode()}"
 
 
 def _fit_source(data: bytes, width: int, height: int) -> str:

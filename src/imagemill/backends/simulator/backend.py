@@ -38,7 +38,7 @@ from imagemill.backends.simulator.timing import Clock, FifoLock, RenderClock, Sl
 from imagemill.domain.errors import BackendError
 from imagemill.domain.events import Stage
 from imagemill.domain.failures import FailureCode
-from imagemill.domain.images import RenderSpec, TaskSpec
+from imagemill.domain.images import ImageSpec, RenderSpec, TaskSpec
 from imagemill.media.pictures import PIXEL_WORK
 
 if TYPE_CHECKING:
@@ -156,6 +156,8 @@ class Simulator:
     def unsupported_reason(self, work: RenderSpec) -> str | None:
         if isinstance(work, TaskSpec):
             return f"the simulator does not run the task {work.task}"
+        if isinstance(work, ImageSpec) and work.remote is not None:
+            return f"the simulator does not draw for {work.remote.path}"
         if self._paused:
             return "the simulator is paused, as there are ComfyUI nodes (see IMAGEMILL_SIMULATOR__ENABLED)"
         return self._catalogue.unsupported_reason(models_of(work))

@@ -3,14 +3,16 @@
 from typing import Any
 
 from imagemill.dialects.civitai_times import date_time
-from imagemill.domain.blob_keys import UploadId, blob_id, owner_hash, parse_blob_id
+from imagemill.domain.blob_keys import blob_id, owner_hash, parse_blob_id
+from imagemill.domain.blob_urls import V2_PATH, BlobGrant, grant
+from imagemill.domain.clock import SECOND
 from imagemill.domain.jobs import Artifact
 from imagemill.domain.signing import UrlSigner
-from imagemill.media.pictures import PictureInfo, extension_of
+from imagemill.jobs.inputs import StoredInput
+from imagemill.media.pictures import extension_of
 
-__all__ = ["PATH", "blob_document", "blob_id", "parse_blob_id", "pending_blob", "upload_document"]
+__all__ = ["blob_document", "blob_id", "parse_blob_id", "pending_blob", "upload_document"]
 
-PATH = "/v2/consumer/blobs"
 _TYPES = {"image": "image", "video": "video", "audio": "audio", "model": "model3d"}
 
 
@@ -24,7 +26,7 @@ def blob_document(artifact: Artifact, signer: UrlSigner, base_url: str) -> dict[
         "jobId": artifact.job_id,
     }
     if artifact.available:
-        document |= _signed(signer, base_url, id_, artifact.id)
+        document |= _address(grant(signer, id_), base_url)
     if artifact.width and artifact.height:
         document |= {"width": artifact.width, "height": artifact.height}
     return document
@@ -36,34 +38,23 @@ def pending_blob(job_id: str, position: int, media_type: str = "image/png") -> d
     return {"type": _type(media_type), "id": id_, "available": False, "jobId": job_id}
 
 
-def upload_document(
-    id_: UploadId, info: PictureInfo, owner: str, signer: UrlSigner, base_url: str
-) -> dict[str, Any]:
+def upload_document(upload: StoredInput, owner: str, signer: UrlSigner, base_url: str) -> dict[str, Any]:
     """Return the Blob of an uploaded picture."""
-    name = f"{id_.digest}.{id_.extension}"
-    mark = owner_hash(owner)
     return {
-        "type": _type(info.media_type),
-        "id": name,
+        "type": _type(upload.info.media_type),
+        "id": upload.name,
         "available": True,
-        **_signed(signer, base_url, name, id_.key(mark), mark),
-        "width": info.width,
-        "height": info.height,
+        **_address(grant(signer, upload.name, owner_hash(owner)), base_url),
+        "width": upload.info.width,
+        "height": upload.info.height,
     }
 
 
-def signature(signer: UrlSigner, signed_name: str, mark: str = "") -> tuple[str, int]:
-    """Return the query ``exp=...&sig=...`` of a blob's URL, and when it expires.
-
-    The digest of an upload does not say whose it is, so its signature begins with the owner's hash, ``mark``.
-    """
-    signed = signer.sign(signed_name)
-    return signed.query.replace("sig=", f"sig={mark}-") if mark else signed.query, signed.expires_at
-
-
-def _signed(signer: UrlSigner, base_url: str, id_: str, signed_name: str, mark: str = "") -> dict[str, Any]:
-    query, expires_at = signature(signer, signed_name, mark)
-    return {"url": f"{base_url}{PATH}/{id_}?{query}", "urlExpiresAt": date_time(expires_at)}
+def _address(signed: BlobGrant, base_url: str) -> dict[str, Any]:
+    return {
+        "url": f"{base_url}{V2_PATH}/{signed.name}?{signed.query}",
+        "urlExpiresAt": date_time(int(signed.expires) * SECOND),
+    }
 
 
 def _type(media_type: str) -> str:

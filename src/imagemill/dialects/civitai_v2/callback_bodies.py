@@ -15,6 +15,8 @@ from imagemill.dialects.civitai_v2.statuses import (
     SUCCEEDED,
     UNASSIGNED,
     combined,
+    has_to_load,
+    model_of,
     reason_of,
 )
 from imagemill.domain.events import EventType
@@ -55,7 +57,7 @@ class CallbackBodies:
         every = [each.id for each in told.jobs]
         details = _Details(self, told)
         messages = [self._job(told, job, after[job.id])]
-        if _changes(of_step, before, after) or told.event.data.get("loads"):
+        if _changes(of_step, before, after) or has_to_load(job, told.event.data.get("reason")):
             messages.append(self._step(told, job, _status(of_step, after), details))
         if _changes(every, before, after):
             messages.append(self._workflow(told, _status(every, after), details))
@@ -85,9 +87,8 @@ class CallbackBodies:
             "name": _step(job),
             "status": status,
         }
-        if told.event.data.get("loads"):
-            model = job.input.get("model") or job.input.get("checkpoint") or ""
-            message["preparation"] = {"resource": str(model), "queuePosition": 0, "progress": None}
+        if has_to_load(job, told.event.data.get("reason")):
+            message["preparation"] = {"resource": model_of(job), "queuePosition": 0, "progress": None}
         if told.callback.options.get("detailed"):
             step = details.step(_step(job))
             message["details"] = {

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from imagemill.web.routing import ResponseModel
@@ -135,3 +135,14 @@ class WorkflowAnswer(StrictAnswer):
 class WorkflowPage(StrictAnswer):
     next: str | None = Field(description="The cursor of the next page; null at the end.")
     items: list[WorkflowAnswer]
+
+
+class StepOutput(BaseModel):
+    """The output of a step. Its fields depend on the type of the step."""
+
+    model_config = ConfigDict(extra="allow")
+
+    images: list[dict[str, Any]] | None = Field(None, description="Blobs of textToImage and imageGen.")
+    blobs: list[dict[str, Any]] | None = Field(None, description="Blobs of comfy.")
+    blob: dict[str, Any] | None = Field(None, description="The blob of a step that makes one file.")
+    errors: list[str] | None = Field(None, description="The reasons why jobs failed, in sentences.")

@@ -13,9 +13,9 @@ MOST = 100
 """Operations of one patch."""
 
 
-def workflow_part(record: BatchRecord) -> dict[str, Any]:
+def workflow_part(record: BatchRecord, status: str) -> dict[str, Any]:
     """Return the part of a workflow that a patch may change."""
-    return {"metadata": record.notes.get("metadata", {}), "tags": list(record.tags)}
+    return {"metadata": record.notes.get("metadata", {}), "tags": list(record.tags), "status": status}
 
 
 def apply(document: Mapping[str, Any], operations: Sequence[PatchOperation]) -> dict[str, Any]:
@@ -37,11 +37,11 @@ def apply(document: Mapping[str, Any], operations: Sequence[PatchOperation]) -> 
     return cast("dict[str, Any]", patched)
 
 
-def change_of(operations: Sequence[PatchOperation]) -> Callable[[BatchRecord], BatchRecord]:
-    """Return the change of a record that applies a patch to it."""
+def change_of(operations: Sequence[PatchOperation], status: str) -> Callable[[BatchRecord], BatchRecord]:
+    """Return the change of a record that applies a patch to it; ``status``: the workflow's."""
 
     def change(record: BatchRecord) -> BatchRecord:
-        patched = apply(workflow_part(record), operations)
+        patched = apply(workflow_part(record, status), operations)
         changed = replace(record, notes={**record.notes, "metadata": metadata_of(patched)})
         return with_tags(changed, patched.get("tags", []))
 

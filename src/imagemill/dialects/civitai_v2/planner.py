@@ -8,9 +8,11 @@ from typing import Any
 from pydantic.alias_generators import to_camel
 
 from imagemill.api.base import Services
+from imagemill.dialects.civitai_v2.responses import REPEAT
 from imagemill.dialects.civitai_v2.schemas import StepTemplate, WorkflowTemplate
 from imagemill.dialects.civitai_v2.step_references import (
     ARGUMENTS,
+    LOOP_NAME,
     Reference,
     Resolver,
     SourceStep,
@@ -25,7 +27,6 @@ from imagemill.domain.errors import InvalidInput
 from imagemill.domain.scheduling import NAMED_PRIORITIES
 from imagemill.jobs.submit import JobRequest, draw_ids
 
-REPEAT = "repeat"
 SIMULATE = "simulate"
 """The key of metadata that asks the simulator for a fault, like the property of a v1 job."""
 _HEAD = re.compile(r"[A-Za-z_]\w*")
@@ -153,9 +154,12 @@ class Planner:
         after: tuple[str, ...],
         variables: Mapping[str, Any],
         client: Mapping[str, Any],
+        sent: Mapping[str, Reference] | None = None,
     ) -> PlannedStep:
+        """``sent``: the references that the values of the variables were sent as."""
         kind = self._kind(template, path)
         resolver = Resolver(self._template.arguments, self._names, self._sources, variables)
+        resolver.given.update(sent or {})
         given = resolver.resolve(template.input, f"{path}.input")
         parsed = kind.parse(given, f"{path}.input", self._services)
         ids = draw_ids(len(parsed.jobs), self._now + 1000 * self._planned)
@@ -193,41 +197,40 @@ class Planner:
     # Repeat
 
     def _repeat(self, template: StepTemplate, name: str, path: str, after: tuple[str, ...]) -> PlannedStep:
-        variable, items, inner = self._loop(template, f"{path}.input")
+        given = template.input
+        if not isinstance(given, dict) or set(given) != _REPEAT_FIELDS:
+            raise InvalidInput.at(
+                f"{path}.input", 'should be {"for": {"$ref", "path", "as"}, "template": {"$type", "input"}}'
+            )
+        variable, reference = _loop_of(given["for"], f"{path}.input.for")
+        inner = registry.step_template(given["template"], f"{path}.input.template")
+        if inner.type == REPEAT:
+            message = "is repeat; a repeat cannot hold another one"
+            raise InvalidInput.at(f"{path}.input.template.$type", message)
+        resolver = Resolver(self._template.arguments, self._names, self._sources)
+        items = resolver.resolve(reference.document, f"{path}.input.for")
+        if not isinstance(items, list) or not 1 <= len(items) <= _MOST_ROUNDS:
+            raise InvalidInput.at(
+                f"{path}.input.for",
+                f"should refer to a list of 1 to {_MOST_ROUNDS} items: output.images of a step that makes "
+                "pictures, or a list in $arguments",
+            )
+        inside = f"{path}.input.template"
         rounds = tuple(
-            self._plain(inner, name, f"{path}.input.template", after, {variable: item}, {"round": number})
+            self._plain(inner, name, inside, after, {variable: item}, {"round": number}, resolver.given)
             for number, item in enumerate(items)
         )
         return PlannedStep(template, name, path, template.input, (), rounds=rounds)
 
-    def _loop(self, template: StepTemplate, path: str) -> tuple[str, list[Any], StepTemplate]:
-        given = template.input
-        if not isinstance(given, dict) or set(given) != _REPEAT_FIELDS:
-            raise InvalidInput.at(
-                path, 'should be {"for": {"$ref", "path", "as"}, "template": {"$type", "input"}}'
-            )
-        loop = given["for"]
-        variable = loop.get("as") if isinstance(loop, dict) else None
-        reference = reference_of({k: v for k, v in loop.items() if k != "as"}) if variable else None
-        if not isinstance(variable, str) or reference is None:
-            raise InvalidInput.at(
-                f"{path}.for", 'should be {"$ref": "STEP", "path": "output.images", "as": "item"}'
-            )
-        inner = registry.step_template(given["template"], f"{path}.template")
-        if inner.type == REPEAT:
-            raise InvalidInput.at(f"{path}.template.$type", "is repeat; a repeat cannot hold another one")
-        return variable, self._items(reference, f"{path}.for"), inner
 
-    def _items(self, reference: Reference, path: str) -> list[Any]:
-        resolver = Resolver(self._template.arguments, self._names, self._sources)
-        items = resolver.resolve(reference.document, path)
-        if not isinstance(items, list) or not 1 <= len(items) <= _MOST_ROUNDS:
-            raise InvalidInput.at(
-                path,
-                f"should refer to a list of 1 to {_MOST_ROUNDS} items: output.images of a step that makes "
-                "pictures, or a list in $arguments",
-            )
-        return items
+def _loop_of(loop: Any, path: str) -> tuple[str, Reference]:
+    """Return the name of a loop's items, and the reference to their list. Raises `InvalidInput`."""
+    variable = loop.get(LOOP_NAME) if isinstance(loop, dict) else None
+    reference = reference_of(loop)
+    if not isinstance(variable, str) or reference is None:
+        message = 'should be {"$ref": "STEP", "path": "output.images", "as": "item"}'
+        raise InvalidInput.at(path, message)
+    return variable, reference
 
 
 def _request(job: RecipeInput, id_: str, common: Mapping[str, Any]) -> JobRequest:

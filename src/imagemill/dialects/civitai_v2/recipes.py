@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Request, Response
 
 from imagemill.api.base import Services
+from imagemill.dialects.civitai_v2.models import StepOutput
 from imagemill.dialects.civitai_v2.responses import Wire
 from imagemill.dialects.civitai_v2.schemas import StepTemplate, WorkflowTemplate
 from imagemill.dialects.civitai_v2.steps import registry
@@ -13,7 +14,6 @@ from imagemill.dialects.civitai_v2.workflows import CheckedWorkflow, WorkflowSer
 from imagemill.domain.credits import amount_of
 from imagemill.domain.errors import InvalidInput
 from imagemill.net import pools
-from imagemill.web import openapi
 from imagemill.web.auth import caller
 from imagemill.web.http import checked, json_body, json_response, request_trace
 from imagemill.web.openapi import PRICED
@@ -22,7 +22,6 @@ from imagemill.web.routing import ContractRoute, Flag
 
 _INPUT: dict[str, Any] = {"requestBody": {"required": True, "content": {"application/json": {"schema": {}}}}}
 _OUTPUT: dict[int | str, dict[str, Any]] = {
-    200: {"content": {openapi.JSON: {"schema": {}}}, "description": "The step's output"},
     408: {"description": "The step is not finished yet; its workflow can be read under the id in `detail`"},
 }
 _PREFIX = "steps[0].input"
@@ -43,7 +42,7 @@ class RecipeRoutes:
             self.invoke,
             methods=["POST"],
             summary="Run one step and return its output",
-            response_model=None,
+            response_model=StepOutput,
             responses=_OUTPUT,
             openapi_extra=_INPUT | PRICED,
         )

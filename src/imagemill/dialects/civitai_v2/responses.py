@@ -27,7 +27,9 @@ from imagemill.domain.clock import SECOND
 from imagemill.domain.signing import UrlSigner
 from imagemill.jobs.store.batches import BatchRecord
 
-_PICTURES = ("textToImage", "comfy")
+REPEAT = "repeat"
+"""The step type that runs another one in a loop."""
+_PICTURES = ("textToImage", "comfy", "vendorImage")
 """Recipes whose first picture has an id before it is made."""
 
 
@@ -56,7 +58,7 @@ def workflow_document(record: BatchRecord, states: Sequence[JobState], wire: Wir
         "arguments": given.get("arguments", {}),
         "steps": steps,
         "callbacks": given.get("callbacks", []),
-        "tips": given.get("tips", {}),
+        "tips": {"civitai": 0, "creators": 0} | given.get("tips", {}),
         "cost": cost_of([state.job.cost for state in states]),
         "upgradeMode": given.get("upgradeMode", "manual"),
         "currencies": given.get("currencies", []),
@@ -113,14 +115,17 @@ def step_documents(record: BatchRecord, states: Sequence[JobState], wire: Wire) 
     for state in states:
         by_step.setdefault(str(state.job.client.get("step", "")), []).append(state)
     names = [step["name"] for step in record.document["steps"]]
-    outputs: dict[str, Any] = {}
     documents = {
         name: _step(step, by_step.get(name, []), record.notes, wire)
         for name, step in zip(names, record.document["steps"], strict=True)
     }
     outputs = {name: each.get("output") for name, each in documents.items() if each["status"] == "succeeded"}
     for document in documents.values():
-        document["input"] = _filled(document["input"], names, outputs)
+        if document["$type"] != REPEAT:
+            document["input"] = _filled(document["input"], names, outputs)
+            continue
+        for round_ in document.get("output", {}).get("steps", ()):
+            round_["input"] = _filled(round_["input"], names, outputs)
     return [documents[name] for name in names]
 
 
@@ -148,7 +153,7 @@ def _step(
         found["estimatedProgressRate"] = round(sum(done) / len(done), 4)
     if status == PREPARING:
         loading = next((state.preparation for state in states if state.preparation is not None), None)
-        found |= {"preparation": loading.document} if loading is not None else {}
+        found |= {"preparation": dict(loading)} if loading is not None else {}
     place = next((state.place for state in states if state.place is not None), None)
     if place is not None and status != PROCESSING:
         found["queuePosition"] = place.document(of_step=True)
@@ -197,7 +202,14 @@ def _result(state: JobState, wire: Wire) -> JobResult:
     ]
     if not blobs and job.recipe in _PICTURES and not is_final(state.status):
         blobs = [pending_blob(job.id, 0, f"image/{job.input.get('format', 'png')}")]
-    return JobResult(tuple(blobs), values if isinstance(values, Mapping) else {}, state.error)
+    return JobResult(
+        tuple(blobs),
+        values if isinstance(values, Mapping) else {},
+        state.error,
+        job.started_at,
+        job.finished_at,
+        job.cost,
+    )
 
 
 def _hidden(blob: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from imagemill.dialects.civitai_v2.schemas import (
     WorkflowTemplate,
     WorkflowUpdate,
 )
+from imagemill.dialects.civitai_v2.statuses import combined, status_of
 from imagemill.dialects.civitai_v2.workflows import (
     NAME,
     WorkflowService,
@@ -206,15 +207,15 @@ class WorkflowRoutes:
         operations = _operations(await json_body(request))
         owner = caller(request).owner
         found = await self._workflows.find(workflow_id, owner)
-        before = patches.workflow_part(found.record)
+        status = combined([status_of(job.status) for job in found.jobs])
+        before = patches.workflow_part(found.record, status)
         # Applied to what is there now, to refuse a wrong patch before anything is changed.
         patched = patches.apply(before, operations)
-        _validated(WorkflowUpdate, {name: value for name, value in patched.items() if name in before})
-        if "status" in patched:
-            await self._workflows.update(
-                workflow_id, owner, WorkflowUpdate.model_validate({"status": patched["status"]})
-            )
-        await self._workflows.change(workflow_id, owner, patches.change_of(operations))
+        changed = {name: value for name, value in patched.items() if value != before.get(name)}
+        update = _validated(WorkflowUpdate, changed)
+        if update.status is not None:
+            await self._workflows.cancel(workflow_id, owner)
+        await self._workflows.change(workflow_id, owner, patches.change_of(operations, status))
         return _done()
 
     async def delete(self, request: Request, workflow_id: WorkflowId) -> Response:

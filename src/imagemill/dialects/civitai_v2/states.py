@@ -1,6 +1,7 @@
 """The facts about the jobs of workflows that their answers show: progress, place in line, loading models."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from imagemill.api.base import Services
 from imagemill.dialects.civitai_v2.statuses import (
@@ -9,14 +10,16 @@ from imagemill.dialects.civitai_v2.statuses import (
     SCHEDULED,
     UNASSIGNED,
     JobState,
-    ModelLoad,
     Place,
+    has_to_load,
+    model_of,
+    preparation_of,
     status_of,
 )
 from imagemill.domain.clock import SECOND, now_us
-from imagemill.domain.events import EventType
 from imagemill.domain.jobs import Job, JobStatus, LaneKey
 from imagemill.domain.scheduling import Offer, mismatch_reason
+from imagemill.jobs.model_states import ModelLoad
 from imagemill.jobs.store.queries import View
 from imagemill.net import pools
 
@@ -48,18 +51,16 @@ class StateReader:
             return JobState(view, status, place=place)
         progress = self._services.hub.progress(job.id)
         fraction = progress.fraction if progress is not None else view.last_event.data.get("progress", 0.0)
-        event = view.last_event
-        if event.type is EventType.CLAIMED and event.data.get("loads") and not fraction:
+        if not fraction and has_to_load(job, job.reason):
             return JobState(view, PREPARING, 0.0, preparation=self._preparation(job))
         return JobState(view, status, fraction)
 
-    def _preparation(self, job: Job) -> ModelLoad:
-        model = job.input.get("model") or job.input.get("checkpoint") or ""
+    def _preparation(self, job: Job) -> dict[str, Any]:
         backend = self._services.backends.get(job.backend or "")
         nodes = backend.nodes() if backend is not None else ()
         load_s = next((node.load_s for node in nodes if node.name == job.node), None)
-        waited_s = (now_us() - (job.started_at or now_us())) / SECOND
-        return ModelLoad(str(model), None if load_s is None else max(0.0, load_s - waited_s))
+        model, begun = model_of(job), job.started_at or job.created_at
+        return preparation_of(ModelLoad(model, job.node or "", job.id, begun, load_s), model, now_us())
 
     def _places(self, jobs: Sequence[Job]) -> dict[str, Place]:
         store, offers = self._services.jobs, self._services.offers()

@@ -1,6 +1,6 @@
 """The status words of v2, and the state of a job, a step and a workflow."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +8,8 @@ from imagemill.dialects.civitai_times import date_time
 from imagemill.domain.clock import SECOND
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.jobs import Job, JobStatus
+from imagemill.domain.placement import loads_model
+from imagemill.jobs.model_states import ModelLoad
 from imagemill.jobs.store.queries import View
 
 UNASSIGNED, PREPARING, SCHEDULED, PROCESSING = "unassigned", "preparing", "scheduled", "processing"
@@ -50,21 +52,26 @@ def status_of(status: JobStatus) -> str:
     return _OF_JOB[status]
 
 
-@dataclass(frozen=True, slots=True)
-class ModelLoad:
-    """A model that a node is loading for a job."""
+def model_of(job: Job) -> str:
+    """Return the AIR or the file of a job's checkpoint; empty if it needs none."""
+    return str(job.input.get("model") or job.input.get("checkpoint") or "")
 
-    resource: str
-    eta_s: float | None
 
-    @property
-    def document(self) -> dict[str, Any]:
-        return {
-            "resource": self.resource,
-            "queuePosition": 0,
-            "progress": None,
-            "etaSeconds": None if self.eta_s is None else round(self.eta_s, 1),
-        }
+def has_to_load(job: Job, reason: str | None) -> bool:
+    """Whether the job was placed, for this reason, on a node that has to load its model first."""
+    model = model_of(job)
+    return bool(model) and loads_model(reason or "", model.lower())
+
+
+def preparation_of(load: ModelLoad, resource: str, now: int) -> dict[str, Any]:
+    """Return the ``preparation`` of a step whose model is being loaded."""
+    eta_s = load.eta_s(now)
+    return {
+        "resource": resource,
+        "queuePosition": 0,
+        "progress": None if eta_s is None else round(load.progress(now), 4),
+        "etaSeconds": None if eta_s is None else round(eta_s, 1),
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +102,8 @@ class JobState:
     status: str
     progress: float | None = None
     place: Place | None = None
-    preparation: ModelLoad | None = None
+    preparation: Mapping[str, Any] | None = None
+    """The ``preparation`` of its step while its model is being loaded."""
 
     @property
     def job(self) -> Job:

@@ -18,6 +18,8 @@ from imagemill.jobs.references import find as find_value
 
 ARGUMENTS = "$arguments"
 REF, PATH = "$ref", "path"
+LOOP_NAME = "as"
+"""The key beside a reference that names the items of its list in a loop."""
 _PICTURES = re.compile(r"output\.(?:images|blobs)(?:\[(\d{1,4})\](?:\.(?:url|id|previewUrl))?)?")
 _PICTURE = re.compile(r"output\.(?:blob|image|video)(?:\.(?:url|id|previewUrl))?")
 _STEP_NUMBER = re.compile(r"\$?(\d{1,4})")
@@ -43,7 +45,7 @@ def reference_of(value: Any) -> Reference | None:
         return None
     given = cast("Mapping[str, Any]", value)
     step, path = given[REF], given.get(PATH, "")
-    if not isinstance(step, str) or not isinstance(path, str) or set(given) - {REF, PATH}:
+    if not isinstance(step, str) or not isinstance(path, str) or set(given) - {REF, PATH, LOOP_NAME}:
         return None
     return Reference(step, path)
 
@@ -146,7 +148,9 @@ class Resolver:
         if pictures is not None and pictures[1] is None:
             step, list_ = reference.step, reference.path
             return [
-                self._keep(picture_source(source.jobs, number, path), Reference(step, f"{list_}[{number}]"))
+                self._keep(
+                    picture_source(source.jobs, number, path), Reference(step, f"{list_}[{number}].url")
+                )
                 for number in range(len(source.jobs))
             ]
         if pictures is not None:

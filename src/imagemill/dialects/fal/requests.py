@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 from fastapi import Request
 from pydantic import ValidationError
@@ -17,6 +16,7 @@ from imagemill.dialects.fal.errors import FalRequestError, invalid
 from imagemill.dialects.fal.schemas import GRID, LARGEST_SIDE, LEAST_SIDE, FalInput
 from imagemill.dialects.fal.settings import SIZES, App
 from imagemill.domain.blob_keys import input_key
+from imagemill.domain.blob_urls import own_picture
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import Conflict, InvalidInput, MissingExtra, NotFound
 from imagemill.domain.jobs import Draft
@@ -26,7 +26,6 @@ from imagemill.jobs.submit import JobRequest
 from imagemill.media.intake import parse
 from imagemill.media.layout import InvalidImage
 from imagemill.web.auth import caller
-from imagemill.web.blobs import PATH as BLOBS
 from imagemill.web.http import checked, digest, idempotency_key, json_body, request_trace
 
 RECIPE = "textToImage"
@@ -159,29 +158,10 @@ def _source(text: str, owner: str, services: Services) -> tuple[str, tuple[int, 
     if text[:5].lower() == "data:":
         kept = services.inputs.keep_data_url("image_url", text, owner)
         return f"{_OWN}{kept.name}", _fitting(kept.info.width, kept.info.height)
-    reference = text if text.startswith(_OWN) else _own_picture(text, services)
-    if reference is None:
-        return text, None
-    size = _size_of(reference.removeprefix(_OWN), owner, services)
-    return reference, size and _fitting(*size)
-
-
-def _own_picture(text: str, services: Services) -> str | None:
-    """Return the picture of one of our own signed URLs, which need not be fetched; None for other URLs."""
-    try:
-        parts = urlsplit(text)
-        query = parse_qs(parts.query)
-    except ValueError:
-        return None
-    name = parts.path.removeprefix(f"{BLOBS}/")
-    if name == parts.path:
-        return None
-    is_upload = name.startswith("inputs/")
-    signed = name if is_upload else name.partition(".")[0]
-    expires, signature = query.get("exp", [""])[0], query.get("sig", [""])[0]
-    if not services.response_config.signer.check(signed, expires, signature):
-        return None
-    return f"{_OWN}{name.rpartition('/')[2] if is_upload else signed}"
+    is_named = text.startswith(_OWN)
+    name = text.removeprefix(_OWN) if is_named else own_picture(text, services.response_config.signer)
+    size = _size_of(name, owner, services) if name is not None else None
+    return text, size and _fitting(*size)
 
 
 def _size_of(name: str, owner: str, services: Services) -> tuple[int, int] | None:

@@ -323,6 +323,8 @@ class Variant(Row):
     cfg: float = Field(7.0, ge=0, le=100)
     sampler: str = "euler"
     scheduler: str = "simple"
+    normal_means_default: bool = False
+    """Whether ``normal``, which clients send for no scheduler, stands for its own one."""
     accelerators: tuple[AcceleratorRow, ...] = ()
     template: str = ""
     """ComfyUI's official template with the same nodes and values."""
@@ -340,6 +342,11 @@ class Variant(Row):
         """The CFG scale of a request that names none: the guidance, where that takes its place."""
         replaced = self.guidance is not None and self.guidance.replaces_cfg
         return self.guidance.value if self.guidance is not None and replaced else self.cfg
+
+    @property
+    def is_discrete(self) -> bool:
+        """Whether it is one of Stable Diffusion 1, 2 and XL, whose usual scheduler is ``normal``."""
+        return self.clip_skip
 
     @property
     def needs_reference(self) -> bool:

@@ -150,11 +150,10 @@ class ClaimStore:
             self._nodes.note(ask.offer, ask.now)
         heads = self._look(tx, asks)
         for ask in asks:
-            loads = len(tx.model_loads)
             job = self._claim_one(tx, ask, heads) if heads else None
             claims.append(Claim(job) if job else None)
             if job is not None:
-                events.append(_event(job, loads=len(tx.model_loads) > loads))
+                events.append(_event(job))
                 heads = self.heads(tx.conn) if ask is not asks[-1] else []
         taken = [claim.job for claim in claims if claim is not None]
         if taken:
@@ -265,16 +264,8 @@ def _parameters(ask: ClaimRequest, choice: Choice) -> dict[str, object]:
     }
 
 
-def _event(job: Job, *, loads: bool) -> event_log.EventEntry:
-    """Return the event of a claim. ``loads``: the node has to load the job's model first."""
-    data: dict[str, Any] = {
-        "worker": job.worker,
-        "node": job.node,
-        "backend": job.backend,
-        "reason": job.reason,
-    }
-    if loads:
-        data["loads"] = True
+def _event(job: Job) -> event_log.EventEntry:
+    data = {"worker": job.worker, "node": job.node, "backend": job.backend, "reason": job.reason}
     assert job.started_at is not None  # noqa: S101 - the claim has just set it
     return event_log.EventEntry(
         job.id, job.last_seq, EventType.CLAIMED, job.started_at, job.attempt, data, job.callback_url

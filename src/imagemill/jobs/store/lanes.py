@@ -61,7 +61,8 @@ def artifact_row(artifact: Artifact) -> dict[str, Any]:
 
     Seeds go up to 2^64 - 1 and the column holds signed numbers, so the upper half is stored as negative ones.
     """
-    row = {column.name: getattr(artifact, column.name) for column in ARTIFACT_COLUMNS}
+    row: dict[str, Any] = {column.name: getattr(artifact, column.name) for column in ARTIFACT_COLUMNS}
+    row["kept_from"] = None
     if artifact.seed is not None and artifact.seed >= _SEED_RANGE // 2:
         row["seed"] = artifact.seed - _SEED_RANGE
     return row

@@ -293,9 +293,10 @@ def referenced_attempts(conn: sa.Connection, pairs: Sequence[tuple[str, int]]) -
 
 
 def finished_before(conn: sa.Connection, instant: int, limit: int) -> list[str]:
+    renewed = sa.exists().where(_artifacts.job_id == _jobs.id, _artifacts.kept_from >= instant)
     statement = (
         sa.select(_jobs.id)
-        .where(_jobs.finished_at.is_not(None), _jobs.finished_at < instant)
+        .where(_jobs.finished_at.is_not(None), _jobs.finished_at < instant, ~renewed)
         .limit(limit)
     )  # fmt: skip
     return list(conn.execute(statement).scalars())
@@ -342,12 +343,44 @@ def _annotate_one(tx: Tx, request: Annotate) -> NotFound | None:
     return None
 
 
-def ended_jobs(conn: sa.Connection, ids: Sequence[str]) -> dict[str, tuple[str, int]]:
-    """Return the owner and the end time of those jobs that have ended."""
-    statement = sa.select(_jobs.id, _jobs.owner, _jobs.finished_at).where(
-        _jobs.id.in_(ids), _jobs.finished_at.is_not(None)
+def kept_from(conn: sa.Connection, keys: Mapping[str, str]) -> dict[str, tuple[str, int]]:
+    """Return the owner and the start of the retention of files of ended jobs; ``keys``: key -> job."""
+    statement = (
+        sa.select(_artifacts.blob_key, _jobs.owner, _jobs.finished_at, _artifacts.kept_from)
+        .join_from(tables.artifacts, tables.jobs, _jobs.id == _artifacts.job_id)
+        .where(_jobs.id.in_(sorted(set(keys.values()))), _jobs.finished_at.is_not(None))
     )
-    return {id_: (owner, finished_at) for id_, owner, finished_at in conn.execute(statement)}
+    return {
+        key: (owner, max(finished_at, renewed_at or 0))
+        for key, owner, finished_at, renewed_at in conn.execute(statement)
+        if key in keys
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class RenewArtifact:
+    """Restart the retention of an artifact at ``at``."""
+
+    id: str
+    owner: str
+    at: int
+
+
+def renew_artifacts(tx: Tx, requests: Sequence[RenewArtifact]) -> list[Artifact | None]:
+    """Return the artifacts; None for one that is deleted, absent or of another owner."""
+    return [_renew_artifact(tx, request) for request in requests]
+
+
+def _renew_artifact(tx: Tx, request: RenewArtifact) -> Artifact | None:
+    found = artifact(tx.conn, request.id)
+    if found is None or found[1] != request.owner:
+        return None
+    renewed = tx.conn.execute(
+        sa.update(tables.artifacts)
+        .where(_artifacts.id == request.id, _artifacts.blob_key != "")
+        .values(kept_from=request.at)
+    )
+    return found[0] if renewed.rowcount else None
 
 
 def mark_files_deleted(tx: Tx, requests: Sequence[tuple[str, ...]]) -> list[None]:

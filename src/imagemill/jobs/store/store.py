@@ -1,6 +1,6 @@
 """The store of jobs: one concrete class for both databases."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from typing import Any, cast
@@ -23,7 +23,7 @@ from imagemill.jobs.store.claim import ClaimRequest, ClaimStore
 from imagemill.jobs.store.finish import Cancel, Expire, Finish, ReclaimLeases, RecordWriters, ReleaseRetries
 from imagemill.jobs.store.heartbeat import Heartbeat, HeartbeatReply, RenderSent
 from imagemill.jobs.store.lanes import Lanes
-from imagemill.jobs.store.queries import Annotate, Consumption, Filter, View
+from imagemill.jobs.store.queries import Annotate, Consumption, Filter, RenewArtifact, View
 from imagemill.jobs.store.submit import Accepted, SubmitStore
 
 FileReferences = Callable[[sa.Connection, Sequence[str]], set[str]]
@@ -124,6 +124,10 @@ class JobStore:
         if keys:
             self._write(queries.mark_files_deleted, tuple(keys))
 
+    def renew_artifact(self, renewal: RenewArtifact) -> Artifact | None:
+        """Restart the retention of an artifact; None for one that is deleted, absent or of another owner."""
+        return self._write(queries.renew_artifacts, renewal)
+
     def ensure_owner(self, owner: str, now: int, weight: float = 1.0) -> None:
         self._write(_ensure_owner, {"id": owner, "weight": weight, "created_at": now})
 
@@ -208,9 +212,9 @@ class JobStore:
     def workers_with_leases(self) -> list[str]:
         return self._read(queries.workers_with_leases)
 
-    def ended_jobs(self, ids: Sequence[str]) -> dict[str, tuple[str, int]]:
-        """Return the owner and the end time of those jobs that have ended."""
-        return self._read(queries.ended_jobs, ids)
+    def kept_from(self, keys: Mapping[str, str]) -> dict[str, tuple[str, int]]:
+        """Return the owner and the start of the retention of files of ended jobs; ``keys``: key -> job."""
+        return self._read(queries.kept_from, keys)
 
     def referenced_files(self, keys: Sequence[str]) -> set[str]:
         """Return those of the blob keys that something besides a job refers to."""

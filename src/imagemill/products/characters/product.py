@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from imagemill.api.base import ApiModule
     from imagemill.jobs.store.finish import RecordWriters
     from imagemill.jobs.store.store import FileReferences
-    from imagemill.products.characters.settings import CharacterSettings
+    from imagemill.language.chat import LlmClient
+    from imagemill.language.settings import LanguageModelSettings
+    from imagemill.products.characters.settings import CharacterSettings, LlmSettings
     from imagemill.safety.chain import Check
 
 log = logging.getLogger(__name__)
@@ -60,7 +62,6 @@ class Characters(Product):
 class CharacterParts(ProductParts):
     def __init__(self, context: ProductContext) -> None:
         from imagemill.products.characters.preparation import CharacterTools
-        from imagemill.products.characters.prompts.llm_client import open_client
         from imagemill.products.characters.prompts.translator import Translator
         from imagemill.products.characters.recipes import recipes
         from imagemill.products.characters.sheets import SheetStore
@@ -68,7 +69,7 @@ class CharacterParts(ProductParts):
 
         self._settings: CharacterSettings = context.settings["characters"]
         self._blobs = context.blobs
-        self._llm = open_client(context.settings["llm"])
+        self._llm = _open_language_model(context.settings["llm"], context.language_model)
         self._store = CharacterStore(context.database)
         self._sheets = SheetStore(context.database)
         self._translations = TranslationStore(context.database)
@@ -94,6 +95,18 @@ class CharacterParts(ProductParts):
     def close(self) -> None:
         if self._llm is not None:
             self._llm.close()
+
+
+def _open_language_model(own: "LlmSettings", general: "LanguageModelSettings") -> "LlmClient | None":
+    """Return the client of the product's own language model, else of that of all tasks, if there is one."""
+    from imagemill.language.chat import open_client
+
+    if own.base_url is None:
+        model = own.model or general.model
+        own = own.model_copy(
+            update={"base_url": general.base_url, "model": model, "api_key": general.api_key}
+        )
+    return open_client(own.base_url, own.model, own.limits)
 
 
 PRODUCT = Characters()

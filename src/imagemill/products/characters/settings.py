@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from imagemill.domain import air
 from imagemill.graphs.node_models import has_model_extension
+from imagemill.language.settings import ChatLimits
 from imagemill.settings import Combined, JsonSetting, Listed, Mapped, SettingsGroup
 
 SMALLEST_SIDE, LARGEST_SIDE, SIDE_STEP = 512, 1536, 8
@@ -159,6 +160,10 @@ class LlmSettings(SettingsGroup):
         le=300,
         description="Longest time in seconds for a translation with its retry; then the glossary translates.",
     )
+
+    @property
+    def limits(self) -> ChatLimits:
+        return ChatLimits(self.answer_bytes, self.retry_after_s, self.rest_s, self.timeout_s, self.api_key)
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

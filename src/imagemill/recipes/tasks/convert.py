@@ -9,11 +9,13 @@ from imagemill.domain.errors import FieldError, InvalidInput
 from imagemill.domain.images import TaskSpec
 from imagemill.media.conversion import MOST_FRAMES
 from imagemill.recipes.base import Plan, Recipe, ResourceResolver
-from imagemill.recipes.tasks.simple import IMAGE, no_model
+from imagemill.recipes.tasks.simple import EXAMPLE_PICTURE, IMAGE, no_model
 
 MOST_STEPS = 16
 MOST_REGIONS = 100
-_Coordinate = Annotated[float, Field(ge=0, le=16_384, allow_inf_nan=False)]
+LARGEST_SIDE = 16_384
+"""Largest coordinate of a region: no picture is larger."""
+_Coordinate = Annotated[float, Field(ge=0, le=LARGEST_SIDE, allow_inf_nan=False)]
 
 
 class ResizeInput(BaseModel):
@@ -22,7 +24,9 @@ class ResizeInput(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     type: Literal["resize"]
-    width: int = Field(ge=1, le=4096, description="Width in pixels.")
+    width: int | None = Field(
+        None, ge=1, le=4096, description="Width in pixels; absent: the size stays as it is."
+    )
 
 
 class BlurRegion(BaseModel):
@@ -93,7 +97,7 @@ def _faults(input_: ConvertImage) -> list[tuple[str, str]]:
 
 def plan(input_: ConvertImage) -> Plan:
     arguments: dict[str, Any] = {
-        "steps": [_step(each) for each in input_.transforms],
+        "steps": [_step(each) for each in input_.transforms if getattr(each, "width", 0) is not None],
         "format": input_.format,
         "quality": input_.quality,
         "lossless": input_.lossless,
@@ -119,7 +123,7 @@ RECIPE = Recipe(
     rate=Rate(base=1.0),
     summary="A picture resized, blurred in regions, and encoded as JPEG, PNG, WebP or GIF.",
     example={
-        "image": "https://example.com/fox.png",
+        "image": EXAMPLE_PICTURE,
         "transforms": [{"type": "resize", "width": 512}],
         "format": "webp",
     },

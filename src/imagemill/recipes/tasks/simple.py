@@ -8,6 +8,11 @@ from imagemill.recipes.base import Plan, Recipe, ResourceResolver
 
 IMAGE = "The picture: data URL, URL, or `blob:` and a blob key."
 """The description of a picture in an input."""
+EXAMPLE_PICTURE = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAACAAAAAgAQMAAABJtOi3AAAABlBMVEUA/wDIPBSZlhQ5AAAAQUlEQVR42o3MsR"
+    "FAQAAF0eefnBJ0QmdaU4oShAJzRJdI2GBno+UvZcdwirEXU8TSCRSbLvAS691qrmKv4rja75MHvZQKpGqOSY8AAAAASUVORK5CYII="
+)
+"""A red dot on green, as data URL."""
 FREE = Rate()
 
 
@@ -59,5 +64,5 @@ IMAGE_UPLOAD = Recipe(
     model=no_model,
     rate=FREE,
     summary="A picture as a file of a job, checked and without its metadata.",
-    example={"image": "https://example.com/fox.png"},
+    example={"image": EXAMPLE_PICTURE},
 )

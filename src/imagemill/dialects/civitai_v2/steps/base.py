@@ -19,8 +19,8 @@ class RecipeInput:
 
 @dataclass(frozen=True, slots=True)
 class ParsedStep:
-    input: Mapping[str, Any]
-    """The step's input as responses show it: with defaults filled in."""
+    input: Any
+    """The step's input as responses show it, an object but for one type: with defaults filled in."""
     jobs: tuple[RecipeInput, ...]
     """One job a picture."""
 
@@ -35,6 +35,10 @@ class JobResult:
     """The JSON output of a task (`imagemill.domain.images.TaskSpec`); empty for pictures."""
     error: str = ""
     """The reason why it failed, in a sentence; empty otherwise."""
+    started_at: int | None = None
+    finished_at: int | None = None
+    cost: float = 0.0
+    """Its price in credits."""
 
 
 @dataclass(frozen=True, slots=True)

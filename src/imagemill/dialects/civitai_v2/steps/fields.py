@@ -13,6 +13,8 @@ from imagemill.domain import images
 from imagemill.domain.clock import random_below
 from imagemill.domain.errors import InvalidInput
 from imagemill.domain.images import MAX_SEED
+from imagemill.graphs.families.finding import FoundFamily, ModelFacts, find_family
+from imagemill.graphs.families.table import built_in
 from imagemill.web.http import Real, Whole, one_of
 from imagemill.web.problems import field_errors, suggestion
 
@@ -115,15 +117,22 @@ def check_prompts(path: str, texts: Mapping[str, str | None], services: Services
             )
 
 
-def family_of_model(services: Services, path: str, model: str) -> str:
-    """Return the family of a checkpoint; empty for one that is not registered, which the recipe refuses."""
+def find_model_family(services: Services, path: str, model: str) -> FoundFamily:
+    """Return the family of a checkpoint; an unknown one for a model that is not registered, which the recipe
+    refuses."""
     resource = services.registry.find(path, model, "checkpoint")
-    return resource.air.family if resource is not None else ""
+    if resource is None:
+        return FoundFamily("", "unknown")
+    names = (str(resource.body.get(name) or "") for name in ("modelName", "versionName"))
+    facts = ModelFacts(
+        ecosystem=resource.air.ecosystem or "",
+        base_model=str(resource.body.get("baseModel") or ""),
+        file=resource.path,
+        title=" ".join(names).strip(),
+    )
+    return find_family(built_in(), facts)
 
 
 def pictures_output(results: Sequence[JobResult]) -> dict[str, Any]:
     """Return the output of a step that makes pictures."""
-    output: dict[str, Any] = {"images": [dict(blob) for result in results for blob in result.blobs]}
-    if errors := [result.error for result in results if result.error]:
-        output["errors"] = errors
-    return output
+    return {"images": [dict(blob) for result in results for blob in result.blobs]}

@@ -15,18 +15,22 @@ from imagemill.dialects.civitai_v2.steps.fields import (
     check_prompts,
     control_inputs,
     drawn_seed,
-    family_of_model,
+    find_model_family,
     pictures_output,
     read_fields,
 )
 from imagemill.dialects.civitai_v2.steps.leaves import (
     AIR,
+    LEAVES,
     VARIANT,
     Leaf,
     LoraItem,
     fields_of,
     find_leaf,
+    known_word,
 )
+from imagemill.dialects.civitai_v2.steps.vendor_images import parse_vendor
+from imagemill.dialects.civitai_v2.vendors import VENDORS, Vendor
 from imagemill.domain import images
 from imagemill.domain.air import file_air
 from imagemill.domain.errors import InvalidInput
@@ -47,6 +51,9 @@ _VERSIONS = {
 def parse_image_gen(raw: Any, path: str, services: Services) -> ParsedStep:
     if not isinstance(raw, Mapping):
         raise InvalidInput.at(path, "must be an object")
+    vendor = _vendor(raw, path)
+    if vendor is not None:
+        return parse_vendor(vendor, raw, path, services)
     leaf, operation = find_leaf(raw, path)
     model = fields_of(leaf, operation)
     spelled = {"engine": leaf.engine, leaf.group_field: leaf.group}
@@ -67,6 +74,24 @@ def parse_image_gen(raw: Any, path: str, services: Services) -> ParsedStep:
         for index in range(values["quantity"])
     )
     return ParsedStep({**given.shown(), "seed": seed}, jobs)
+
+
+def _vendor(raw: Mapping[str, Any], path: str) -> Vendor | None:
+    """Return the model of another vendor that a body names; None for one that nodes can run.
+
+    Raises `InvalidInput` with the known engines, and the models of an engine.
+    """
+    engine = known_word(raw, "engine", [each.engine for each in (*LEAVES, *VENDORS)], path)
+    vendors = [each for each in VENDORS if each.engine == engine]
+    if not vendors or not vendors[0].model:
+        return vendors[0] if vendors else None
+    field = vendors[0].model_field
+    usual = next((each for each in vendors if each.is_default), None)
+    if raw.get(field) is None and usual is not None:
+        return usual
+    local = [leaf.group for leaf in LEAVES if leaf.engine == engine]
+    model = known_word(raw, field, [*local, *(each.model for each in vendors)], path)
+    return next((each for each in vendors if each.model == model), None)
 
 
 def _recipe_input(
@@ -107,7 +132,7 @@ def _model(leaf: Leaf, values: Mapping[str, Any], path: str, services: Services)
         version = next((name for name in leaf.own if name in _VERSIONS), None)
         variant = _VERSIONS[version][values[version]] if version else leaf.variant
         return choose_model(services.registry, leaf, variant, path)
-    family = family_of_model(services, f"{path}.{to_camel(field)}", air)
+    family = find_model_family(services, f"{path}.{to_camel(field)}", air).name
     if leaf.model == AIR and family and family != leaf.family:
         raise InvalidInput.at(
             f"{path}.{to_camel(field)}", f"is of the family {family}, and the ecosystem is {leaf.group}"

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import BeforeValidator, Field, create_model
 from pydantic.alias_generators import to_camel
@@ -93,13 +93,21 @@ def _repaired(value: Any) -> Any:
     return images.repaired_sampler(value) if isinstance(value, str) else value
 
 
+def _picture(value: Any) -> Any:
+    """Return the URL of a picture that is written as an object."""
+    if isinstance(value, dict) and set(value) == {"url"}:
+        return cast("dict[str, Any]", value)["url"]
+    return value
+
+
+Picture = Annotated[str, BeforeValidator(_picture)]
 ComfySampler = Annotated[str, one_of(images.COMFY_SAMPLERS), BeforeValidator(_repaired)]
 SCHEDULERS = ("normal", "karras", "exponential", "sgm_uniform", "simple", "ddim_uniform", "beta")
 
 
-def _optional(kind: Any, note: str = "") -> tuple[Any, Any]:
+def _optional(kind: Any, note: str = "", alias: str | None = None) -> tuple[Any, Any]:
     """A field that may be absent."""
-    return kind | None, Field(None, description=note or None)
+    return kind | None, Field(None, alias=alias, description=note or None)
 
 
 OWN: dict[str, Any] = {
@@ -107,9 +115,9 @@ OWN: dict[str, Any] = {
     "embeddings": _optional(Annotated[list[str], Field(max_length=64)]),
     "u_cache": _optional(Annotated[str, one_of(("off", "normal"))], "Has no effect."),
     "diffuser_model": (str, Field(description="AIR of the diffusion model.")),
-    "clip_l_model": (str, Field(alias="clipLModel", description="AIR of the CLIP-L text encoder.")),
-    "t5_xxl_model": (str, Field(alias="t5XXLModel", description="AIR of the T5 text encoder.")),
-    "flux1_vae_model": (str, Field(alias="vaeModel", description="AIR of the VAE.")),
+    "clip_l_model": _optional(str, "AIR of the CLIP-L text encoder; else the node's own.", "clipLModel"),
+    "t5_xxl_model": _optional(str, "AIR of the T5 text encoder; else the node's own.", "t5XXLModel"),
+    "flux1_vae_model": _optional(str, "AIR of the VAE; else the node's own.", "vaeModel"),
     "qwen_create": (Annotated[str, one_of(("latest", "2509", "2512"))], Field("latest", alias="version")),
     "qwen_edit": (Annotated[str, one_of(("latest", "2509", "2511"))], Field("latest", alias="version")),
     "unconditional_diffusion_model": _optional(str),
@@ -256,7 +264,7 @@ LEAVES: tuple[Leaf, ...] = (
     ),
     _sdcpp(
         "flux1", OPERATIONS, steps=(4, 50, 28), cfg=(1, 20, 3.5), sides=(832, 1216, 1024), most=4,
-        prompt_chars=1000, negative=False, most_images=2,
+        prompt_chars=1000, most_images=2,
         own=("diffuser_model", "flux1_vae_model", "clip_l_model", "t5_xxl_model"),
     ),
     _sdcpp("flux2Dev", OPERATIONS, most_images=2, **_FLUX2),
@@ -289,7 +297,7 @@ LEAVES: tuple[Leaf, ...] = (
         operations=(CREATE, EDIT), most_images=9, own=("enable_prompt_expansion",),
     ),
     Leaf(
-        "flux1-kontext", "dev", (), "model", family="flux1-kontext", cfg=(1, 20, 2.5),
+        "flux1-kontext", "dev", (), "model", family="flux1-kontext", cfg=(1, 20, 3.5),
         cfg_field="guidance_scale", steps_field="", sides=None, most=4, negative=False, most_images=4,
         own=("aspect_ratio",),
     ),
@@ -301,15 +309,15 @@ def find_leaf(raw: Mapping[str, Any], path: str) -> tuple[Leaf, str]:
 
     The body's words may be in any case.
     """
-    engine = _word(raw, "engine", [leaf.engine for leaf in LEAVES], path)
+    engine = known_word(raw, "engine", [leaf.engine for leaf in LEAVES], path)
     leaves = [leaf for leaf in LEAVES if leaf.engine == engine]
     group_field = leaves[0].group_field
-    group = _word(raw, group_field, [leaf.group for leaf in leaves], path)
+    group = known_word(raw, group_field, [leaf.group for leaf in leaves], path)
     leaves = [leaf for leaf in leaves if leaf.group == group]
     operation = ""
     if leaves[0].operations:
         known = [operation for leaf in leaves for operation in leaf.operations]
-        operation = _word(raw, "operation", known, path)
+        operation = known_word(raw, "operation", known, path)
     able = [leaf for leaf in leaves if not operation or operation in leaf.operations]
     field = able[0].model_field
     if able[0].model in ("", AIR):
@@ -317,7 +325,7 @@ def find_leaf(raw: Mapping[str, Any], path: str) -> tuple[Leaf, str]:
     alias = to_camel(field)
     if raw.get(alias) is None and not able[0].model_required:
         return next((leaf for leaf in able if leaf.is_default), able[0]), operation
-    every = _word(raw, alias, [leaf.model for leaf in leaves], path)
+    every = known_word(raw, alias, [leaf.model for leaf in leaves], path)
     chosen = next((leaf for leaf in able if leaf.model == every), None)
     if chosen is None:
         words = ", ".join(leaf.model for leaf in able)
@@ -325,7 +333,7 @@ def find_leaf(raw: Mapping[str, Any], path: str) -> tuple[Leaf, str]:
     return chosen, operation
 
 
-def _word(raw: Mapping[str, Any], field: str, known: Sequence[str], path: str) -> str:
+def known_word(raw: Mapping[str, Any], field: str, known: Sequence[str], path: str) -> str:
     """Return the known spelling of a word in a body. Raises `InvalidInput`."""
     names = list(dict.fromkeys(known))
     given = raw.get(field)
@@ -374,7 +382,7 @@ def fields_of(leaf: Leaf, operation: str) -> type[StepFields]:
 def _picture_fields(leaf: Leaf, operation: str) -> dict[str, Any]:
     if operation == VARIANT:
         strength = ("denoise_strength", 0.75) if leaf.engine == "comfy" else ("strength", 0.7)
-        return {"image": (str, ...), strength[0]: _number(Real, (0, 1, strength[1]))}
+        return {"image": (Picture, ...), strength[0]: _number(Real, (0, 1, strength[1]))}
     if operation == EDIT:
         return {"images": (list[str], Field(min_length=1, max_length=leaf.most_images))}
     if not leaf.operations:

@@ -2,6 +2,7 @@
 
 from difflib import get_close_matches
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 from pydantic import ValidationError
@@ -11,11 +12,15 @@ from imagemill.dialects.civitai_v2.steps.base import StepType
 from imagemill.domain.errors import InvalidInput
 from imagemill.web.problems import field_errors
 
+_MODULES = ("text_to_image_step", "image_gen", "comfy_steps", "task_steps", "language_steps")
+"""Each has its step types in ``STEPS``."""
+
 
 @cache
 def step_types() -> dict[str, StepType]:
     """Return the step types by name. They are loaded at first use."""
-    found: list[StepType] = []
+    modules = [import_module(f"{__package__}.{name}") for name in _MODULES]
+    found: list[StepType] = [kind for module in modules for kind in module.STEPS]
     return {kind.name: kind for kind in found}
 
 

@@ -18,20 +18,24 @@ from imagemill.dialects.civitai_v2.steps.fields import (
     check_prompts,
     control_inputs,
     drawn_seed,
-    family_of_model,
+    find_model_family,
     pictures_output,
     read_fields,
 )
 from imagemill.domain.errors import InvalidInput
-from imagemill.domain.model_families import native_side
+from imagemill.graphs.families.finding import FoundFamily
+from imagemill.graphs.families.rows import Variant
 from imagemill.web.http import Real, Whole
 
 DEFAULT_MODEL = "urn:air:sd1:checkpoint:civitai:4384@128713"
 DEFAULT_CLIP_SKIP = 2
 MOST_PICTURES = 1000
 """The most pictures of one step."""
+_STEPS, _CFG_SCALE = 30, 7.5
+_MOST_DISTILLED_STEPS = 9
+"""Variants of so few steps have defaults of their own."""
 _CLASSIC = ("sd1", "sd2", "sdxl")
-"""Families that the API's defaults of steps, CFG scale and CLIP skip are made for."""
+"""Families that the API's defaults of steps and CFG scale are made for."""
 _NAMES = {
     "negative_prompt": "negativePrompt",
     "cfg_scale": "cfgScale",
@@ -84,8 +88,10 @@ def parse_text_to_image(raw: Any, path: str, services: Services) -> ParsedStep:
         raise InvalidInput.at(
             f"{path}.sourceImageDenoiseStrenght", "needs `sourceImage`: without one, everything is drawn"
         )
-    full = _completed(given, path, services)
-    base = _recipe_input(full, path, family_of_model(services, f"{path}.model", full.model or ""))
+    model = given.model or _default_model(path, services)
+    found = find_model_family(services, f"{path}.model", model)
+    full = _completed(given, model, found)
+    base = _recipe_input(full, path, skips_clip=found.match is not None and found.match.variant.clip_skip)
     jobs = tuple(
         RecipeInput("textToImage", {**base, "seed": seed_of(full.seed, index)}, _NAMES)
         for index in range(count)
@@ -93,21 +99,29 @@ def parse_text_to_image(raw: Any, path: str, services: Services) -> ParsedStep:
     return ParsedStep(full.shown(), jobs)
 
 
-def _completed(given: TextToImageFields, path: str, services: Services) -> TextToImageFields:
-    """Return the input with the API's defaults, and a default model that there is."""
-    model = given.model or _default_model(path, services)
-    family = family_of_model(services, f"{path}.model", model)
+def _completed(given: TextToImageFields, model: str, found: FoundFamily) -> TextToImageFields:
+    """Return the input with its defaults: the API's, or those of the model's family and variant."""
     usual: dict[str, Any] = {"model": model, "seed": drawn_seed(given.seed)}
-    if family in _CLASSIC:
-        usual |= {"steps": 30, "cfg_scale": 7.5, "clip_skip": DEFAULT_CLIP_SKIP}
-    side = native_side(family)
-    usual |= {"width": side, "height": side}
+    if found.match is not None:
+        variant = found.match.variant
+        usual |= {"width": variant.size.width, "height": variant.size.height}
+        is_classic = found.name in _CLASSIC and variant.steps > _MOST_DISTILLED_STEPS
+        usual["steps"] = _STEPS if is_classic else variant.steps
+        usual["cfg_scale"] = _CFG_SCALE if is_classic else variant_cfg(variant)
+        if variant.clip_skip:
+            usual["clip_skip"] = DEFAULT_CLIP_SKIP
     if given.source_image is not None:
         usual["source_image_denoise_strenght"] = 0.8
     kept = {name for name in TextToImageFields.model_fields if getattr(given, name) is not None}
     return given.model_copy(
         update={name: value for name, value in usual.items() if name == "seed" or name not in kept}
     )
+
+
+def variant_cfg(variant: Variant) -> float:
+    """Return the CFG scale that requests for a variant mean: its guidance where it is sampled without CFG."""
+    guidance = variant.guidance
+    return guidance.value if guidance is not None and guidance.replaces_cfg else variant.cfg
 
 
 def _default_model(path: str, services: Services) -> str:
@@ -119,26 +133,26 @@ def _default_model(path: str, services: Services) -> str:
     return str(registry.default_checkpoint(f"{path}.model", "sd1").air)
 
 
-def _clip_skip(given: int | None, family: str) -> int | None:
+def _clip_skip(given: int | None, *, skips_clip: bool) -> int | None:
     """Return the recipe's CLIP skip. Clients send the API's default for families without one, too."""
-    if given is None or (family not in _CLASSIC and given <= DEFAULT_CLIP_SKIP):
+    if given is None or (not skips_clip and given <= DEFAULT_CLIP_SKIP):
         return None
     return max(given, 0)
 
 
-def _recipe_input(full: TextToImageFields, path: str, family: str) -> dict[str, Any]:
+def _recipe_input(full: TextToImageFields, path: str, *, skips_clip: bool) -> dict[str, Any]:
     wanted: dict[str, Any] = {
         "model": full.model,
         "prompt": full.prompt,
         "negative_prompt": full.negative_prompt,
         "networks": network_inputs(f"{path}.", full.additional_networks or {}),
-        "controls": control_inputs(f"{path}.controlNets", full.control_nets, full.steps or 30),
+        "controls": control_inputs(f"{path}.controlNets", full.control_nets, full.steps or _STEPS),
         "sampler": full.scheduler,
         "steps": full.steps,
         "cfg_scale": full.cfg_scale,
         "width": full.width,
         "height": full.height,
-        "clip_skip": _clip_skip(full.clip_skip, family),
+        "clip_skip": _clip_skip(full.clip_skip, skips_clip=skips_clip),
         "image": full.source_image,
         "denoise": full.source_image_denoise_strenght,
         "format": FORMATS[full.output_format] if full.output_format else None,

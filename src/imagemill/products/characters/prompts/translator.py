@@ -16,9 +16,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol, cast
 
+from imagemill.language.chat import LlmClient, LlmFailed
 from imagemill.products.characters.prompts import glossary, sanitize
 from imagemill.products.characters.prompts.glossary import allowed_tags, truncated_tags
-from imagemill.products.characters.prompts.llm_client import LlmClient, LlmFailed
 from imagemill.products.characters.prompts.sanitize import is_foreign
 from imagemill.products.characters.prompts.scenes import MOST_SCENERY, describe_scene
 from imagemill.products.characters.prompts.types import (
