@@ -23,6 +23,7 @@ from tests.comfyui.wire import Connection, Reply, Request, json_reply, text_repl
 TROUBLE = text_reply("500 Internal Server Error\n\nServer got itself in trouble", 500)
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 NO_STATUS = Reply(200)
+SECRETS = ("auth_token_comfy_org", "api_key_comfy_org")  # the newer release keeps them from all listings
 WRONG_ANSWERS = {
     "500": TROUBLE,
     "503": text_reply("503: Service Unavailable", 503),
@@ -164,6 +165,7 @@ class Api:
             extra["client_id"] = body["client_id"]
         if new:
             extra["create_time"] = timestamps(self.faults)()
+            self.queue.secrets[prompt_id] = {name: extra.pop(name) for name in SECRETS if name in extra}
         self.queue.put((number, prompt_id, graph, extra, verdict.outputs))
         self.seen.prompts.append(Accepted(prompt_id, number, graph, body.get("client_id"), extra))
         self.worker.wake()

@@ -20,7 +20,9 @@ from tests.comfyui.catalogue import (
     RESAMPLING,
     RESIZING,
     SAMPLING,
+    SEED,
     SOLID_PIXELS,
+    TEXT,
     UP,
     Choice,
     Config,
@@ -65,6 +67,7 @@ IMAGES = {
         names="images",
         output_node=True,
     ),
+    "LabPartnerImage": core({"prompt": TEXT, "seed": SEED}, "IMAGE", module="comfy_api_nodes.nodes_lab"),
     "EmptyImage": core(
         {
             "width": SOLID_PIXELS,
@@ -244,6 +247,7 @@ class Catalogue:
             "python_module": known.module,
             "category": "test",
             "output_node": known.output_node,
+            **({"api_node": True} if known.module.startswith("comfy_api_nodes") else {}),
             **({"has_intermediate_output": False, "search_aliases": []} if self.new else {}),
         }
 

@@ -43,6 +43,7 @@ class Records:
     )  # ids in the order they started to run; all-cached ones too
     rendered: list[str] = field(default_factory=list)  # ids for which at least one node ran to the end
     ended: dict[str, str] = field(default_factory=dict)  # id to success, error or interrupted
+    partner_keys: list[str] = field(default_factory=list)  # the key of each run of a partner node, in order
 
 
 class Worker:
@@ -170,6 +171,16 @@ class Run:
                 for name in self.shown
             },
         }
+
+    def pay(self) -> None:
+        """A partner node's service is called with the prompt's key."""
+        held = {**self.extra, **self._worker.queue.secrets.get(self.id, {})}
+        key = held.get("api_key_comfy_org")
+        if not key:
+            raise NodeFailed("Exception", "Unauthorized: Please login first to use this node.")
+        self._worker.records.partner_keys.append(key)
+        if self._faults.partner_fails:
+            raise NodeFailed("Exception", f"The service refused the request with the key {key}.")
 
     async def load(self, model: str) -> None:
         await self._machine.load(model)

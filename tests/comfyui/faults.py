@@ -45,6 +45,7 @@ class Faults:
     oom_when: Callable[[dict[str, Any]], bool] | None = None  # graphs that always run out of memory
     end_worker_times: int = 0  # this many prompts end the worker as they begin, for an unknown reason
     error_times: int = 0  # this many prompts fail in their first sampler or loader
+    partner_fails: bool = False  # the services of partner nodes refuse, and repeat the key
     refuse_sockets: bool = False  # /ws answers 500
     answers: list[Answer] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)

@@ -139,6 +139,11 @@ class TestNode:
         return self._records.ended
 
     @property
+    def partner_keys(self) -> list[str]:
+        """The key with which each partner node ran, in order."""
+        return self._records.partner_keys
+
+    @property
     def loads(self) -> list[str]:
         """Every model brought into memory, in order."""
         return self._machine.loads

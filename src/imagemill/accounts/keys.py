@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from imagemill.accounts.store import AccountStore, ChangeOwner, Owner, RevokeKey, StoredKey
 from imagemill.domain import access
-from imagemill.domain.access import Caller, Role, Scope, check_account
+from imagemill.domain.access import GRANTED, Caller, Role, Scope, check_account
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import Conflict, Forbidden, InvalidInput, NotFound
 
@@ -16,7 +16,7 @@ MAX_LIFE_S = 10 * 366 * 86_400
 class KeyRequest:
     name: str = ""
     scopes: frozenset[Scope] | None = None
-    """None means all scopes that both the owner's role and the maker have."""
+    """None means all scopes that both the owner's role and the maker have, without those of `GRANTED`."""
     is_service: bool = False
     life_s: float | None = None
     """None means that the key does not expire."""
@@ -46,8 +46,11 @@ class Keys:
             raise NotFound(f"there is no owner {owner}")
         if account.parent is not None:
             raise Conflict(f"{owner} is an end user: the service key of {account.parent} acts for it")
-        allowed = account.role.scopes & (maker.scopes if maker else account.role.scopes)
-        scopes = _checked(request.scopes, allowed, account) if request.scopes is not None else allowed
+        possible = account.role.scopes | GRANTED
+        allowed = possible & (maker.scopes if maker else possible)
+        scopes = (
+            _checked(request.scopes, allowed, account) if request.scopes is not None else allowed - GRANTED
+        )
         now = now_us()
         expires_at = self._end(request, now, maker)
         if request.is_service and maker is not None and not self._may_serve(maker):
@@ -150,7 +153,7 @@ def scopes_of(path: str, names: Iterable[str]) -> frozenset[Scope]:
 def _checked(wanted: frozenset[Scope], allowed: frozenset[Scope], account: Owner) -> frozenset[Scope]:
     if not wanted:
         raise InvalidInput.at("scopes", "is empty; omit it for all scopes you have")
-    if more := sorted(scope.value for scope in wanted - account.role.scopes):
+    if more := sorted(scope.value for scope in wanted - account.role.scopes - GRANTED):
         raise Forbidden(f"scopes: {', '.join(more)} is beyond {account.id}, whose role is {account.role}")
     if more := sorted(scope.value for scope in wanted - allowed):
         raise Forbidden(f"scopes: {', '.join(more)} is beyond the key this was asked for with")

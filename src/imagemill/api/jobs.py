@@ -5,6 +5,7 @@ The example for other modules: functions with typed parameters at module level, 
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response, WebSocket
@@ -24,7 +25,7 @@ from imagemill.api.jobs_schemas import (
     moment,
 )
 from imagemill.backends.base import renderers
-from imagemill.domain.access import EVERY_OWNER, Scope
+from imagemill.domain.access import EVERY_OWNER, Caller, Scope
 from imagemill.domain.clock import now_us
 from imagemill.domain.errors import Conflict, InvalidInput
 from imagemill.domain.jobs import Draft, Job, JobStatus
@@ -85,9 +86,12 @@ class Jobs:
             private=body.private,
         )
 
-    def drafts(self, owner: str, job_request: JobRequest, trace: str | None) -> tuple[Draft, ...]:
+    def drafts(self, found: Caller, job_request: JobRequest, trace: str | None) -> tuple[Draft, ...]:
+        partner = found.may(Scope.PARTNER)
         try:
-            return self.services.submitter.prepare(owner, [job_request], dialect=NAME, trace=trace)
+            return self.services.submitter.prepare(
+                found.owner, [job_request], dialect=NAME, trace=trace, partner=partner
+            )
         except InvalidInput as error:
             # A recipe names a graph as Civitai's API does, not as its own input field.
             raise error.renamed(_own_path) from error
@@ -225,8 +229,7 @@ async def submit_job(
         Flag, Query(description="Return the finished job, or after a time limit what there is (202).")
     ] = False,
 ) -> Response:
-    owner = caller(request).owner
-    drafts = await checked(request, jobs.drafts, owner, jobs.request(body), request_trace(request))
+    drafts = await checked(request, jobs.drafts, caller(request), jobs.request(body), request_trace(request))
     if whatif:
         return json_response(await estimate(request, jobs.services.credits, drafts))
     if wait:
@@ -264,7 +267,8 @@ async def replay_job(request: Request, jobs: JobsDep, job_id: JobId) -> Response
     if not job.status.is_terminal:
         raise Conflict(f"job {job_id} is {job.status}; only a finished job can be submitted again")
     trace, key = request_trace(request), idempotency_key(request)
-    accepted = await pools.write(jobs.services.submitter.resubmit, job, trace, key)
+    partner = caller(request).may(Scope.PARTNER)
+    accepted = await pools.write(partial(jobs.services.submitter.resubmit, job, trace, key, partner=partner))
     bodies = await jobs.bodies(request, accepted.jobs)
     return json_response(bodies[0], 200 if accepted.repeated else 201)
 

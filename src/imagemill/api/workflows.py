@@ -71,7 +71,10 @@ class WorkflowRuns:
             callback_url=query.callback_url,
         )
         trace = request_trace(request)
-        return self.services.submitter.prepare(found.owner, [job_request], dialect=JOBS, trace=trace)
+        partner = found.may(Scope.PARTNER)
+        return self.services.submitter.prepare(
+            found.owner, [job_request], dialect=JOBS, trace=trace, partner=partner
+        )
 
     async def accept(
         self, request: Request, name: str, values: Mapping[str, Any], drafts: tuple[Draft, ...]

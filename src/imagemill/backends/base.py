@@ -107,6 +107,8 @@ class RenderRequest:
     """Whether preview frames are wanted."""
     watched: bool = False
     """Whether a client of this process follows the job now."""
+    partner: bool = False
+    """Whether it may use partner nodes of ComfyUI, which cost money."""
     most_files: int = 256
     """Files that are kept of one render; more are an error."""
 
@@ -263,5 +265,15 @@ class PaidBackend(Protocol):
     """A backend whose provider bills each render."""
 
     def bill(self, work: RenderSpec) -> float | None:
-        """The dollars that the provider would bill for a render; None when its price is not known."""
+        """The dollars that the provider would bill for a render; None when its price is not known, 0 when it
+        is not used."""
+        ...
+
+
+@runtime_checkable
+class PartnerBackend(Protocol):
+    """A backend whose nodes can have parts of a graph made by paid services."""
+
+    def partner_classes(self, work: RenderSpec) -> Sequence[str]:
+        """The node classes of a render that a paid service runs, sorted; see `RenderRequest.partner`."""
         ...

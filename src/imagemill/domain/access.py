@@ -24,6 +24,8 @@ class Scope(StrEnum):
     """The caller's own balance, statement, limits, webhooks and keys."""
     ACCOUNT_WRITE = "account:write"
     METRICS_READ = "metrics:read"
+    PARTNER = "partner"
+    """Graphs with partner nodes of ComfyUI, which the operator pays for. No key has it unless it is named."""
     ADMIN = "admin"
     """Other owners' accounts: grants, limits, disabling; and the audit log."""
 
@@ -39,6 +41,8 @@ class Role(StrEnum):
         return _SCOPES[self]
 
 
+GRANTED = frozenset({Scope.PARTNER})
+"""Scopes that a key of any role may have, and that are never given without being named."""
 _USER = frozenset(
     {
         Scope.JOBS_READ,

@@ -48,6 +48,8 @@ TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
 
 SIMULATOR = "simulator"
 """The name of the backend whose pictures are drawn without a model."""
+PARTNER = "partnerNodes"
+"""The key in `Job.client` of the permission to use partner nodes of ComfyUI."""
 
 TERMINAL = frozenset(status for status in JobStatus if status.is_terminal)
 OPEN = frozenset(JobStatus) - TERMINAL

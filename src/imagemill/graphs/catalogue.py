@@ -19,6 +19,8 @@ class Catalogue:
 
     def __init__(self, classes: Mapping[str, NodeClass], embeddings: Iterable[str] | None = None) -> None:
         self._classes = dict(classes)
+        self.partner_classes = frozenset(name for name, each in self._classes.items() if each.is_partner)
+        """The classes that a paid service runs."""
         self._embeddings = None if embeddings is None else Listing(tuple(embeddings))
         by_content: dict[tuple[str, ...], Listing] = {}
         self._listings: dict[tuple[str, str], Listing] = {}

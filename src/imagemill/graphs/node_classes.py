@@ -92,6 +92,8 @@ class NodeClass:
     output_names: tuple[str, ...] = ()
     """The names of the outputs; fewer than the types if not declared."""
     display_name: str = ""
+    is_partner: bool = False
+    """Whether a paid service runs it: its prompts need a key of ComfyUI's API."""
     readable: bool = True
     """False if its description is damaged: only its name is known."""
 
@@ -112,6 +114,7 @@ def read_class(name: str, content: object) -> NodeClass:
         is_output=described.get("output_node") is True,
         output_names=tuple(map(text, sequence(described.get("output_name")))),
         display_name=text(described.get("display_name")),
+        is_partner=described.get("api_node") is True,
     )
 
 

@@ -27,7 +27,7 @@ from imagemill.domain.clock import SECOND, now_us, uuid7
 from imagemill.domain.errors import BackendError, StorageError, Superseded
 from imagemill.domain.events import Stage
 from imagemill.domain.failures import Failure, FailureCode, next_try
-from imagemill.domain.jobs import Canceled, Claim, Failed, JobStatus, Outcome, Retried, Succeeded
+from imagemill.domain.jobs import PARTNER, Canceled, Claim, Failed, JobStatus, Outcome, Retried, Succeeded
 from imagemill.domain.scheduling import Offer, mismatch_reason
 from imagemill.jobs import outputs
 from imagemill.jobs.attempt import (
@@ -283,6 +283,7 @@ class Runner:
             inputs={name: self._load_input(source) for name, source in plan.inputs.items()},
             previews=self._options.previews,
             watched=self._options.previews and self._hub.is_watched(job.id),
+            partner=job.client.get(PARTNER) is True,
             most_files=self._options.limits.files,
         )
 
@@ -337,7 +338,7 @@ class Runner:
         larger = [
             node
             for node in nodes
-            if not node.draining and (node.memory_mb is None or node.memory_mb > had)
+            if not node.draining and not node.only_tasks and (node.memory_mb is None or node.memory_mb > had)
             if not lane.backends or node.backend in lane.backends
         ]
         return had + 1 if larger else _NONE_HAS_MORE

@@ -7,13 +7,13 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from imagemill.backends.base import Backend, PaidBackend
+from imagemill.backends.base import Backend, PaidBackend, PartnerBackend
 from imagemill.credits.pricing import Prices
 from imagemill.domain.clock import SECOND, new_trace, now_us, uuid7
-from imagemill.domain.errors import Conflict, FieldError, InvalidInput, UnsupportedFamily
+from imagemill.domain.errors import Conflict, FieldError, Forbidden, InvalidInput, UnsupportedFamily
 from imagemill.domain.field_messages import field_message, field_path, merge_unions
 from imagemill.domain.images import GraphSpec, RenderSpec, TaskSpec, render_cost_s
-from imagemill.domain.jobs import Draft, Job, JobStatus, LaneKey
+from imagemill.domain.jobs import PARTNER, Draft, Job, JobStatus, LaneKey
 from imagemill.domain.scheduling import REMOTE, TASKS
 from imagemill.graphs.size import measure
 from imagemill.jobs import references
@@ -26,6 +26,10 @@ from imagemill.quotas.service import Quotas
 from imagemill.recipes.base import Plan, Recipe, ResourceResolver
 from imagemill.safety.gates import ApprovedInput, PromptGate
 
+PARTNER_REMEDY = (
+    "it needs a key with the scope 'partner', which an administrator makes: imagemill keys create OWNER "
+    "--scope jobs:read --scope jobs:write --scope partner"
+)
 _SOLE = "sole"
 """The key in `Job.client` of the job's unique key, for resubmission."""
 
@@ -114,9 +118,17 @@ class Submitter:
         self._quotas = quotas
 
     def prepare(
-        self, owner: str, job_requests: Sequence[JobRequest], *, dialect: str, trace: str | None = None
+        self,
+        owner: str,
+        job_requests: Sequence[JobRequest],
+        *,
+        dialect: str,
+        trace: str | None = None,
+        partner: bool = False,
     ) -> tuple[Draft, ...]:
         """Return the jobs complete, checked and priced, but not stored; a price enquiry shows these.
+
+        ``partner``: the caller has the scope `Scope.PARTNER`.
 
         Raises `InvalidInput` with every fault of the first invalid job request, and `ContentBlocked`. The
         texts of all job requests are checked before an input of any is stored.
@@ -136,7 +148,7 @@ class Submitter:
         admitted = self._admitted(owner, job_requests)
         resolver = self._resolver(owner, frozenset(ids))
         return tuple(
-            self._draft(job_request, each, resolver, id_, needs, now, dialect, trace)
+            self._draft(job_request, each, resolver, id_, needs, now, dialect, trace, partner)
             for job_request, each, id_, needs in zip(job_requests, admitted, ids, after, strict=True)
         )
 
@@ -178,12 +190,17 @@ class Submitter:
     ) -> Accepted:
         return self.submit_async(owner, drafts, key=key, digest=digest).result()
 
-    def resubmit(self, job: Job, trace: str | None = None, key: str | None = None) -> Accepted:
+    def resubmit(
+        self, job: Job, trace: str | None = None, key: str | None = None, *, partner: bool = False
+    ) -> Accepted:
         """Submit a new job with the same input as ``job``. Its texts are checked by the current rules.
+        ``partner``: the caller has the scope `Scope.PARTNER`.
 
         With an idempotency key, repeating the request returns the job of the first. Raises `Conflict` for a
         job with a unique key that another job holds by now, and for a key that was used for something else.
         """
+        if job.client.get(PARTNER) and not partner:
+            raise Forbidden(f"the job has partner nodes of ComfyUI, which cost money: {PARTNER_REMEDY}")
         recipe = self._recipes.get(job.recipe)
         admitted = ApprovedInput(job.input)
         if self._gate is not None and recipe is not None:
@@ -255,11 +272,13 @@ class Submitter:
         now: int,
         dialect: str,
         trace: str | None,
+        partner: bool,
     ) -> Draft:
         recipe = self._recipes[job_request.recipe]
         completed = recipe.complete(admitted.input, resolver, job_request.path)
         plan = recipe.plan(completed)
         able = self._able(plan, recipe, completed, job_request)
+        uses_partners = _check_partners(able, plan.work, job_request, is_allowed=partner)
         size = measure(plan.work)
         usual = TASKS if isinstance(plan.work, TaskSpec) else recipe.queue
         queue = REMOTE if all(map(is_remote, able)) else usual
@@ -286,8 +305,9 @@ class Submitter:
             name=job_request.name,
             dialect=dialect,
             client={
-                **job_request.client,
+                **{key: value for key, value in job_request.client.items() if key != PARTNER},
                 **admitted.job_details,
+                **({PARTNER: True} if uses_partners else {}),
                 **({_SOLE: job_request.unique_key} if job_request.unique_key else {}),
                 **({references.KEY: references.stored(used)} if (used := job_request.references) else {}),
             },
@@ -296,8 +316,14 @@ class Submitter:
             callback_url=job_request.callback_url,
             depends_on=needs,
             unique_key=job_request.unique_key,
-            bills={each.name: paid.bill(plan.work) for each in able if (paid := self._paid.get(each.name))},
+            bills=self._bills(able, plan.work),
         )
+
+    def _bills(self, able: Sequence[Backend], work: RenderSpec) -> dict[str, float | None]:
+        """Return the dollars that each paid provider would bill, without those that are not used."""
+        paid = [each.name for each in able if each.name in self._paid]
+        bills = {name: self._paid[name].bill(work) for name in paid}
+        return {name: dollars for name, dollars in bills.items() if dollars != 0}
 
     def _labels(self, job_request: JobRequest, plan: Plan) -> tuple[str, ...]:
         """Return the labels that a node must carry; a task needs no node."""
@@ -369,6 +395,32 @@ class Submitter:
             return tuple(sorted(job_request.backends))
         named = job_request.backends or tuple(self._backends)
         return tuple(sorted(set(named) - {backend.name for backend in kept_off}))
+
+
+def _check_partners(
+    able: Sequence[Backend], work: RenderSpec, job_request: JobRequest, *, is_allowed: bool
+) -> bool:
+    """Return whether a render uses partner nodes. Raises `InvalidInput` where the job may not."""
+    backends = [each for each in able if isinstance(each, PartnerBackend)]
+    names = sorted({name for each in backends for name in each.partner_classes(work)})
+    if not names:
+        return False
+    listed = ", ".join(names)
+    if job_request.private:
+        raise InvalidInput.at(
+            f"{job_request.path}private",
+            f"keeps the job on local nodes, and {listed} sends its inputs to a paid service",
+        )
+    if not is_allowed:
+        raise InvalidInput.at(
+            f"{job_request.path}{_graph_field(job_request.recipe)}".rstrip("."),
+            f"has {listed}, a partner node of ComfyUI that costs money: {PARTNER_REMEDY}",
+        )
+    return True
+
+
+def _graph_field(recipe: str) -> str:
+    return "workflow" if recipe == "comfy" else ""
 
 
 def _rate(job_request: JobRequest, recipe: Recipe, completed: BaseModel) -> str:

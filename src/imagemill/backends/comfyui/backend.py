@@ -7,14 +7,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from imagemill.backends.base import BackendContext, Node, RenderControl, RenderRequest, RenderResult
+from imagemill.backends.base import (
+    BackendContext,
+    Node,
+    RenderCanceled,
+    RenderControl,
+    RenderRequest,
+    RenderResult,
+)
 from imagemill.backends.comfyui import doctor, submit
 from imagemill.backends.comfyui.errors import NODE_FAILURES, ComfyError, Interrupted, failure
 from imagemill.backends.comfyui.follow import PromptFollower
 from imagemill.backends.comfyui.health import NodeHealthMonitor
 from imagemill.backends.comfyui.node import NodeConnection, NodeInventory, PathOf
+from imagemill.backends.comfyui.partner import PartnerNodes, partner_nodes
 from imagemill.backends.comfyui.prompt import PromptRun
 from imagemill.backends.comfyui.settings import ComfySettings, configured_nodes
+from imagemill.backends.paid_calls import CANCELED, MILLIONTHS, SUCCEEDED, UNKNOWN, PaidCalls
 from imagemill.domain.errors import BackendError, NotFound
 from imagemill.domain.events import Stage
 from imagemill.domain.failures import FailureCode
@@ -43,7 +52,8 @@ MOST_REQUIREMENTS = 5
 def build(settings: "Settings", context: BackendContext) -> "ComfyUI":
     """The factory of this backend. It starts without nodes: settings and table are configured together."""
     families = load_families(settings.data_dir)
-    return ComfyUI(settings.comfyui.model_copy(update={"urls": ()}), context.path_of, families=families)
+    own = settings.comfyui.model_copy(update={"urls": ()})
+    return ComfyUI(own, context.path_of, families=families, calls=context.calls)
 
 
 class ComfyUI:
@@ -61,8 +71,10 @@ class ComfyUI:
         clock: Clock = time.monotonic,
         name: str = "comfyui",
         families: Families | None = None,
+        calls: PaidCalls | None = None,
     ) -> None:
         self._settings = settings
+        self._partner = PartnerNodes(settings, calls)
         self._path_of = path_of
         self._families = families or built_in()
         self._clock = clock
@@ -97,7 +109,7 @@ class ComfyUI:
 
     def _new(self, config: NodeConfig) -> NodeHealthMonitor:
         return NodeHealthMonitor(
-            NodeConnection(config, self._settings, self._path_of, self._clock, self._families),
+            NodeConnection(config, self._settings, self._path_of, self._clock, self._families, self._partner),
             lambda: self._connections,
         )
 
@@ -160,7 +172,18 @@ class ComfyUI:
         except InvalidGraph as error:
             return str(error)
         missing = self._missing(requirements)
-        return self._missing(requirements) if missing is not None and self._refresh() else missing
+        if missing is not None and self._refresh():
+            missing = self._missing(requirements)
+        return missing or self._partner.refusal(partner_nodes(work, self.catalogues()))
+
+    def partner_classes(self, work: RenderSpec) -> Sequence[str]:
+        """The node classes of a graph that a paid service runs, sorted."""
+        return sorted(partner_nodes(work, self.catalogues()))
+
+    def bill(self, work: RenderSpec) -> float | None:
+        """The dollars for the partner nodes of a graph; None when a price is not known."""
+        cost = self._partner.cost(partner_nodes(work, self.catalogues()))
+        return None if cost is None else cost / MILLIONTHS
 
     def _refresh(self) -> bool:
         """Read old inventories again, in the threads of the nodes; return whether any has been read."""
@@ -186,18 +209,13 @@ class ComfyUI:
                 lacking.setdefault(requirement, []).append(name)
         sentences = [
             _missing_sentence(requirement, names, list(inventories))
-            + self._remedy(requirement, inventories.values())
+            + _remedy(requirement, inventories.values())
             for requirement, names in lacking.items()
         ]
         more = (
             f"; and {len(sentences) - MOST_REQUIREMENTS} more" if len(sentences) > MOST_REQUIREMENTS else ""
         )
         return "; ".join(sentences[:MOST_REQUIREMENTS]) + more
-
-    def _remedy(self, requirement: Requirement, inventories: Iterable[NodeInventory | None]) -> str:
-        known = (inventory.catalogue for inventory in inventories if inventory is not None)
-        remedies = (requirement.remedy(each, self._families) for each in known)
-        return next((f": {remedy}" for remedy in remedies if remedy), "")
 
     def requirements(self, work: RenderSpec) -> tuple[str, ...]:
         inventories = [
@@ -232,6 +250,7 @@ class ComfyUI:
 
     def follow(self, request: RenderRequest, reference: str, control: RenderControl) -> RenderResult:
         connection, prompt_run = self._take_run(request, reference)
+        outcome = UNKNOWN
         try:
             rendered = PromptFollower(connection, prompt_run, request, control).run()
         except ComfyError as error:
@@ -239,12 +258,19 @@ class ComfyUI:
             _record_failure(connection, lost)
             raise lost from error
         except BackendError as error:
+            outcome = error.code
             _record_failure(connection, error)
             raise
+        except RenderCanceled:
+            outcome = "" if control.detached else CANCELED
+            raise
         else:
+            outcome = SUCCEEDED
             connection.breaker.succeed()
             return rendered
         finally:
+            if outcome:
+                self._partner.ended(prompt_run.paid_call, outcome)
             connection.release(prompt_run)
             if self._retired:
                 self._close_idle()
@@ -312,6 +338,11 @@ def _missing_sentence(requirement: Requirement, lacking: list[str], all_: list[s
     present = [name for name in all_ if name not in lacking]
     where = f"{requirement} is missing on {_join_names(lacking)}"
     return f"{where}, present on {_join_names(present)}" if present else where
+
+
+def _remedy(requirement: Requirement, inventories: Iterable[NodeInventory | None]) -> str:
+    known = (inventory for inventory in inventories if inventory is not None)
+    return next((f": {remedy}" for each in known if (remedy := each.remedy(requirement))), "")
 
 
 def _join_names(names: list[str]) -> str:

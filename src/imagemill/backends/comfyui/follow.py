@@ -194,7 +194,8 @@ class PromptFollower:
             resend(connection, prompt_run, prompt_run.graph)
             return None
         connection.mark_collected(prompt_run.reference)
-        raise errors.execution_failure(connection.name, outcome.error, prompt_run.outline.titles)
+        error = connection.partner.without_key(outcome.error)
+        raise errors.execution_failure(connection.name, error, prompt_run.outline.titles)
 
     def _save_again(self, gone: FileGone) -> None:
         """Send the prompt again with another file name: the node used its cache, but the cached file is

@@ -12,6 +12,7 @@ from imagemill.backends.base import Node
 from imagemill.backends.comfyui import events
 from imagemill.backends.comfyui.client import NodeClient
 from imagemill.backends.comfyui.file_headers import FileHeaders
+from imagemill.backends.comfyui.partner import PartnerNodes
 from imagemill.backends.comfyui.prompt import PromptRun
 from imagemill.backends.comfyui.settings import ComfySettings
 from imagemill.backends.comfyui.websocket import NodeSocket
@@ -99,9 +100,13 @@ class NodeInventory:
         path_of: PathOf,
         sizes: Mapping[str, int] | None = None,
         families: Families | None = None,
+        *,
+        hides_keys: bool = False,
     ) -> None:
+        """``hides_keys``: the node keeps keys of partner nodes out of its queue and history."""
         self.catalogue = catalogue
         self._families = families or built_in()
+        self._hides_keys = hides_keys
         self.sizes = sizes or {}
         """Model file -> bytes, of the files whose size the node tells."""
         self._path_of = path_of
@@ -126,8 +131,19 @@ class NodeInventory:
         if met is None:
             if len(self._met) > _MOST:
                 self._met = {}
-            met = self._met[requirement] = requirement.met_by(self.catalogue, self._families)
+            met = not self._would_show_key(requirement) and requirement.met_by(self.catalogue, self._families)
+            self._met[requirement] = met
         return met
+
+    def remedy(self, requirement: Requirement) -> str:
+        """The remedy where it is not met, if it is known; else empty."""
+        if self._would_show_key(requirement):
+            return "a partner node, for which its ComfyUI is too old, as it would show the key: update it"
+        return requirement.remedy(self.catalogue, self._families)
+
+    def _would_show_key(self, requirement: Requirement) -> bool:
+        is_partner = requirement.kind == "class" and requirement.name in self.catalogue.partner_classes
+        return is_partner and not self._hides_keys
 
     def _requirement_of(self, key: str) -> Requirement | None:
         for kind, word in KIND_WORDS.items():
@@ -182,10 +198,12 @@ class NodeConnection:
         path_of: PathOf,
         clock: Clock,
         families: Families | None = None,
+        partner: PartnerNodes | None = None,
     ) -> None:
         self.config = config
         self.families = families or built_in()
         self.settings = settings
+        self.partner = partner or PartnerNodes(settings, None)
         self.clock = clock
         self.client = NodeClient(config, connect_s=settings.connect_s, read_s=settings.read_s)
         self.socket = NodeSocket(config, self, connect_s=settings.connect_s, ping_s=settings.ping_s)
@@ -431,8 +449,13 @@ class NodeConnection:
             if self.has_jobs_api is None:
                 self.has_jobs_api = self.client.has_jobs_api()
             info, embeddings = self.client.object_info(), self.client.embeddings()
-            sizes = self.client.checkpoint_sizes()
-            found = NodeInventory(Catalogue.read(info, embeddings), self._path_of, sizes, self.families)
+            found = NodeInventory(
+                Catalogue.read(info, embeddings),
+                self._path_of,
+                self.client.checkpoint_sizes(),
+                self.families,
+                hides_keys=self.has_jobs_api,
+            )
             with self.inventory_changed:
                 self.inventory = found
                 self.inventory_at, self.inventory_expired = self.clock(), False

@@ -95,6 +95,10 @@ class PromptRun:
     last_event_at: float = 0.0
     """When the last event came."""
     most_files: int = 256
+    paid_call: str = ""
+    """The id of the paid call that it is, if it has partner nodes."""
+    maybe_received: bool = False
+    """Whether the node may have received it."""
     followers: int = 0
     ends: int = 0
     """Number of signals that its history is written; they may be repeated, so the history is read."""
@@ -171,9 +175,12 @@ class PromptRun:
             self._start(now)
 
     def may_resend(self, reason: str) -> bool:
-        """True once for each reason: only the follower that gets True sends the prompt again."""
+        """True once for each reason: only the follower that gets True sends the prompt again.
+
+        Never for a paid prompt: another attempt pays for it, within the limits.
+        """
         with self.changed:
-            fresh = reason not in self.resent
+            fresh = reason not in self.resent and not self.paid_call
             self.resent |= {reason}
             return fresh
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, SecretStr, field_validator
 
 from imagemill.domain.nodes import SLOTS, NodeConfig, server_address
-from imagemill.settings import Listed, SettingsGroup, mask_url
+from imagemill.settings import Listed, Mapped, SettingsGroup, mask_url
 
 
 def _previews(value: Any) -> Any:
@@ -71,6 +71,21 @@ class ComfySettings(SettingsGroup):
         description="Bearer token sent to these servers, for a proxy or tunnel in front of them, or all "
         "headers to be sent, as JSON: "
         '{"CF-Access-Client-Id": "...", "CF-Access-Client-Secret": "..."}; none: no token.',
+    )
+    api_key: SecretStr | None = Field(
+        default=None,
+        description="Key of a comfy.org account for partner nodes, which cost money; it is sent to the nodes "
+        "with prompts that have such nodes. None: no partner nodes.",
+    )
+    partner_prices: Mapped[Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(
+        default={},
+        description='Dollars of one run of a partner node by its class, as JSON: {"FluxProUltraImageNode": '
+        "0.06}; * stands for all other classes. A class without a price is refused.",
+    )
+    partner_budget: float | None = Field(
+        default=10.0,
+        gt=0,
+        description="Most dollars that partner nodes may cost within 24 hours; none: no limit.",
     )
     slots: int = Field(
         default=SLOTS,

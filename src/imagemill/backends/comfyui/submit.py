@@ -14,7 +14,9 @@ from imagemill.backends.comfyui import errors
 from imagemill.backends.comfyui.errors import ComfyError, ComfyStatusError, ComfyUnreachable, failure
 from imagemill.backends.comfyui.lookup import PromptState, cancel, locate, search
 from imagemill.backends.comfyui.node import NodeConnection, NodeInventory
+from imagemill.backends.comfyui.partner import partner_nodes_of
 from imagemill.backends.comfyui.prompt import GraphOutline, PromptRun, outline_of
+from imagemill.backends.paid_calls import REFUSED, UNKNOWN
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.images import GraphSpec, ImageSpec, RenderSpec, TaskSpec
@@ -73,6 +75,7 @@ def _attach(connection: NodeConnection, request: RenderRequest) -> PromptRun | N
         return None
     log.info("%s already has the prompt: attached to it", connection.name)
     prompt_run = _prompt_run(connection, request, found.graph or {})
+    prompt_run.paid_call = connection.partner.open_call(request)
     # Its events go to the socket of the process that sent it, so it is polled.
     prompt_run.client_id = ""
     if found.state is PromptState.RUNNING:
@@ -95,11 +98,17 @@ def _send(connection: NodeConnection, request: RenderRequest) -> PromptRun:
         graph = prepare_graph(connection, request, connection.read_inventory())
     prompt_run = connection.register(_prompt_run(connection, request, graph))
     try:
+        if partners := partner_nodes_of(graph, [inventory.catalogue]):
+            prompt_run.paid_call = connection.partner.reserve(request, partners)
         _post_or_upload_again(connection, request, prompt_run)
     except BaseException:
         prompt_run.followers = 0
         connection.release(prompt_run)
+        is_free = not prompt_run.maybe_received
+        connection.partner.ended(prompt_run.paid_call, REFUSED if is_free else UNKNOWN, free=is_free)
         raise
+    if prompt_run.paid_call:
+        connection.partner.sent(prompt_run.paid_call, prompt_run.reference)
     return prompt_run
 
 
@@ -239,14 +248,25 @@ def _post(connection: NodeConnection, prompt_run: PromptRun) -> None:
     # Never with a `number`: two prompts with the same number and id crash the node's worker permanently.
     prompt_run.client_id = connection.socket.client_id
     prompt_run.sent_at = connection.clock()
-    answer = connection.client.post_prompt(
-        {
-            "prompt": prompt_run.graph,
-            "prompt_id": prompt_run.reference,
-            "client_id": prompt_run.client_id,
-            "extra_data": {"preview_method": connection.settings.previews if prompt_run.previews else "none"},
-        }
-    )
+    prompt_run.maybe_received = True
+    try:
+        answer = connection.client.post_prompt(
+            {
+                "prompt": prompt_run.graph,
+                "prompt_id": prompt_run.reference,
+                "client_id": prompt_run.client_id,
+                "extra_data": {
+                    "preview_method": connection.settings.previews if prompt_run.previews else "none",
+                    **(connection.partner.secrets() if prompt_run.paid_call else {}),
+                },
+            }
+        )
+    except ComfyStatusError:
+        prompt_run.maybe_received = False
+        raise
+    except ComfyUnreachable as error:
+        prompt_run.maybe_received = error.maybe_received
+        raise
     refused = errors.node_errors_failure(
         connection.name, mapping(answer.get("node_errors")), prompt_run.outline.titles
     )

@@ -22,7 +22,7 @@ from imagemill.dialects.civitai_v1.responses import (
     job_status,
 )
 from imagemill.dialects.civitai_v1.schemas import Query, Taint
-from imagemill.domain.access import Scope
+from imagemill.domain.access import Caller, Scope
 from imagemill.domain.clock import SECOND, from_datetime, now_us
 from imagemill.domain.errors import Conflict, InvalidInput, NotFound
 from imagemill.domain.events import Event, EventType
@@ -123,9 +123,7 @@ class CivitaiJobRoutes:
             prompt_chars=services.prompt_chars,
             backends=tuple(services.backends),
         )
-        drafts = await checked(
-            request, self._drafts, caller(request).owner, job_requests, request_trace(request)
-        )
+        drafts = await checked(request, self._drafts, caller(request), job_requests, request_trace(request))
         if flag(request, "whatif"):
             return json_response(_price(drafts))
         key = idempotency_key(request)
@@ -144,9 +142,14 @@ class CivitaiJobRoutes:
         views = [_fresh(job) for job in accepted.jobs] if not accepted.repeated else None
         return await self._collection(request, accepted.batch, accepted.jobs, detailed, views=views)
 
-    def _drafts(self, owner: str, job_requests: Sequence[JobRequest], trace: str | None) -> tuple[Draft, ...]:
+    def _drafts(
+        self, found: Caller, job_requests: Sequence[JobRequest], trace: str | None
+    ) -> tuple[Draft, ...]:
+        partner = found.may(Scope.PARTNER)
         try:
-            drafts = self._services.submitter.prepare(owner, job_requests, dialect=NAME, trace=trace)
+            drafts = self._services.submitter.prepare(
+                found.owner, job_requests, dialect=NAME, trace=trace, partner=partner
+            )
         except InvalidInput as error:
             raise error.renamed(_v1_path) from error
         return tuple(

@@ -68,7 +68,7 @@ class RecipeRoutes:
         owner = caller(request).owner
         try:
             base, trace = self._wire(request, self._services).base_url, request_trace(request)
-            found = await checked(request, self._workflows.check, owner, template, trace, base)
+            found = await checked(request, self._workflows.check, caller(request), template, trace, base)
         except InvalidInput as error:
             raise error.renamed(_of_input) from error
         if whatif:

@@ -133,7 +133,7 @@ class WorkflowRoutes:
         owner = caller(request).owner
         wire = wire_of(request, self._services, hides_mature=hide_mature)
         trace = request_trace(request)
-        found = await checked(request, self._workflows.check, owner, template, trace, wire.base_url)
+        found = await checked(request, self._workflows.check, caller(request), template, trace, wire.base_url)
         if whatif:
             document = self._workflows.price(found, owner, wire)
             lacks = await lacks_credits(request, self._services, document["cost"]["total"])

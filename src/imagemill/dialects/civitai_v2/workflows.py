@@ -13,6 +13,7 @@ from imagemill.dialects.civitai_v2.responses import Wire, cost_of, workflow_docu
 from imagemill.dialects.civitai_v2.schemas import WorkflowTemplate, WorkflowUpdate
 from imagemill.dialects.civitai_v2.states import StateReader
 from imagemill.dialects.civitai_v2.statuses import JobState, combined, is_final
+from imagemill.domain.access import Caller, Scope
 from imagemill.domain.clock import now_us, uuid7
 from imagemill.domain.errors import Conflict, InvalidInput, NotFound
 from imagemill.domain.events import Event, EventType
@@ -98,7 +99,7 @@ class WorkflowService:
     # Submission
 
     def check(
-        self, owner: str, template: WorkflowTemplate, trace: str | None, base_url: str
+        self, found: Caller, template: WorkflowTemplate, trace: str | None, base_url: str
     ) -> CheckedWorkflow:
         """Plan a workflow and complete its jobs. Raises `InvalidInput`, `ContentBlocked`. May block."""
         for number, callback in enumerate(template.callbacks):
@@ -108,7 +109,9 @@ class WorkflowService:
         if not requests:
             raise InvalidInput.at("steps", "make no picture and no other result; at least one step must")
         try:
-            drafts = self._services.submitter.prepare(owner, requests, dialect=NAME, trace=trace)
+            drafts = self._services.submitter.prepare(
+                found.owner, requests, dialect=NAME, trace=trace, partner=found.may(Scope.PARTNER)
+            )
         except InvalidInput as error:
             raise error.renamed(planned.rename) from error
         return CheckedWorkflow(planned, drafts, base_url)
