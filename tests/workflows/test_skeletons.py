@@ -223,7 +223,7 @@ def test_a_preprocessor_that_is_no_core_node_is_refused_with_the_remedy(catalogu
 
 
 def test_a_mask_without_a_source_is_refused() -> None:
-    assert unsupported_reason(replace(FOX, mask="mask")) == "a mask needs a source image to draw into"
+    assert unsupported_reason(replace(FOX, mask="mask")) == "`mask` needs a source image to draw into"
 
 
 def test_the_pictures_a_request_needs_are_named_once() -> None:

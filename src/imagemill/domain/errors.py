@@ -30,6 +30,7 @@
           UiFormat              graphs.errors              graph in ComfyUI's UI format
           CannotConvert         graphs.errors              UI format that cannot be converted
         InvalidWorkflow         graphs.errors              stored workflow that cannot be read
+        InvalidFamilies         graphs.families.table      printed at start
         InvalidCatalogue        graphs.errors              node list that cannot be read
         MissingFile             graphs.errors              the node lacks a model file
         Unsupported             graphs.errors              feature that no node supports

@@ -5,7 +5,7 @@ requests that it refuses, the prompts, and the steps after the picture is decode
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from imagemill.domain.images import ImageSpec, Network
 from imagemill.graphs.background import remove_background
@@ -18,12 +18,19 @@ from imagemill.graphs.builder_parts import (
 )
 from imagemill.graphs.catalogue import Catalogue
 from imagemill.graphs.errors import MissingFile, Unsupported
-from imagemill.graphs.families.rows import Variant
 from imagemill.graphs.families.table import Families, FamilyMatch, built_in
 from imagemill.graphs.family_graph import LORA_TYPES, FamilyGraph, round_up
 from imagemill.graphs.graph import Graph, add
 
-__all__ = ("LORA_TYPES", "build", "build_prompts", "family_of", "picture_names", "unsupported_reason")
+__all__ = (
+    "LORA_TYPES",
+    "build",
+    "build_prompts",
+    "family_of",
+    "picture_names",
+    "refusals",
+    "unsupported_reason",
+)
 
 MODEL_EXTENSIONS = (".safetensors", ".pt", ".bin", ".ckpt")
 
@@ -82,26 +89,8 @@ def unsupported_reason(spec: ImageSpec, families: Families | None = None) -> str
             "ComfyUI's own template for the model as a workflow (`imagemill workflows add`) and run that, or "
             "a row to families.toml in the data folder"
         )
-    reasons = (
-        _wrong_kind(spec, found),
-        _unsupported_control(spec, found),
-        _unsupported_source(spec, found.variant, found.title),
-        _unsupported_reference(spec, found.variant, found.title),
-    )
-    return next((reason for reason in reasons if reason is not None), None)
-
-
-def _wrong_kind(spec: ImageSpec, found: FamilyMatch) -> str | None:
-    if found.family.kind == "video" and spec.video is None:
-        return f"{found.title} makes videos; use the recipe video"
-    if found.family.kind == "image" and spec.video is not None:
-        return f"{found.title} makes pictures; for a video name a model such as WAN 2.2 5B or LTX-Video"
-    return None
-
-
-def _unsupported_control(spec: ImageSpec, found: FamilyMatch) -> str | None:
-    if spec.controls and not found.variant.controls:
-        return f"{found.title} takes no ControlNet: ComfyUI has no core node for it; leave `controls` out"
+    for field, reason in refusals(spec, found):
+        return reason if field == "model" else f"`{field}` {reason}"
     for control in spec.controls:
         if control.preprocessor.lower() not in CORE_PREPROCESSORS:
             return (
@@ -111,28 +100,32 @@ def _unsupported_control(spec: ImageSpec, found: FamilyMatch) -> str | None:
     return None
 
 
-def _unsupported_source(spec: ImageSpec, variant: Variant, title: str) -> str | None:
+def refusals(spec: ImageSpec, found: FamilyMatch) -> Iterator[tuple[str, str]]:
+    """(field of the request, reason) of what the family cannot do."""
+    variant, title, row = found.variant, found.title, found.variant.references
+    if found.family.kind == "video" and spec.video is None:
+        yield "model", f"{title} makes videos; use the recipe video"
+    if found.family.kind == "image" and spec.video is not None:
+        yield "model", f"{title} makes pictures; for a video name a model such as WAN 2.2 5B or LTX-Video"
+    if spec.controls and not variant.controls:
+        yield "controls", f"cannot guide {title}: ComfyUI has no core node for it; leave it out"
     if spec.mask is not None and spec.image is None:
-        return "a mask needs a source image to draw into"
+        yield "mask", "needs a source image to draw into"
     if spec.image is not None and not variant.source:
-        return f"{title} cannot start from a picture; leave `image` out"
+        yield "image", f"cannot be the start for {title}; leave it out"
     if spec.mask is not None and not variant.mask:
-        return f"{title} cannot draw inside a mask; leave `mask` out"
+        yield "mask", f"has no effect on {title}; leave it out"
     if variant.needs_mask and spec.mask is None:
-        return f"{title} only fills masks; name `image` and `mask`"
-    return None
-
-
-def _unsupported_reference(spec: ImageSpec, variant: Variant, title: str) -> str | None:
-    row = variant.references
-    if row is None:
-        return f"{title} takes no reference pictures; leave `references` out" if spec.references else None
-    if row.required and not spec.references:
-        return f"{title} changes pictures; name at least one in `references`"
-    if len(spec.references) > row.max:
-        least = "1 reference picture" if row.max == 1 else f"{row.max} reference pictures"
-        return f"{title} takes at most {least}, not {len(spec.references)}"
-    return None
+        yield "mask", f"is required, with `image`: {title} only fills masks"
+    if spec.references and row is None:
+        yield "references", f"cannot guide {title}; leave it out"
+    if row is not None and row.required and not spec.references:
+        yield "references", f"is required: {title} only changes pictures; name at least one"
+    if row is not None and len(spec.references) > row.max:
+        most = "1 picture" if row.max == 1 else f"{row.max} pictures"
+        yield "references", f"has {len(spec.references)} pictures, and {title} takes at most {most}"
+    if any(network.type == "hypernet" for network in spec.networks) and not variant.hypernetworks:
+        yield "networks", f"has a hypernetwork, which {title} cannot use; leave it out"
 
 
 def picture_names(spec: ImageSpec) -> tuple[str, ...]:

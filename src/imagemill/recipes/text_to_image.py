@@ -1,8 +1,10 @@
 """The recipe ``textToImage``: one checkpoint, any number of networks, one seed, one batch."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
-from typing import Annotated, Any
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -12,12 +14,18 @@ from imagemill.domain.clock import random_below
 from imagemill.domain.credits import Rate
 from imagemill.domain.errors import FieldError, InvalidInput
 from imagemill.domain.images import MAX_SEED, Control, ImageSpec, Network, Upscale
-from imagemill.domain.model_families import BUILT, native_side
+from imagemill.domain.model_families import BUILT
 from imagemill.domain.moderation import PromptTexts
+from imagemill.graphs.builder import refusals
+from imagemill.graphs.families.table import Families, FamilyMatch, built_in, load_families
 from imagemill.graphs.family_graph import LORA_TYPES
 from imagemill.graphs.model_files import ENCODER_TYPES
 from imagemill.media.postprocess import ConvertFormat
 from imagemill.recipes.base import Plan, Recipe, ResourceResolver
+from imagemill.recipes.family_defaults import ineffective, row_of, sampling_defaults, scheduler_beside
+
+if TYPE_CHECKING:
+    from imagemill.config import Settings
 
 Strength = Annotated[float, Field(ge=-10, le=10, allow_inf_nan=False)]
 
@@ -68,9 +76,8 @@ class ControlInput(BaseModel):
     )
 
 
-_DEFAULT_SIDE = (
-    "When both are absent, the side that the model's family is trained on: 512 for SD 1.5, else 1024."
-)
+_DEFAULT_SIDE = "When absent, the side that the model's family is made for: 512 for SD 1.5, mostly 1024."
+_BY_VARIANT = "When absent, what suits the model's family and variant; see docs/model-families.md."
 
 
 class TextToImage(BaseModel):
@@ -84,24 +91,39 @@ class TextToImage(BaseModel):
     model_path: str | None = Field(
         None, description="The model's file on a node; set when the job is accepted."
     )
-    family: str | None = Field(None, description="The model's family; set when the job is accepted.")
+    family: str | None = Field(
+        None,
+        max_length=64,
+        description="The model's family, such as zimage; needed only where nothing tells it. Set when the "
+        "job is accepted.",
+    )
     variant: str | None = Field(
-        None, description="The variant of the family, such as turbo; set when the job is accepted."
+        None,
+        max_length=64,
+        description="The variant of the family, such as turbo; needed only where nothing tells it. Set when "
+        "the job is accepted.",
     )
     prompt: str = ""
     negative_prompt: str = ""
     width: int = Field(512, ge=64, le=4096, description=f"Width in pixels. {_DEFAULT_SIDE}")
     height: int = Field(512, ge=64, le=4096, description=f"Height in pixels. {_DEFAULT_SIDE}")
-    steps: int = Field(30, ge=1, le=150)
-    cfg_scale: float = Field(7.5, ge=0, le=30, allow_inf_nan=False)
+    steps: int = Field(30, ge=1, le=150, description=_BY_VARIANT)
+    cfg_scale: float = Field(
+        7.5,
+        ge=0,
+        le=30,
+        allow_inf_nan=False,
+        description=f"How closely the prompt is followed. {_BY_VARIANT}",
+    )
     sampler: str = Field(
         "Undefined",
-        description="A scheduler name of the Civitai API, in any case, or the name of ComfyUI's sampler.",
+        description="A scheduler name of the Civitai API, in any case, or the name of ComfyUI's sampler. "
+        f"{_BY_VARIANT}",
     )
     scheduler: str = Field(
         "",
         pattern=f"^({'|'.join(images.COMFY_SCHEDULES)})?$",
-        description="ComfyUI's scheduler; when absent, the sampler's usual one.",
+        description="ComfyUI's scheduler; when absent, the one that suits the sampler and the model.",
     )
     seed: int | None = Field(
         None, ge=-1, le=MAX_SEED, description="Seed; -1 or absent draws one when the job is accepted."
@@ -114,53 +136,70 @@ class TextToImage(BaseModel):
     denoise: float = Field(
         0.75, ge=0, le=1, allow_inf_nan=False, description="Denoising strength for the source picture."
     )
+    references: list[str] = Field(
+        default=[],
+        max_length=16,
+        description="Pictures that the prompt changes or takes subjects from, the main one first, for models "
+        "that can: data URLs or URLs.",
+    )
+    size_of_reference: bool = Field(
+        False,
+        description="Whether the picture gets the size of the first reference, as far as the model allows, "
+        "instead of width and height; so it is where there are references and neither of the two is given.",
+    )
     controls: list[ControlInput] = Field(default=[], max_length=16)
     upscaler: str | None = Field(None, description="The AIR of a model that enlarges the finished picture.")
     upscaler_path: str | None = Field(
         None, description="The upscaler's file on a node; set when the job is accepted."
     )
     guidance: float | None = Field(
-        None, ge=0, le=100, allow_inf_nan=False, description="Flux's distilled guidance."
+        None,
+        ge=0,
+        le=100,
+        allow_inf_nan=False,
+        description="Distilled guidance, of models that have it, such as FLUX.1 dev.",
     )
     format: str = Field("png", pattern="^(png|jpeg|webp)$")
     background: str | None = Field(None, pattern="^#[0-9a-fA-F]{6}$")
 
 
-_FLUX_DEFAULTS: dict[str, Any] = {"cfg_scale": 3.5, "sampler": "Euler"}
-"""Sampling defaults of Flux models; a client's own choice takes precedence."""
+def complete(
+    input_: TextToImage, resolver: ResourceResolver, path: str, families: Families | None = None
+) -> TextToImage:
+    """Return the input with models resolved, and with defaults by the model's family and variant.
 
-
-def complete(input_: TextToImage, resolver: ResourceResolver, path: str) -> TextToImage:
-    checkpoint = (
-        resolver.resource(f"{path}model", input_.model, kind="checkpoint")
-        if "model" in input_.model_fields_set
-        else resolver.default_checkpoint(f"{path}model")
-    )
-    networks = [
-        _complete_network(network, resolver, f"{path}additionalNetworks[{network.air!r}]", checkpoint)
+    Without ``families``, the package's own rows are used.
+    """
+    checkpoint = _checkpoint(input_, resolver, f"{path}model")
+    families = families or built_in()
+    row = row_of(families, checkpoint)
+    _check_words(input_, families, path)
+    found = [
+        _complete_network(network, resolver, f"{path}additionalNetworks[{network.air!r}]", checkpoint, row)
         for network in input_.networks
     ]
+    networks = [network for network, _ in found]
     _refuse_repeats(input_.networks, networks, path)
-    if errors := list(_ineffective(input_, checkpoint.family)):
-        raise InvalidInput([FieldError(f"{path}{name}", message) for name, message in errors])
-    usual = dict(_FLUX_DEFAULTS) if checkpoint.family == "flux1" else {}
-    if not input_.model_fields_set & {"width", "height"}:
-        side = native_side(checkpoint.family)
-        usual |= {"width": side, "height": side}
+    _raise(path, _ineffective(input_))
     drawn = input_.seed is None or input_.seed < 0
     upscaler = resolver.resource(f"{path}upscaler", input_.upscaler) if input_.upscaler else None
     if upscaler is not None:
         _check_type(f"{path}upscaler", upscaler.air, "upscaler")
-    return input_.model_copy(
+    loras = [resource for network, resource in found if network.type in LORA_TYPES]
+    completed = input_.model_copy(
         update={
-            **{name: value for name, value in usual.items() if name not in input_.model_fields_set},
+            **_defaults(input_, row, loras),
             "model": str(checkpoint.air),
             "model_path": checkpoint.path,
             "family": checkpoint.family or None,
-            "variant": checkpoint.variant or None,
+            "variant": row.variant_name if row is not None else checkpoint.variant or None,
             "networks": networks,
             "image": resolver.picture(f"{path}image", input_.image) if input_.image else None,
             "mask": resolver.picture(f"{path}mask", input_.mask) if input_.mask else None,
+            "references": [
+                resolver.picture(f"{path}references[{index}]", reference)
+                for index, reference in enumerate(input_.references)
+            ],
             "controls": [
                 _complete_control(control, resolver, f"{path}controls[{index}].", checkpoint)
                 for index, control in enumerate(input_.controls)
@@ -170,10 +209,62 @@ def complete(input_: TextToImage, resolver: ResourceResolver, path: str) -> Text
             "seed": random_below(MAX_SEED + 1) if drawn else input_.seed,
         }
     )
+    if row is not None:
+        _raise(path, ineffective(row.variant, row.title, completed))
+        _raise(path, refusals(image_spec(completed), row))
+    return completed
 
 
-def _ineffective(input_: TextToImage, family: str) -> Iterator[tuple[str, str]]:
-    """(field, error) of each value that would have no effect."""
+def _checkpoint(input_: TextToImage, resolver: ResourceResolver, path: str) -> Resource:
+    """Return the model; a family or variant that the request states comes before what was found."""
+    checkpoint = (
+        resolver.resource(path, input_.model, kind="checkpoint")
+        if "model" in input_.model_fields_set
+        else resolver.default_checkpoint(path, input_.family)
+    )
+    stated = {"found_family": input_.family, "found_variant": input_.variant}
+    return replace(checkpoint, **{name: value.lower() for name, value in stated.items() if value})
+
+
+def _check_words(input_: TextToImage, families: Families, path: str) -> None:
+    """Raise `InvalidInput` for a stated family or variant that the table does not have."""
+    if not input_.family:
+        return
+    row = families.find(input_.family)
+    if row is None:
+        names = ", ".join(families.names())
+        raise InvalidInput.at(f"{path}family", f"is {input_.family[:40]!r}, and the families are {names}")
+    if input_.variant and input_.variant.lower() not in row.family.variants:
+        names = ", ".join(row.family.variants)
+        raise InvalidInput.at(
+            f"{path}variant", f"is {input_.variant[:40]!r}, and the variants of {row.family.name} are {names}"
+        )
+
+
+def _raise(path: str, errors: Iterable[tuple[str, str]]) -> None:
+    """Raise `InvalidInput` if there are errors, each of (field, message)."""
+    if found := [FieldError(f"{path}{name}", message) for name, message in errors]:
+        raise InvalidInput(found)
+
+
+def _defaults(input_: TextToImage, row: FamilyMatch | None, loras: Sequence[Resource]) -> dict[str, Any]:
+    """Return the values of fields that the request leaves to the model's family."""
+    given = input_.model_fields_set
+    if row is None:
+        return {name: 1024 for name in ("width", "height") if not given & {"width", "height"}}
+    variant = row.variant
+    usual: dict[str, Any] = {"width": variant.size.width, "height": variant.size.height}
+    if input_.references and not given & {"width", "height", "size_of_reference"}:
+        usual["size_of_reference"] = True
+    sampling = sampling_defaults(variant, loras)
+    if "sampler" in given and input_.sampler.lower() != images.DEFAULT.v1.lower():
+        sampling["scheduler"] = scheduler_beside(variant, input_.sampler)
+        sampling.pop("sampler", None)
+    return {name: value for name, value in (usual | sampling).items() if name not in given}
+
+
+def _ineffective(input_: TextToImage) -> Iterator[tuple[str, str]]:
+    """(field, error) of each value that would have no effect on any model."""
     for name in ("image", "mask", "upscaler"):
         if getattr(input_, name) == "":
             yield name, "is empty; leave it out, or name one"
@@ -191,13 +282,11 @@ def _ineffective(input_: TextToImage, family: str) -> Iterator[tuple[str, str]]:
         near = get_close_matches(input_.sampler[:100].lower(), names, n=1)
         meant = f"; did you mean {names[near[0]]}?" if near else f"; one of {', '.join(names.values())}"
         yield "sampler", f"is {input_.sampler[:40]!r}, which is not a scheduler{meant}"
-    if family == "flux1":
-        if input_.negative_prompt.strip():
-            yield "negative_prompt", "has no effect: Flux models are sampled without one; leave it out"
-        if input_.clip_skip > 1:
-            yield "clip_skip", "has no effect on Flux models; leave it out"
-    elif input_.guidance is not None:
-        yield "guidance", "is for Flux models only; use `cfg_scale`"
+    for index, reference in enumerate(input_.references):
+        if not reference:
+            yield f"references[{index}]", "is empty; leave it out, or name one"
+    if input_.size_of_reference and not input_.references:
+        yield "size_of_reference", "needs `references`"
 
 
 def _comfy_sampler(name: str) -> str | None:
@@ -207,8 +296,12 @@ def _comfy_sampler(name: str) -> str | None:
 
 
 def _complete_network(
-    network: NetworkInput, resolver: ResourceResolver, path: str, checkpoint: Resource
-) -> NetworkInput:
+    network: NetworkInput,
+    resolver: ResourceResolver,
+    path: str,
+    checkpoint: Resource,
+    row: FamilyMatch | None,
+) -> tuple[NetworkInput, Resource]:
     if not network.air:
         raise InvalidInput.at(path, "has an empty `air`; name the network's AIR")
     resource = resolver.resource(path, network.air)
@@ -219,12 +312,13 @@ def _complete_network(
             path, f"is of the type {kind[:40]}, which is no network of a picture; {instead}"
         )
     _check_type(path, resource.air, kind)
-    if kind in ENCODER_TYPES and checkpoint.family != "flux1":
+    if kind in ENCODER_TYPES and row is not None and row.variant.text_encoder is None:
         raise InvalidInput.at(
             path, f"is a text encoder, and models of the family {checkpoint.family} bring theirs"
         )
     _check_family(path, resource, checkpoint, shared=kind == "vae" or kind in ENCODER_TYPES)
-    return network.model_copy(update={"air": str(resource.air), "type": kind, "path": resource.path})
+    named = network.model_copy(update={"air": str(resource.air), "type": kind, "path": resource.path})
+    return named, resource
 
 
 def _refuse_repeats(given: Sequence[NetworkInput], completed: Sequence[NetworkInput], path: str) -> None:
@@ -285,7 +379,7 @@ def plan(input_: TextToImage) -> Plan:
         work=spec,
         outputs=spec.count,
         # With an upscaler, its own factor decides the size.
-        size=None if spec.upscale else (input_.width, input_.height),
+        size=None if spec.upscale or spec.size_of_reference else (input_.width, input_.height),
         parameters=parameters_text(spec, input_.sampler),
         inputs=_sources(input_),
         # Nodes save PNG, whatever format was requested.
@@ -336,6 +430,9 @@ def image_spec(input_: TextToImage) -> ImageSpec:
         guidance=input_.guidance,
         format=input_.format,
         background=input_.background,
+        variant=input_.variant or "",
+        references=tuple(f"reference-{index}" for index in range(len(input_.references))),
+        size_of_reference=input_.size_of_reference,
     )
 
 
@@ -343,6 +440,7 @@ def _sources(input_: TextToImage) -> dict[str, str]:
     """Return the sources of the pictures, by the names that `image_spec` gives them."""
     named = {"image": input_.image, "mask": input_.mask}
     named |= {f"control-{index}": control.image for index, control in enumerate(input_.controls)}
+    named |= {f"reference-{index}": source for index, source in enumerate(input_.references)}
     return {name: source for name, source in named.items() if source}
 
 
@@ -378,16 +476,21 @@ PUBLIC_RATE = Rate(megapixel_step=1 / (0.64 * 0.64 * 20))
 """0.96 credits for 768 x 512 at 20 steps, as recorded from the public service; grows with pixels and steps.
 """
 
-RECIPE = Recipe(
-    name="textToImage",
-    input=TextToImage,
-    complete=complete,
-    plan=plan,
-    model=lambda input_: input_.model.lower(),
-    rate=PUBLIC_RATE,
-    get_texts=get_texts,
-    replace_texts=replace_texts,
-    prompt_field="prompt",
-    summary="Pictures from a prompt by a checkpoint, with LoRAs, ControlNets and an upscaler.",
-    example={"model": "urn:air:sd1:checkpoint:civitai:4384@128713", "prompt": "a lighthouse at dusk"},
-)
+
+def build_recipe(settings: "Settings") -> Recipe:
+    """Return the recipe with the table of model families of the data folder."""
+    families = load_families(settings.data_dir)
+    return Recipe(
+        name="textToImage",
+        input=TextToImage,
+        complete=partial(complete, families=families),
+        plan=plan,
+        model=lambda input_: input_.model.lower(),
+        rate=PUBLIC_RATE,
+        get_texts=get_texts,
+        replace_texts=replace_texts,
+        prompt_field="prompt",
+        summary="Pictures from a prompt by a model of any family, with LoRAs, ControlNets, source and "
+        "reference pictures and an upscaler.",
+        example={"model": "urn:air:sd1:checkpoint:civitai:4384@128713", "prompt": "a lighthouse at dusk"},
+    )

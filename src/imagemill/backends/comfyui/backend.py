@@ -23,6 +23,7 @@ from imagemill.domain.nodes import Finding, NodeConfig, NodeReport
 from imagemill.graphs import builder
 from imagemill.graphs.catalogue import Catalogue
 from imagemill.graphs.errors import InvalidGraph
+from imagemill.graphs.families.table import Families, built_in, load_families
 from imagemill.graphs.graph import normalise
 from imagemill.graphs.node_models import NodeModels
 from imagemill.graphs.requirements import Requirement, requirements_of
@@ -41,7 +42,8 @@ MOST_REQUIREMENTS = 5
 
 def build(settings: "Settings", context: BackendContext) -> "ComfyUI":
     """The factory of this backend. It starts without nodes: settings and table are configured together."""
-    return ComfyUI(settings.comfyui.model_copy(update={"urls": ()}), context.path_of)
+    families = load_families(settings.data_dir)
+    return ComfyUI(settings.comfyui.model_copy(update={"urls": ()}), context.path_of, families=families)
 
 
 class ComfyUI:
@@ -58,9 +60,11 @@ class ComfyUI:
         *,
         clock: Clock = time.monotonic,
         name: str = "comfyui",
+        families: Families | None = None,
     ) -> None:
         self._settings = settings
         self._path_of = path_of
+        self._families = families or built_in()
         self._clock = clock
         self._name = name
         self._lock = threading.Lock()
@@ -93,7 +97,8 @@ class ComfyUI:
 
     def _new(self, config: NodeConfig) -> NodeHealthMonitor:
         return NodeHealthMonitor(
-            NodeConnection(config, self._settings, self._path_of, self._clock), lambda: self._connections
+            NodeConnection(config, self._settings, self._path_of, self._clock, self._families),
+            lambda: self._connections,
         )
 
     def _close_idle(self) -> None:
@@ -147,11 +152,11 @@ class ComfyUI:
             return f"no ComfyUI node has the model of {work.remote.path}"
         if not self._connections:
             return "no ComfyUI node is configured: add one with `imagemill nodes add`"
-        impossible = builder.unsupported_reason(work) if isinstance(work, ImageSpec) else None
+        impossible = builder.unsupported_reason(work, self._families) if isinstance(work, ImageSpec) else None
         if impossible is not None:
             return impossible
         try:
-            requirements = _requirements(work)
+            requirements = _requirements(work, self._families)
         except InvalidGraph as error:
             return str(error)
         missing = self._missing(requirements)
@@ -181,7 +186,7 @@ class ComfyUI:
                 lacking.setdefault(requirement, []).append(name)
         sentences = [
             _missing_sentence(requirement, names, list(inventories))
-            + _remedy(requirement, inventories.values())
+            + self._remedy(requirement, inventories.values())
             for requirement, names in lacking.items()
         ]
         more = (
@@ -189,13 +194,20 @@ class ComfyUI:
         )
         return "; ".join(sentences[:MOST_REQUIREMENTS]) + more
 
+    def _remedy(self, requirement: Requirement, inventories: Iterable[NodeInventory | None]) -> str:
+        known = (inventory.catalogue for inventory in inventories if inventory is not None)
+        remedies = (requirement.remedy(each, self._families) for each in known)
+        return next((f": {remedy}" for remedy in remedies if remedy), "")
+
     def requirements(self, work: RenderSpec) -> tuple[str, ...]:
         inventories = [
             connection.inventory for connection in self._connections if connection.inventory is not None
         ]
         try:
             requirements = [
-                requirement for requirement in _requirements(work) if requirement.kind != "checkpoint"
+                requirement
+                for requirement in _requirements(work, self._families)
+                if requirement.kind != "checkpoint"
             ]
         except InvalidGraph:
             return ()  # `unsupported_reason` reports it
@@ -290,22 +302,16 @@ def _record_failure(connection: NodeConnection, error: BackendError) -> None:
         connection.breaker.fail(str(error))
 
 
-def _requirements(work: RenderSpec) -> tuple[Requirement, ...]:
+def _requirements(work: RenderSpec, families: Families) -> tuple[Requirement, ...]:
     """The requirements of a render. Raises `InvalidGraph`."""
-    return requirements_of(
-        replace(work, graph=normalise(work.graph)) if isinstance(work, GraphSpec) else work
-    )
+    normal = replace(work, graph=normalise(work.graph)) if isinstance(work, GraphSpec) else work
+    return requirements_of(normal, families)
 
 
 def _missing_sentence(requirement: Requirement, lacking: list[str], all_: list[str]) -> str:
     present = [name for name in all_ if name not in lacking]
     where = f"{requirement} is missing on {_join_names(lacking)}"
     return f"{where}, present on {_join_names(present)}" if present else where
-
-
-def _remedy(requirement: Requirement, inventories: Iterable[NodeInventory | None]) -> str:
-    known = (inventory.catalogue for inventory in inventories if inventory is not None)
-    return next((f": {remedy}" for each in known if (remedy := requirement.remedy(each))), "")
 
 
 def _join_names(names: list[str]) -> str:

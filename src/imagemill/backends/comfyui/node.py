@@ -20,6 +20,7 @@ from imagemill.domain.clock import now_us
 from imagemill.domain.nodes import NodeConfig, NodeReport
 from imagemill.graphs.catalogue import Catalogue
 from imagemill.graphs.errors import KIND_WORDS
+from imagemill.graphs.families.table import Families, built_in
 from imagemill.graphs.json_access import mapping, sequence
 from imagemill.graphs.node_models import NodeModels, list_files
 from imagemill.graphs.requirements import Requirement
@@ -92,8 +93,15 @@ class NodeInventory:
     A container of AIRs in lower case, of checkpoint files (``file:...``), and of requirements (`str` of one).
     """
 
-    def __init__(self, catalogue: Catalogue, path_of: PathOf, sizes: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        path_of: PathOf,
+        sizes: Mapping[str, int] | None = None,
+        families: Families | None = None,
+    ) -> None:
         self.catalogue = catalogue
+        self._families = families or built_in()
         self.sizes = sizes or {}
         """Model file -> bytes, of the files whose size the node tells."""
         self._path_of = path_of
@@ -118,7 +126,7 @@ class NodeInventory:
         if met is None:
             if len(self._met) > _MOST:
                 self._met = {}
-            met = self._met[requirement] = requirement.met_by(self.catalogue)
+            met = self._met[requirement] = requirement.met_by(self.catalogue, self._families)
         return met
 
     def _requirement_of(self, key: str) -> Requirement | None:
@@ -167,8 +175,16 @@ class NodeConnection:
     It receives the frames of its socket; `imagemill.backends.comfyui.health` checks its health.
     """
 
-    def __init__(self, config: NodeConfig, settings: ComfySettings, path_of: PathOf, clock: Clock) -> None:
+    def __init__(
+        self,
+        config: NodeConfig,
+        settings: ComfySettings,
+        path_of: PathOf,
+        clock: Clock,
+        families: Families | None = None,
+    ) -> None:
         self.config = config
+        self.families = families or built_in()
         self.settings = settings
         self.clock = clock
         self.client = NodeClient(config, connect_s=settings.connect_s, read_s=settings.read_s)
@@ -415,9 +431,8 @@ class NodeConnection:
             if self.has_jobs_api is None:
                 self.has_jobs_api = self.client.has_jobs_api()
             info, embeddings = self.client.object_info(), self.client.embeddings()
-            found = NodeInventory(
-                Catalogue.read(info, embeddings), self._path_of, self.client.checkpoint_sizes()
-            )
+            sizes = self.client.checkpoint_sizes()
+            found = NodeInventory(Catalogue.read(info, embeddings), self._path_of, sizes, self.families)
             with self.inventory_changed:
                 self.inventory = found
                 self.inventory_at, self.inventory_expired = self.clock(), False

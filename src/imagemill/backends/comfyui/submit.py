@@ -147,7 +147,9 @@ def prepare_graph(
     elif isinstance(work, TaskSpec):
         raise BackendError(FailureCode.INVALID_GRAPH, f"the task {work.task} is no graph")
     else:
-        graph = builder.build(work, inventory.catalogue, prefix=prefix, images=images)
+        graph = builder.build(
+            work, inventory.catalogue, prefix=prefix, images=images, families=connection.families
+        )
     faults = [
         fault
         for fault in inventory.catalogue.faults(graph)

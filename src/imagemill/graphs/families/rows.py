@@ -344,6 +344,11 @@ class Variant(Row):
         return self.guidance.value if self.guidance is not None and replaced else self.cfg
 
     @property
+    def is_discrete(self) -> bool:
+        """Whether it is one of Stable Diffusion 1, 2 and XL, whose usual scheduler is ``normal``."""
+        return self.clip_skip
+
+    @property
     def needs_reference(self) -> bool:
         """Whether it only changes pictures."""
         return self.references is not None and self.references.required
