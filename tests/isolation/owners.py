@@ -19,7 +19,6 @@ from tests.conftest import LORA, Server, image_job
 from tests.graphs import graph
 
 CHARACTERS = "/api/v1/image-generation"
-WORKFLOWS = "/v2/consumer/workflows"
 ADMIN_KEY = "an-administrators-key-of-the-settings"
 JWT_SECRET = "what signs the sessions of these tests"
 
@@ -124,8 +123,6 @@ def settle(party: Party, paths: set[str]) -> Belongings:
     has = Belongings(party, mark)
     _add_jobs(has)
     _add_workflow(has)
-    if WORKFLOWS in paths:
-        _add_workflow_of_steps(has)
     node = party.server.app.offers.all()[0].node
     has.paths |= {"nodes/{name}": node, "resources/{air}": LORA, "recipes/{name}": "textToImage"}
     has.paths["faults/{fault_id}"] = "0"
@@ -134,6 +131,8 @@ def settle(party: Party, paths: set[str]) -> Belongings:
     has.paths["keys/{key}"] = _key_id(has)
     has.queries |= {"owner": party.owner, "actor": party.owner, "parent": party.owner.partition(":")[0]}
     has.paths |= FAL_APP
+    if "/v2/consumer/workflows" in paths:
+        _add_v2_workflow(has)
     if "/fal/{owner}/{alias}" in paths:
         _add_fal_request(has)
     if "/api/v1/webhooks" in paths:
@@ -177,14 +176,19 @@ def _add_workflow(has: Belongings) -> None:
     has.paths["workflows/{name}"] = name
 
 
-def _add_workflow_of_steps(has: Belongings) -> None:
-    """One of Civitai's v2 API."""
+def _add_v2_workflow(has: Belongings) -> None:
     mark = has.mark
-    step = {"$type": "textToImage", "input": {"prompt": f"prompt {mark}", "width": 64, "height": 64}}
-    body = {"steps": [step], "tags": [mark], "metadata": {"title": mark}}
-    ended = has.owner.post(WORKFLOWS, body, params={"wait": "30"})
-    assert ended["status"] == "succeeded", ended
-    has.paths |= {"workflows/{workflow_id}": ended["id"], "steps/{step_name}": "$0", "tags/{tag}": mark}
+    small = {"prompt": f"prompt {mark}", "width": 64, "height": 64, "steps": 1}
+    body = {"steps": [{"$type": "textToImage", "name": f"step {mark}", "input": small}], "tags": [mark]}
+    told = has.owner.post(
+        "/v2/consumer/workflows", {**body, "metadata": {"album": mark}}, params={"wait": "30"}
+    )
+    assert told["status"] == "succeeded", told
+    has.paths |= {
+        "workflows/{workflow_id}": told["id"],
+        "steps/{step_name}": f"step {mark}",
+        "tags/{tag}": mark,
+    }
     has.queries |= {"tags": mark, "query": mark}
 
 

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
-from urllib.parse import quote
 
 from pydantic import Field
 from pydantic.alias_generators import to_camel, to_snake
@@ -11,6 +10,7 @@ from pydantic.alias_generators import to_camel, to_snake
 from imagemill.api.base import Services
 from imagemill.dialects.civitai_v2.steps.base import JobResult, ParsedStep, RecipeInput, StepType
 from imagemill.dialects.civitai_v2.steps.fields import StepFields, read_fields
+from imagemill.domain.blob_urls import archive_url
 from imagemill.domain.errors import FieldError, InvalidInput
 from imagemill.media.conversion import MOST_FRAMES
 from imagemill.media.hashes import HASH_TYPES
@@ -310,7 +310,7 @@ def archive_output(results: Sequence[JobResult]) -> Mapping[str, Any]:
         return errors_of(results)
     values = result.values
     return {
-        "url": f"{blob['url']}&filename={quote(values['name'])}",
+        "url": archive_url(blob["url"], values["name"]),
         "entryCount": values["entryCount"],
         "format": values["format"],
         "expiresAt": blob["urlExpiresAt"],
