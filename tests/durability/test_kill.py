@@ -40,7 +40,7 @@ class Victim:
         self.url = f"http://127.0.0.1:{self.port}"
         self.data_dir = data_dir
         self._log = log.open("ab")
-        self._env = {
+        self.env = {
             **os.environ,
             "IMAGEMILL_DATABASE_URL": database_url,
             "IMAGEMILL_DATA_DIR": str(data_dir),
@@ -55,7 +55,7 @@ class Victim:
         """Start, and wait until it answers; seconds."""
         begin = time.monotonic()
         command = [sys.executable, "-m", "imagemill", "serve", "--port", str(self.port)]
-        self._process = subprocess.Popen(command, env=self._env, stdout=self._log, stderr=self._log)
+        self._process = subprocess.Popen(command, env=self.env, stdout=self._log, stderr=self._log)
         while time.monotonic() - begin < 20:
             with suppress(httpx2.HTTPError):
                 if httpx2.get(f"{self.url}/health/live", timeout=1, verify=False).status_code == 200:
