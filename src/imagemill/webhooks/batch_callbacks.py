@@ -8,7 +8,7 @@ import json
 import logging
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -55,6 +55,8 @@ BatchFormat = Callable[[BatchEvent], Iterable[Mapping[str, Any]]]
 
 @dataclass(frozen=True, slots=True)
 class DueCallback:
+    """A callback with undelivered events."""
+
     batch: str
     number: int
     owner: str
@@ -64,16 +66,21 @@ class DueCallback:
     """The sequence number of the last event that was delivered, by job."""
     tries: int
 
+    def after(
+        self, cursor: Mapping[str, int], *, due_at: int | None, tries: int = 0, error: str | None = None
+    ) -> "CallbackProgress":
+        """Return its state after some messages were sent. ``due_at`` None closes it."""
+        return CallbackProgress(self.batch, self.number, cursor, due_at, tries, error)
+
 
 @dataclass(frozen=True, slots=True)
-class _Progress:
-    """The state of a callback after some of its messages were sent."""
-
-    due: DueCallback
+class CallbackProgress:
+    batch: str
+    number: int
     cursor: Mapping[str, int]
     due_at: int | None
-    tries: int = 0
-    error: str | None = None
+    tries: int
+    error: str | None
 
 
 class BatchOutbox:
@@ -96,7 +103,7 @@ class BatchOutbox:
         found = self._read(read_records, _batches.id == batch)
         return found[0] if found else None
 
-    def save(self, progress: _Progress) -> None:
+    def save(self, progress: CallbackProgress) -> None:
         self._write(_save, progress)
 
 
@@ -174,11 +181,11 @@ def _causal_times(
     return lambda event: event.at if event.seq == 1 else max(event.at, begins.get(event.job_id, 0))
 
 
-def _save(tx: Tx, requests: Sequence[_Progress]) -> list[None]:
+def _save(tx: Tx, requests: Sequence[CallbackProgress]) -> list[None]:
     for request in requests:
         tx.conn.execute(
             sa.update(tables.batch_callbacks)
-            .where(_callbacks.batch == request.due.batch, _callbacks.number == request.due.number)
+            .where(_callbacks.batch == request.batch, _callbacks.number == request.number)
             .values(
                 cursor=dump(request.cursor),
                 seen=sum(request.cursor.values()),
@@ -258,7 +265,7 @@ class BatchCallbackDispatcher:
     def deliver(self, content: DueCallback) -> bool:
         record, format_ = self._outbox.record(content.batch), self._formats(content.dialect)
         if record is None or format_ is None:
-            self._outbox.save(_Progress(content, content.cursor, None, error="the batch was deleted"))
+            self._outbox.save(content.after(content.cursor, due_at=None, error="the batch was deleted"))
             return True
         jobs = self._jobs.batch(content.owner, content.batch)
         before, events = self._outbox.events([job.id for job in jobs], content.cursor)
@@ -271,9 +278,9 @@ class BatchCallbackDispatcher:
                 return False
             cursor[event.job_id] = event.seq
             before[event.job_id] = event
-            content = _without_tries(content)
+            content = replace(content, tries=0) if content.tries else content
         ended = all(job.status.is_terminal and cursor.get(job.id) == job.last_seq for job in jobs)
-        self._outbox.save(_Progress(content, cursor, None if ended else now_us()))
+        self._outbox.save(content.after(cursor, due_at=None if ended else now_us()))
         return True
 
     def _send(self, due: DueCallback, format_: BatchFormat, told: BatchEvent) -> str | None:
@@ -287,7 +294,7 @@ class BatchCallbackDispatcher:
             self._meters.callback_sent("delivered")
         return None
 
-    def _failed(self, due: DueCallback, cursor: Mapping[str, int], error: str) -> _Progress | None:
+    def _failed(self, due: DueCallback, cursor: Mapping[str, int], error: str) -> CallbackProgress | None:
         """Return when to send the event again; None when it is given up, so that the next one is sent."""
         tries = due.tries + 1
         gives_up = tries >= self._settings.tries
@@ -295,10 +302,5 @@ class BatchCallbackDispatcher:
         if gives_up:
             return None
         delay_s = self._settings.backoff.delay_s(tries, random.random())  # noqa: S311 - spreads retries
-        return _Progress(due, cursor, now_us() + round(delay_s * SECOND), tries, error)
-
-
-def _without_tries(due: DueCallback) -> DueCallback:
-    if not due.tries:
-        return due
-    return DueCallback(due.batch, due.number, due.owner, due.dialect, due.callback, due.cursor, 0)
+        again_at = now_us() + round(delay_s * SECOND)
+        return due.after(cursor, due_at=again_at, tries=tries, error=error)
