@@ -295,3 +295,14 @@ def test_another_owner_sees_nothing(make_server: Callable[..., Server]):
         answer = ask(server, theirs, method, path, **({"json": body} if body is not None else {}))
         assert answer.status_code == 404, (method, path, answer.text)
     assert ask(server, theirs, "GET", WORKFLOWS).json()["items"] == []
+
+
+def test_faults_of_the_api_and_of_jobs_are_asked_for_in_metadata(server: Server):
+    body = {"steps": [picture()], "metadata": {"simulate": {"http": 503, "times": 2, "retryAfter": 1}}}
+    first, second, third = (server.client.post(WORKFLOWS, json=body) for _ in range(3))
+
+    assert [first.status_code, second.status_code] == [503, 503]
+    assert first.headers["retry-after"] == "1"
+    assert third.status_code in (200, 202)
+    retried = run(server, picture(metadata={"simulate": {"fault": "server_error", "times": 1}}))
+    assert retried["status"] == "succeeded"

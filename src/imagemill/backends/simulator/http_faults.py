@@ -177,7 +177,10 @@ class HttpFaults:
 
 
 def find_hint(body: object) -> HttpFault | None:
-    """Return the first valid fault of the API among the ``simulate`` properties in a request's body."""
+    """Return the first valid fault of the API among the ``simulate`` hints in a request's body.
+
+    They stand in a job's properties, and in the metadata of a workflow or a step of Civitai's v2 API.
+    """
     waiting: list[object] = [body]
     while waiting:
         value = waiting.pop()
@@ -186,14 +189,13 @@ def find_hint(body: object) -> HttpFault | None:
         if not isinstance(value, dict):
             continue
         fields = cast("dict[str, Any]", value)
-        properties = fields.get("properties")
-        hint: Any = (
-            cast("dict[str, Any]", properties).get("simulate") if isinstance(properties, dict) else None
-        )
-        if isinstance(hint, dict) and is_http_hint(cast("dict[object, object]", hint)):
-            try:
-                return HttpFault.model_validate(hint)
-            except ValidationError:
-                return None  # the submission is refused, with the reason
+        for place in ("properties", "metadata"):
+            given = fields.get(place)
+            hint: Any = cast("dict[str, Any]", given).get("simulate") if isinstance(given, dict) else None
+            if isinstance(hint, dict) and is_http_hint(cast("dict[object, object]", hint)):
+                try:
+                    return HttpFault.model_validate(hint)
+                except ValidationError:
+                    return None  # the submission is refused, with the reason
         waiting.extend(fields.values())
     return None
