@@ -1,5 +1,7 @@
 """Workflows over HTTP: submission, references, reading, changes."""
 
+import io
+import zipfile
 from collections.abc import Callable
 from typing import Any
 
@@ -306,3 +308,14 @@ def test_faults_of_the_api_and_of_jobs_are_asked_for_in_metadata(server: Server)
     assert third.status_code in (200, 202)
     retried = run(server, picture(metadata={"simulate": {"fault": "server_error", "times": 1}}))
     assert retried["status"] == "succeeded"
+
+
+def test_the_pictures_of_a_query_come_as_a_zip_file(server: Server):
+    ended = run(server, picture(quantity=2), picture(name="b/../c"), tags=["zipped"])
+    answer = server.client.get(WORKFLOWS, params={"tags": "zipped"}, headers={"Accept": "application/zip"})
+
+    assert answer.headers["content-type"] == "application/zip"
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        assert archive.testzip() is None
+        assert sorted(archive.namelist()) == [f"{ended['id']}/{name}.png" for name in ("0-0", "0-1", "bc-0")]
+        assert archive.read(archive.namelist()[0]).startswith(b"\x89PNG")

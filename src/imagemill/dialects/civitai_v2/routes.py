@@ -5,10 +5,11 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi.responses import StreamingResponse
 from pydantic import TypeAdapter, ValidationError
 
 from imagemill.api.base import ApiModule, Services, no_callback
-from imagemill.dialects.civitai_v2 import models, patches
+from imagemill.dialects.civitai_v2 import archives, models, patches
 from imagemill.dialects.civitai_v2.callback_bodies import batch_format
 from imagemill.dialects.civitai_v2.recipes import RecipeRoutes, lacks_credits
 from imagemill.dialects.civitai_v2.responses import Wire
@@ -22,6 +23,7 @@ from imagemill.dialects.civitai_v2.schemas import (
 from imagemill.dialects.civitai_v2.statuses import combined, status_of
 from imagemill.dialects.civitai_v2.workflows import (
     NAME,
+    LoadedWorkflow,
     WorkflowService,
     has_ended,
     step_of,
@@ -31,6 +33,7 @@ from imagemill.domain.access import Scope
 from imagemill.domain.clock import from_datetime
 from imagemill.domain.errors import InvalidInput
 from imagemill.jobs.store.batches import BatchFilter, BatchRecord
+from imagemill.net import pools
 from imagemill.web import openapi
 from imagemill.web.auth import caller
 from imagemill.web.http import base_url, checked, cursor, json_body, json_response, request_trace
@@ -43,6 +46,7 @@ _ALL, _ONE = "/v2/consumer/workflows", "/v2/consumer/workflows/{workflow_id}"
 _STEP = _ONE + "/steps/{step_name}"
 _RECIPES = "/v2/consumer/recipes/"
 _LONGEST_WAIT_S = 100
+_ZIP = "application/zip"
 _DONE: dict[int | str, dict[str, Any]] = {204: {"description": "Done"}}
 _RUNNING: dict[int | str, dict[str, Any]] = {
     200: {"model": models.WorkflowAnswer, "description": "The workflow has ended"},
@@ -110,7 +114,12 @@ class WorkflowRoutes:
                 openapi_extra=extra,
             )
         routes.add_api_route(
-            _ALL, self.query, methods=["GET"], summary="Find workflows", response_model=models.WorkflowPage
+            _ALL,
+            self.query,
+            methods=["GET"],
+            summary="Find workflows",
+            response_model=models.WorkflowPage,
+            responses={200: {"content": {_ZIP: {}}, "description": "The workflows, or their pictures"}},
         )
         routes.add_api_route(
             _STEP, self.step, methods=["GET"], summary="One step", response_model=models.WorkflowStep
@@ -193,10 +202,18 @@ class WorkflowRoutes:
             limit=take + 1,
         )
         found = await self._workflows.search(wanted)
+        if _ZIP in request.headers.get("accept", ""):
+            return await self._archive(found[:take])
         wire = wire_of(request, self._services, hides_mature=hide_mature)
         items = await self._workflows.documents(found[:take], wire)
         next_ = found[take - 1].record.id if len(found) > take else None
         return json_response({"next": next_, "items": items})
+
+    async def _archive(self, found: Sequence[LoadedWorkflow]) -> Response:
+        states = await self._workflows.states(found, places=False)
+        file = await pools.blob(archives.zip_of, list(states.values()), self._services.blobs)
+        named = {"Content-Disposition": 'attachment; filename="workflows.zip"'}
+        return StreamingResponse(archives.pieces(file), media_type=_ZIP, headers=named)
 
     async def update(self, request: Request, workflow_id: WorkflowId) -> Response:
         update = _validated(WorkflowUpdate, await json_body(request))
