@@ -352,6 +352,7 @@ def test_what_looks_like_a_secret_is_of_a_secret_type() -> None:
         "IMAGEMILL_COMFYUI__URLS",
         "IMAGEMILL_CHARACTERS__PUBLIC_BASE_URL",
         "IMAGEMILL_LLM__BASE_URL",
+        "IMAGEMILL_LANGUAGE_MODEL__BASE_URL",
     }
     named = re.compile(r"(KEY|KEYS|SECRET|TOKEN|PASSWORD|HEADERS|URL|URLS|KEY_ID)$|SECRET")
     for name, field in setting_names():

@@ -9,6 +9,7 @@ import pytest
 from imagemill.backends.base import RenderControl, RenderRequest
 from imagemill.backends.builtin.backend import MOST_VALUES, Builtin
 from imagemill.backends.builtin.calls import Task, TaskCall, TaskResult, TaskServices
+from imagemill.bootstrap.application import Roles
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.images import TaskSpec
@@ -122,3 +123,19 @@ def test_an_unknown_task_is_refused_in_words() -> None:
     assert builtin(echo=lambda call: TaskResult()).unsupported_reason(TaskSpec("paint")) == (
         "there is no task paint; there are echo"
     )
+
+
+def test_a_worker_of_another_queue_runs_tasks_too(make_server: Callable[..., Server]) -> None:
+    server = make_server(roles=Roles(queues=frozenset({"gpu"})))
+    assert run(server, "echo", message="hello")["status"] == "succeeded"
+
+
+def test_labels_of_nodes_do_not_keep_a_task_waiting(server: Server) -> None:
+    body = {"recipe": "echo", "input": {"message": "hello"}, "labels": ["fast"]}
+    answer = server.client.post("/api/v1/jobs", json=body, params={"wait": "true"})
+    assert answer.json()["status"] == "succeeded"
+
+
+def test_a_task_does_not_count_in_the_health_of_nodes(server: Server) -> None:
+    health = server.client.get("/health").json()
+    assert all(node["backend"] != "builtin" for node in health["nodes"])
