@@ -1,4 +1,4 @@
-"""What the nodes can do with their models: the families they can run, and what they lack for the others."""
+"""The families that the nodes can run, and what they lack to run their other checkpoints."""
 
 from collections.abc import Mapping, Sequence
 
