@@ -21,18 +21,18 @@ LORA = "urn:air:sd1:lora:civitai:82098@87153"
 PIXEL = f"data:image/png;base64,{base64.b64encode(png(64, 64)).decode()}"
 
 
-def parsed(kind: StepType, services: Services, **input_: Any) -> ParsedStep:
+def parsed(kind: StepType, services: Services, /, **input_: Any) -> ParsedStep:
     return kind.parse(input_, PATH, services)
 
 
-def refused(kind: StepType, services: Services, **input_: Any) -> dict[str, str]:
+def refused(kind: StepType, services: Services, /, **input_: Any) -> dict[str, str]:
     """Field -> message of a step that is refused when it is read, or when its jobs are prepared."""
     with pytest.raises(InvalidInput) as caught:
         prepared(kind, services, **input_)
     return {error.path.removeprefix(f"{PATH}."): error.message for error in caught.value.errors}
 
 
-def prepared(kind: StepType, services: Services, **input_: Any) -> tuple[Draft, ...]:
+def prepared(kind: StepType, services: Services, /, **input_: Any) -> tuple[Draft, ...]:
     """Return the jobs of a step as they would be stored."""
     jobs = parsed(kind, services, **input_).jobs
     requests = [JobRequest(recipe=job.recipe, input=job.input, path=f"{PATH}.") for job in jobs]

@@ -14,6 +14,11 @@ from tests.docs.test_first_steps import blocks, section
 SOURCE = Path(__file__).parent / "v2"
 CLIENTS = {"@civitai/orchestration-client": "orchestration.mjs", "@civitai/client": "older.mjs"}
 VERSIONS = {"@civitai/orchestration-client": "0.2.0-beta.101", "@civitai/client": "0.2.0-beta.86"}
+SUPPORTED = (
+    "TextToImage", "ImageGen", "Comfy", "CustomComfy", "Echo", "ImageUpload", "ConvertImage", "ImageUpscaler",
+    "ImageBackgroundRemoval", "PreprocessImage", "MediaHash", "BlobArchive", "Repeat", "PrepareResource",
+    "WdTagging", "MediaCaptioning", "PromptEnhancement", "ChatCompletion",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -159,6 +164,23 @@ def test_it_runs_recipes_that_need_no_gpu(client: Client, server: Server) -> Non
     assert told["echo"] == {"message": "hello"}
     assert told["uploaded"]["blob"]["available"]
     assert told["converted"]["blob"]["id"].endswith(".webp")
+
+
+def test_it_downloads_an_archive(client: Client, server: Server) -> None:
+    told = client.run(server, "archive")
+
+    assert (told["archive"]["entryCount"], told["archive"]["format"]) == (2, "zip")
+    assert (told["type"], told["start"]) == ("application/zip", "504b0304")
+    assert told["plain"]["status"] == 200
+
+
+def test_every_recipe_it_knows_is_answered_in_words(client: Client, server: Server) -> None:
+    told = client.run(server, "everyRecipe")
+
+    assert len(told) >= 48
+    assert {name: each for name, each in told.items() if each["status"] != 400 or not each["detail"]} == {}
+    unknown = {name for name, each in told.items() if "step type not supported" in each["detail"]}
+    assert not unknown & {f"invoke{name}StepTemplate" for name in SUPPORTED}
 
 
 def test_it_reads_resources(client: Client, server: Server) -> None:

@@ -147,6 +147,8 @@ def test_a_family_that_no_graph_is_built_for_is_unsupported(attic: Server) -> No
     for air in ("urn:air:nosuchfamily:checkpoint:civitai:1@2", "urn:air:nosuchfamily:lora:civitai:1@3"):
         assert attic.client.post("/v2/resources", json={"air": air}).status_code == 201
         assert state(attic, air) == {"status": "unsupported"}
+        coverage = attic.client.get("/v1/consumer/coverage", params={"model": air}).json()
+        assert coverage[air] == {"availability": "Unsupported", "workers": 0}
     upscaler = "urn:air:other:upscaler:civitai:147759@164821"
     assert attic.client.post("/v2/resources", json={"air": upscaler}).status_code == 201
     assert state(attic, upscaler) == {"status": "unavailable"}

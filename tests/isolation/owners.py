@@ -131,6 +131,8 @@ def settle(party: Party, paths: set[str]) -> Belongings:
     has.paths["keys/{key}"] = _key_id(has)
     has.queries |= {"owner": party.owner, "actor": party.owner, "parent": party.owner.partition(":")[0]}
     has.paths |= FAL_APP
+    if "/v2/consumer/workflows" in paths:
+        _add_v2_workflow(has)
     if "/fal/{owner}/{alias}" in paths:
         _add_fal_request(has)
     if "/api/v1/webhooks" in paths:
@@ -172,6 +174,22 @@ def _add_workflow(has: Belongings) -> None:
     raw["2"]["inputs"]["text"] = f"prompt {has.mark}"
     has.owner.post("/api/v1/workflows", {"name": name, "graph": raw})
     has.paths["workflows/{name}"] = name
+
+
+def _add_v2_workflow(has: Belongings) -> None:
+    mark = has.mark
+    small = {"prompt": f"prompt {mark}", "width": 64, "height": 64, "steps": 1}
+    body = {"steps": [{"$type": "textToImage", "name": f"step {mark}", "input": small}], "tags": [mark]}
+    told = has.owner.post(
+        "/v2/consumer/workflows", {**body, "metadata": {"album": mark}}, params={"wait": "30"}
+    )
+    assert told["status"] == "succeeded", told
+    has.paths |= {
+        "workflows/{workflow_id}": told["id"],
+        "steps/{step_name}": f"step {mark}",
+        "tags/{tag}": mark,
+    }
+    has.queries |= {"tags": mark, "query": mark}
 
 
 def _key_id(has: Belongings) -> str:

@@ -46,17 +46,24 @@ BODIES: Mapping[str, Any] = {
     "PUT /api/v1/workflows/{name}": {"graph": graph()},
     "PATCH /api/v1/webhooks/{webhook_id}": {"description": "theirs"},
     "POST /api/v1/library/{model_id}/edit": {"prompt": "theirs"},
+    "PUT /v2/consumer/workflows/{workflow_id}": {"metadata": {"album": "theirs"}},
+    "PATCH /v2/consumer/workflows/{workflow_id}": [{"op": "add", "path": "/tags/-", "value": "theirs"}],
+    "POST /v2/consumer/workflows/{workflow_id}/tags": "theirs",
+    "PUT /v2/consumer/workflows/{workflow_id}/steps/{step_name}": {"metadata": {"album": "theirs"}},
+    "PATCH /v2/consumer/workflows/{workflow_id}/steps/{step_name}": [
+        {"op": "add", "path": "/metadata/album", "value": "theirs"}
+    ],
     "POST /api/v1/webhooks/{webhook_id}/redeliver": {"since": "2020-01-01T00:00:00Z"},
 }
 """What is wrong with a body is told before what it is for is looked up; so these are right."""
 PLAIN_QUERIES = {
-    "after", "ageRange", "backend", "bodyType", "callbackUrl", "charge", "descending", "detailed",
-    "download", "emotion", "endDate", "exp", "failed", "fal_webhook",
-    "filename", "force", "format", "gender", "height", "label",
-    "latest", "limit", "logs", "model", "name", "node", "nsfwLevel", "page",
-    "pictures", "pose", "priority", "public", "q", "quantity",
-    "recipe", "shared", "sig", "since", "startDate", "status", "steps", "stream", "style", "take", "type",
-    "until", "version", "view", "wait", "whatif", "width", "workflowId",
+    "after", "ageRange", "ascending", "backend", "bodyType", "callbackUrl", "charge", "descending",
+    "detailed", "download", "emotion", "endDate", "ephemeral", "excludeFailed", "exp", "experimental",
+    "failed", "fal_webhook", "filename", "force", "format", "fromDate", "gender", "height",
+    "hideMatureContent", "label", "latest", "limit", "logs", "model", "name", "node", "nsfwLevel",
+    "page", "pictures", "pose", "priority", "public", "q", "quantity", "recipe", "shared", "sig",
+    "since", "startDate", "status", "steps", "stream", "style", "take", "toDate", "type", "until",
+    "version", "view", "wait", "whatif", "width", "workflowId",
 }  # fmt: skip
 """Query parameters that name nothing of anybody."""
 
@@ -115,6 +122,10 @@ def state(things: Belongings) -> dict[str, Any]:
         found["keys"] = [{name: value for name, value in each.items() if name != "usedAt"} for each in keys]
     for artifact in found["job"]["artifacts"]:
         artifact["url"] = artifact["url"].partition("?")[0]
+    if id_ := things.paths.get("workflows/{workflow_id}"):
+        found["v2 workflow"] = things.owner.get(f"/v2/consumer/workflows/{id_}")
+        for step in found["v2 workflow"]["steps"]:
+            step["output"] = None  # its URLs are signed anew
     if model := things.paths.get("library/{model_id}"):
         versions = things.owner.get(f"/api/v1/library/{model}/versions")["items"]
         found["models"] = [{**each, "signed": None} for each in versions]

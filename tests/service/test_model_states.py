@@ -9,9 +9,14 @@ from imagemill.bootstrap.stores import Stores
 from imagemill.domain.air import Resource, parse
 from imagemill.domain.clock import SECOND
 from imagemill.domain.placement import loads_model
+from imagemill.graphs.catalogue import Catalogue
+from imagemill.graphs.families.availability import classes_of
+from imagemill.graphs.families.table import built_in
+from imagemill.graphs.node_models import NodeModels
 from imagemill.jobs.hub import Hub
 from imagemill.jobs.model_states import ModelLoad, is_family_unsupported, is_loaded, model_loads
 from imagemill.jobs.store.heartbeat import Heartbeat
+from imagemill.model_registry.names import InstalledModels
 from imagemill.model_registry.registry import Registry
 from tests.store.build import LEASE, T0, add, claim, succeed
 
@@ -121,4 +126,23 @@ def test_a_family_without_a_graph_is_unsupported(
 ):
     models = Registry(store.resources, strict=True, is_available=lambda key: False)
     models.add(Resource(parse(air), {"baseModel": base_model} if base_model else {}))
-    assert is_family_unsupported(models.get(air)) is is_unsupported
+    assert is_family_unsupported(models.get(air), models.installed) is is_unsupported
+
+
+@pytest.mark.parametrize(("lacks", "is_unsupported"), [("", False), ("ModelSamplingAuraFlow", True)])
+def test_a_family_whose_graph_needs_a_class_that_no_node_has_is_unsupported(
+    store: Stores, lacks: str, is_unsupported: bool
+):
+    match = built_in().find("zimageturbo")
+    assert match is not None
+    nodes = [
+        NodeModels(name, Catalogue.read({each: {"input": {}} for each in classes}))
+        for name, classes in {
+            "new": {"KSampler", *classes_of(match.variant)} - {lacks},
+            "old": {"KSampler"},
+        }.items()
+    ]
+    installed = InstalledModels(lambda: nodes)
+    models = Registry(store.resources, strict=True, is_available=lambda key: False, installed=installed)
+    models.add(Resource(parse(air := "urn:air:zimageturbo:checkpoint:civitai:1@2")))
+    assert is_family_unsupported(models.get(air), installed) is is_unsupported

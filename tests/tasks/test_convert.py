@@ -195,8 +195,8 @@ def test_a_file_that_is_no_picture_is_refused() -> None:
         ({"format": "png", "quality": 50}, "quality"),
         ({"format": "jpeg", "lossless": True}, "lossless"),
         ({"format": "jpeg", "max_frames": 4}, "max_frames"),
-        ({"transforms": [{"type": "resize", "width": 5000}]}, "transforms[0].resize.width"),
-        ({"transforms": [{"type": "blur", "blur": 0}]}, "transforms[0].blur.blur"),
+        ({"transforms": [{"type": "resize", "width": 5000}]}, "transforms[0].width"),
+        ({"transforms": [{"type": "blur", "blur": 0}]}, "transforms[0].blur"),
         (
             {"transforms": [{"type": "blur", "blur": 5, "regions": [{"x1": 5, "y1": 0, "x2": 5, "y2": 9}]}]},
             "transforms[0].regions[0]",
@@ -204,6 +204,7 @@ def test_a_file_that_is_no_picture_is_refused() -> None:
         ({"image": "nonsense"}, "image"),
         ({"image": ""}, "image"),
         ({"format": "bmp"}, "format"),
+        ({"transforms": [{"type": "rotate"}]}, "transforms[0]"),
     ],
 )
 def test_what_has_no_effect_or_no_sense_is_refused(

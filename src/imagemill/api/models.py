@@ -118,7 +118,7 @@ def availability(services: Services, resource: Resource) -> dict[str, Any]:
     backends, capacity = services.backends.values(), services.capacity
     has_worker = not capacity.missing_worker(services.recipes["textToImage"].queue)
     nodes = [node for backend in backends for node in nodes_with_model(backend, resource)]
-    if not nodes and is_family_unsupported(resource):
+    if not nodes and is_family_unsupported(resource, services.registry.installed):
         return {"status": "unsupported"}
     if not nodes or not has_worker:
         return {"status": "unavailable"}

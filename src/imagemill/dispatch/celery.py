@@ -165,7 +165,7 @@ def _configure_logging(**_: Any) -> None:
 def _take_over_worker(instance: Any, **_: Any) -> None:
     queues = instance.app.amqp.queues
     if INGRESS not in queues.consume_from:
-        queues.select_add(TASKS)
+        queues.select_add(queues[TASKS])
     _worker.queues = frozenset(queues.consume_from)
     # Celery's own method sleeps for the whole grace and does not stop the children from claiming jobs.
     instance.wait_for_soft_shutdown = _worker.stop_accepting

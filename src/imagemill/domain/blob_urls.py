@@ -6,13 +6,14 @@ Each form is signed over the artifact's id, or over the key of an upload:
     /blobs/inputs/{owner hash}/{two digits}/{digest}.png?exp=...&sig=...
     /v2/consumer/blobs/{blob id}?exp=...&sig=...
     /v2/consumer/blobs/content/{exp}.{sig}.{blob id}
+    /v2/consumer/blobs/archive/{exp}.{sig}.{blob id}
 
-The digest of an upload does not say whose it is, so in the last two its ``sig`` begins with the owner's hash.
+The digest of an upload does not say whose it is, so in v2 its ``sig`` begins with the owner's hash.
 """
 
 import re
 from dataclasses import dataclass
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
 from imagemill.domain.blob_keys import OutputId, UploadId, parse_blob_id
 from imagemill.domain.signing import UrlSigner
@@ -87,6 +88,15 @@ def grant_in(token: str) -> BlobGrant | None:
     """Return the grant in a `BlobGrant.token`, unchecked; None for another text."""
     found = _TOKEN.fullmatch(token)
     return grant_of(found[3], found[1], found[2]) if found else None
+
+
+def archive_url(url: str, file_name: str) -> str:
+    """Return the address at which the file of a blob's signed URL is downloaded as an archive."""
+    address, _, query = url.partition("?")
+    folder, _, name = address.rpartition("/")
+    given = parse_qs(query)
+    token = f"{given['exp'][0]}.{given['sig'][0]}.{name}"
+    return f"{folder}/archive/{token}?{urlencode({'filename': file_name})}"
 
 
 def own_picture(url: str, signer: UrlSigner) -> str | None:

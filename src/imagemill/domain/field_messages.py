@@ -47,6 +47,8 @@ _LABEL = re.compile(r"str|int|float|bool|bytes|none|[A-Z]\w*|\w[\w-]*\[.*\]|func
 _NAMES = re.compile(r"\^\(?(?:\?:)?\|?([a-z0-9]+(?:\|[a-z0-9]+)*)\)?\$")
 _SIGNS = re.compile(r"\^(?:\(\?:)?(\[[^\]^]+\])?\[([^\]^]+)\]\{(\d+),(\d+)\}\)?\$")
 _PART = re.compile(r"\\?(.)(?:-\\?(.))?")
+BRANCH = "="
+"""Begins the name of a branch of a union of ours, which is no field."""
 _DATES = "should be a date and time such as 2026-01-31T00:00:00Z"
 
 
@@ -128,6 +130,8 @@ def field_path(loc: Iterable[Any], prefix: str = "") -> str:
     for part in loc:
         if isinstance(part, int):
             path += f"[{part}]"
+        elif part.startswith(BRANCH):
+            continue
         elif part.isidentifier() or part == "$type":
             path += f".{part}" if path else part
         else:

@@ -11,12 +11,14 @@ from imagemill.domain.images import ImageSpec, VideoLength
 from imagemill.domain.jobs import SIMULATOR, Job, JobStatus
 from imagemill.domain.placement import loads_model
 from imagemill.graphs.errors import KIND_WORDS
+from imagemill.graphs.families.availability import classes_of
 from imagemill.graphs.families.table import built_in
 from imagemill.graphs.requirements import NETWORK_KINDS, Requirement
 from imagemill.jobs.capacity import usable_nodes
 from imagemill.jobs.hub import Hub
 from imagemill.jobs.store.queries import Filter
 from imagemill.jobs.store.store import JobStore
+from imagemill.model_registry.names import InstalledModels
 from imagemill.recipes.text_to_image import TextToImage, image_spec
 
 _MOST_RUNNING = 1000
@@ -110,14 +112,19 @@ def is_loaded(load: ModelLoad, nodes: Iterable[Node], loads: Iterable[ModelLoad]
     return any(load.model in node.loaded_models for node in nodes if node.name not in loading)
 
 
-def is_family_unsupported(resource: Resource) -> bool:
-    """Whether no graph is known for models of the family of a resource from the registry.
+def is_family_unsupported(resource: Resource, installed: InstalledModels) -> bool:
+    """Whether no node can run models of the family of a resource from the registry: no graph is known for
+    it, or every node lacks a class of the graph.
 
     A LoRA or another part of a model that names no family is for any.
     """
-    if not resource.air.is_checkpoint and resource.family in NO_FAMILY:
-        return False
-    return not resource.found_family
+    if not resource.found_family:
+        return resource.air.is_checkpoint or resource.family not in NO_FAMILY
+    match = installed.families.find(resource.found_family, resource.path, variant=resource.variant)
+    if match is None or not installed.is_known:
+        return match is None
+    wanted = classes_of(match.variant)
+    return all(node.catalogue is not None and wanted - node.catalogue.classes for node in installed.nodes())
 
 
 def _smallest_work(resource: Resource) -> ImageSpec:

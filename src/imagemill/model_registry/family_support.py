@@ -1,4 +1,4 @@
-"""The families that the nodes can run, and what they lack to run their other checkpoints."""
+"""The support of model families by the nodes: those that they can run, and what they lack for others."""
 
 from collections.abc import Mapping, Sequence
 

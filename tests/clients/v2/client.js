@@ -152,6 +152,26 @@ const PROGRAMS = {
     const converted = await done(sdk.invokeConvertImageStepTemplate({ client, body: conversion }));
     return { echo, uploaded, converted };
   },
+  async archive() {
+    const steps = [picture({ quantity: 2 })];
+    const { steps: [made] } = await submit(template(...steps), { wait: 60 });
+    const entries = made.output.images.map(({ id }, number) => ({ blobId: id, fileName: `${number}.png` }));
+    const archive = await done(sdk.invokeBlobArchiveStepTemplate({ client, body: { entries, archiveName: "all.zip" } }));
+    const encryptedToken = archive.url.split("/").pop().split("?")[0];
+    const read = await sdk.getBlobArchive({ client, path: { encryptedToken }, parseAs: "arrayBuffer" });
+    const start = Buffer.from(read.data).subarray(0, 4).toString("hex");
+    return { archive, start, type: read.response.headers.get("content-type"), plain: await download(archive.url) };
+  },
+  // Every recipe that the package knows, without an input.
+  async everyRecipe() {
+    const names = Object.keys(sdk).filter((name) => /^invoke\w+StepTemplate$/.test(name));
+    const found = {};
+    for (const name of names) {
+      const { status, error } = await told(sdk[name]({ client, body: {} }));
+      found[name] = { status, detail: error?.detail };
+    }
+    return found;
+  },
   async resources() {
     const known = await done(sdk.getResource({ client, path: { air: MODEL } }));
     const unknown = await told(sdk.getResource({ client, path: { air: "urn:air:sd1:checkpoint:civitai:1@1" } }));

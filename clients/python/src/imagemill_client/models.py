@@ -205,6 +205,10 @@ class JobBody(BaseModel):
     retry_at: Annotated[AwareDatetime | None, Field(alias="retryAt")]
     last_event: Annotated[LastEvent, Field(alias="lastEvent")]
     artifacts: list[ArtifactBody]
+    output: Annotated[
+        dict[str, Any] | None,
+        Field(description="The values that a task without a picture has made, once it has succeeded."),
+    ] = None
     safety: Annotated[
         SafetyBody | None,
         Field(description="Present where a check flagged or rewrote something."),

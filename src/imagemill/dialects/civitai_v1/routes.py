@@ -28,7 +28,7 @@ from imagemill.domain.errors import Conflict, InvalidInput, NotFound
 from imagemill.domain.events import Event, EventType
 from imagemill.domain.jobs import Draft, Job, JobStatus
 from imagemill.domain.scheduling import mismatch_reason
-from imagemill.jobs.model_states import nodes_with_model
+from imagemill.jobs.model_states import is_family_unsupported, nodes_with_model
 from imagemill.jobs.store.finish import Cancel
 from imagemill.jobs.store.queries import Annotate, Filter, View
 from imagemill.jobs.store.submit import Accepted
@@ -394,6 +394,8 @@ class CivitaiAccountRoutes:
         runs = not services.capacity.missing_worker(queue)
         backends = services.backends.values() if runs else ()
         nodes = [node for backend in backends for node in nodes_with_model(backend, resource)]
+        if not nodes and is_family_unsupported(resource, services.registry.installed):
+            return {"availability": "Unsupported", "workers": 0}
         workers = sum(node.slots for node in nodes)
         return {"availability": "Available" if workers else "Unavailable", "workers": workers}
 

@@ -104,6 +104,7 @@ class Planner:
 
     def __init__(self, services: Services, template: WorkflowTemplate, id_: str) -> None:
         self._services = services
+        template = template.model_copy(update={"steps": [_spelled(step) for step in template.steps]})
         self._template = template
         self._id = id_
         self._now = now_us()
@@ -203,7 +204,7 @@ class Planner:
                 f"{path}.input", 'should be {"for": {"$ref", "path", "as"}, "template": {"$type", "input"}}'
             )
         variable, reference = _loop_of(given["for"], f"{path}.input.for")
-        inner = registry.step_template(given["template"], f"{path}.input.template")
+        inner = _spelled(registry.step_template(given["template"], f"{path}.input.template"))
         if inner.type == REPEAT:
             message = "is repeat; a repeat cannot hold another one"
             raise InvalidInput.at(f"{path}.input.template.$type", message)
@@ -235,6 +236,14 @@ def _loop_of(loop: Any, path: str) -> tuple[str, Reference]:
 
 def _request(job: RecipeInput, id_: str, common: Mapping[str, Any]) -> JobRequest:
     return JobRequest(recipe=job.recipe, input=job.input, id=id_, **common)
+
+
+def _spelled(step: StepTemplate) -> StepTemplate:
+    """Return a step with our spelling of its type, which may be sent in any case."""
+    kind = registry.find(step.type)
+    if kind is not None:
+        return step.model_copy(update={"type": kind.name})
+    return step.model_copy(update={"type": REPEAT}) if step.type.lower() == REPEAT else step
 
 
 def _variable(step: StepTemplate) -> str | None:

@@ -255,10 +255,12 @@ class WorkflowRoutes:
 
     async def update_step(self, request: Request, workflow_id: WorkflowId, step_name: StepName) -> Response:
         update = _validated(StepUpdate, await json_body(request))
-        if update.metadata is not None:
-            await self._workflows.change_step(
-                workflow_id, caller(request).owner, step_name, lambda _: update.metadata
-            )
+        await self._workflows.change_step(
+            workflow_id,
+            caller(request).owner,
+            step_name,
+            lambda metadata: metadata if update.metadata is None else update.metadata,
+        )
         return _done()
 
     async def patch_step(self, request: Request, workflow_id: WorkflowId, step_name: StepName) -> Response:

@@ -10,6 +10,7 @@ from imagemill.domain.images import TaskSpec
 from imagemill.media.conversion import MOST_FRAMES
 from imagemill.recipes.base import Plan, Recipe, ResourceResolver
 from imagemill.recipes.tasks.simple import EXAMPLE_PICTURE, IMAGE, no_model
+from imagemill.recipes.unions import branch, told_by
 
 MOST_STEPS = 16
 MOST_REGIONS = 100
@@ -55,11 +56,17 @@ class BlurInput(BaseModel):
     )
 
 
+_Transform = Annotated[
+    Annotated[ResizeInput, branch("resize")] | Annotated[BlurInput, branch("blur")],
+    told_by("type", "resize", "blur"),
+]
+
+
 class ConvertImage(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     image: str = Field(min_length=1, description=IMAGE)
-    transforms: list[Annotated[ResizeInput | BlurInput, Field(discriminator="type")]] = Field(
+    transforms: list[_Transform] = Field(
         default=[], max_length=MOST_STEPS, description="What is done to the picture, in this order."
     )
     format: Literal["jpeg", "png", "webp", "gif"] = "png"

@@ -11,6 +11,7 @@ from imagemill.domain.images import TaskSpec
 from imagemill.domain.moderation import PromptTexts
 from imagemill.recipes.base import Plan, Recipe, ResourceResolver
 from imagemill.recipes.tasks.simple import EXAMPLE_PICTURE, IMAGE, no_model
+from imagemill.recipes.unions import branch, told_by
 
 MOST_PICTURES = 8
 MOST_MESSAGES = 200
@@ -92,6 +93,12 @@ class ChatPicture(BaseModel):
     image_url: ChatPictureUrl
 
 
+_ChatPart = Annotated[
+    Annotated[ChatText, branch("text")] | Annotated[ChatPicture, branch("image_url")],
+    told_by("type", "text", "image_url"),
+]
+
+
 class ChatFunctionCall(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -111,7 +118,7 @@ class ChatMessage(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     role: Literal["system", "user", "assistant", "tool"]
-    content: str | list[Annotated[ChatText | ChatPicture, Field(discriminator="type")]] | None = None
+    content: str | list[_ChatPart] | None = None
     name: str | None = Field(None, max_length=64)
     tool_calls: list[ChatToolCall] | None = Field(None, max_length=64)
     tool_call_id: str | None = Field(None, max_length=200)

@@ -3,14 +3,14 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
-from urllib.parse import quote
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Field
 from pydantic.alias_generators import to_camel, to_snake
 
 from imagemill.api.base import Services
 from imagemill.dialects.civitai_v2.steps.base import JobResult, ParsedStep, RecipeInput, StepType
 from imagemill.dialects.civitai_v2.steps.fields import StepFields, read_fields
+from imagemill.domain.blob_urls import archive_url
 from imagemill.domain.errors import FieldError, InvalidInput
 from imagemill.media.conversion import MOST_FRAMES
 from imagemill.media.hashes import HASH_TYPES
@@ -18,6 +18,7 @@ from imagemill.recipes.tasks.convert import LARGEST_SIDE, MOST_REGIONS, MOST_STE
 from imagemill.recipes.tasks.file_tasks import MOST_ENTRIES
 from imagemill.recipes.tasks.picture_tasks import DEFAULT_UPSCALER
 from imagemill.recipes.tasks.preprocess import ALL_KINDS, options_of
+from imagemill.recipes.unions import branch, told_by
 from imagemill.web.http import Real, Whole, one_of
 
 _PICTURE_TEXT = re.compile(r"(?:data:|https?://|blob:|output:|urn:air:)", re.IGNORECASE)
@@ -119,30 +120,16 @@ class GifFields(FormatFields):
     max_frames: Whole | None = Field(None, ge=1)
 
 
-def _told_by(field: str, *words: str) -> Discriminator:
-    """Return what tells the kinds of an object apart: a word in a field, in any case."""
-
-    def word(value: Any) -> str | None:
-        given: Any = value.get(field) if isinstance(value, dict) else getattr(value, field, None)
-        return given.lower() if isinstance(given, str) and given.lower() in words else None
-
-    return Discriminator(
-        word,
-        custom_error_type="kind_of_object",
-        custom_error_message=f"should have the field {field}: one of {', '.join(words)}",
-    )
-
-
 _Transform = Annotated[
-    Annotated[ResizeFields, Tag("resize")] | Annotated[BlurFields, Tag("blur")],
-    _told_by("type", "resize", "blur"),
+    Annotated[ResizeFields, branch("resize")] | Annotated[BlurFields, branch("blur")],
+    told_by("type", "resize", "blur"),
 ]
 _Format = Annotated[
-    Annotated[JpegFields, Tag("jpeg")]
-    | Annotated[PngFields, Tag("png")]
-    | Annotated[WebpFields, Tag("webp")]
-    | Annotated[GifFields, Tag("gif")],
-    _told_by("format", "jpeg", "png", "webp", "gif"),
+    Annotated[JpegFields, branch("jpeg")]
+    | Annotated[PngFields, branch("png")]
+    | Annotated[WebpFields, branch("webp")]
+    | Annotated[GifFields, branch("gif")],
+    told_by("format", "jpeg", "png", "webp", "gif"),
 ]
 
 
@@ -323,7 +310,7 @@ def archive_output(results: Sequence[JobResult]) -> Mapping[str, Any]:
         return errors_of(results)
     values = result.values
     return {
-        "url": f"{blob['url']}&filename={quote(values['name'])}",
+        "url": archive_url(blob["url"], values["name"]),
         "entryCount": values["entryCount"],
         "format": values["format"],
         "expiresAt": blob["urlExpiresAt"],
