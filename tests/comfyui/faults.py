@@ -20,7 +20,8 @@ class Answer:
     method: str | None = None
 
     def fits(self, method: str, path: str) -> bool:
-        return self.times != 0 and path.startswith(self.path) and self.method in (None, method)
+        whole = path == self.path or path.startswith(f"{self.path.rstrip('/')}/")
+        return self.times != 0 and whole and self.method in (None, method)
 
 
 @dataclass

@@ -30,7 +30,7 @@ def create(
         list[str] | None,
         typer.Option(
             "--scope",
-            help="A scope, such as jobs:read; may be repeated. Default: all scopes of the role.",
+            help="A scope, such as jobs:read; may be repeated. Default: all scopes of the role but partner.",
         ),
     ] = None,
     service: Annotated[

@@ -27,8 +27,8 @@ from imagemill.recipes.base import Plan, Recipe, ResourceResolver
 from imagemill.safety.gates import ApprovedInput, PromptGate
 
 PARTNER_REMEDY = (
-    "it needs a key with the scope 'partner', which an administrator makes: imagemill keys create OWNER "
-    "--scope jobs:read --scope jobs:write --scope partner"
+    "it needs a key with the scope 'partner', which an administrator makes: imagemill keys create "
+    "--owner NAME --scope jobs:read --scope jobs:write --scope partner"
 )
 _SOLE = "sole"
 """The key in `Job.client` of the job's unique key, for resubmission."""

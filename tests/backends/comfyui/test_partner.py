@@ -86,8 +86,8 @@ def test_the_key_is_shown_nowhere(comfy: ComfyUI, node: TestNode, caplog: pytest
     done = render(comfy, asked)
     assert KEY.encode() not in done.outputs[0].data
     assert KEY not in json.dumps(done.details)
-    client = Client(node)
-    assert KEY not in json.dumps([client.history(asked.reference), client.get("/queue").json])
+    with Client(node) as client:
+        assert KEY not in json.dumps([client.history(asked.reference), client.get("/queue").json])
     assert KEY not in caplog.text
     assert KEY not in repr(comfy._settings)  # pyright: ignore[reportPrivateUsage]
 
