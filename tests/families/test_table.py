@@ -6,6 +6,7 @@ import pytest
 
 from imagemill.graphs.families.rows import FileRow, matches, normalise_name
 from imagemill.graphs.families.table import Families, InvalidFamilies, built_in, load_families
+from tools.families_page import page
 
 OWN = """
 [rabbit]
@@ -192,3 +193,9 @@ def test_a_file_that_cannot_be_used_is_refused_by_row_and_field(
 ) -> None:
     with pytest.raises(InvalidFamilies, match=message):
         written(tmp_path, text)
+
+
+def test_the_page_of_the_documentation_is_the_table() -> None:
+    """If it fails, run: python tools/families_page.py > docs/model-families.md"""
+    written_page = Path(__file__).parents[2] / "docs" / "model-families.md"
+    assert written_page.read_text(encoding="utf-8") == page()

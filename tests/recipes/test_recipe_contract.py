@@ -26,6 +26,7 @@ WITH_EXAMPLES = (
     "scene",
     "sticker",
     "textToImage",
+    "video",
 )
 
 

@@ -57,9 +57,6 @@ def build(
     positive, negative = build_prompts(spec, lambda file: _embedding(catalogue, file))
     drawn = FamilyGraph(spec, found, catalogue, images, positive, negative)
     picture, graph = drawn.draw(), drawn.graph
-    if spec.video is not None:
-        save_video(graph, spec.video, picture, prefix)
-        return graph
     parts = {name: drawn.slots[name] for name in ("model", "clip", "vae", "positive", "cfg")}
     negative_side = drawn.slots.get("negative") or drawn.slots["positive"]
     picture = add_face_pass(graph, spec, catalogue, picture, **parts, negative=negative_side)
@@ -69,6 +66,9 @@ def build(
     multiple = 1 if drawn.follows_reference else found.variant.size.multiple
     rendered = round_up(sides[0], multiple), round_up(sides[1], multiple)
     picture = crop_and_upscale(graph, spec, catalogue, picture, rendered)
+    if spec.video is not None:
+        save_video(graph, spec.video, picture, prefix)
+        return graph
     add(graph, SAVE, "SaveImage", "Save", images=picture, filename_prefix=prefix)
     return graph
 

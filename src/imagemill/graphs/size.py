@@ -33,6 +33,10 @@ _NO_PICTURES = re.compile(
 """Inputs that take no pictures."""
 
 
+FRAMES_A_LATENT = 4
+"""Frames of a video that are sampled as one; models have 4 or 8."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Batch:
     pixels: float = 0.0
@@ -44,12 +48,15 @@ def measure(work: RenderSpec) -> RenderSize:
     """Return the size of a render: its pictures, the pixels of the largest, and the most steps of a sampler.
 
     A task has no size. A graph's pictures are those that are saved, or those of its largest batch if they are
-    more.
+    more. A video counts as a picture for each latent frame.
     """
     if isinstance(work, TaskSpec):
         return RenderSize(0.0, 0)
     if isinstance(work, ImageSpec):
-        return RenderSize(work.width * work.height / 1e6, work.steps, work.count)
+        frames = work.video.frames if work.video is not None else 1
+        return RenderSize(
+            work.width * work.height / 1e6, work.steps, work.count * -(-frames // FRAMES_A_LATENT)
+        )
     return _GraphSize(work.graph).measure()
 
 

@@ -222,7 +222,7 @@ def _checkpoint(input_: TextToImage, resolver: ResourceResolver, path: str) -> R
         if "model" in input_.model_fields_set
         else resolver.default_checkpoint(path, input_.family)
     )
-    stated = {"found_family": input_.family, "found_variant": input_.variant}
+    stated = {"found_family": input_.family, "variant": input_.variant}
     return replace(checkpoint, **{name: value.lower() for name, value in stated.items() if value})
 
 

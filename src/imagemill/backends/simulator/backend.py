@@ -32,6 +32,7 @@ from imagemill.backends.simulator.plan import (
     make_plan,
     models_of,
     outputs_of,
+    without_preprocessors,
 )
 from imagemill.backends.simulator.settings import Fault, SimulatorSettings
 from imagemill.backends.simulator.timing import Clock, FifoLock, RenderClock, Sleep, pause
@@ -39,6 +40,8 @@ from imagemill.domain.errors import BackendError
 from imagemill.domain.events import Stage
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.images import ImageSpec, RenderSpec, TaskSpec
+from imagemill.graphs import builder
+from imagemill.graphs.families.table import Families, built_in, load_families
 from imagemill.media.pictures import PIXEL_WORK
 
 if TYPE_CHECKING:
@@ -58,7 +61,8 @@ def build(settings: "Settings", context: BackendContext) -> "Simulator | None":
     """The factory of this backend; None if it is disabled."""
     if settings.simulator.enabled == "never":
         return None
-    return Simulator(settings.simulator, suffix=context.suffix)
+    families = load_families(settings.data_dir)
+    return Simulator(settings.simulator, suffix=context.suffix, families=families)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +115,10 @@ class Simulator:
         sleep: Sleep = pause,
         name: str = "simulator",
         suffix: str = "",
+        families: Families | None = None,
     ) -> None:
         self._settings = settings
+        self._families = families or built_in()
         self._clock = clock
         self._sleep = sleep
         self._name = name
@@ -160,6 +166,10 @@ class Simulator:
             return f"the simulator does not draw for {work.remote.path}"
         if self._paused:
             return "the simulator is paused, as there are ComfyUI nodes (see IMAGEMILL_SIMULATOR__ENABLED)"
+        if isinstance(work, ImageSpec):
+            impossible = builder.unsupported_reason(without_preprocessors(work), self._families)
+            if impossible is not None:
+                return impossible
         return self._catalogue.unsupported_reason(models_of(work))
 
     def requirements(self, work: RenderSpec) -> tuple[str, ...]:
@@ -242,7 +252,7 @@ class Simulator:
             present = ", ".join(self._nodes)
             message = f"{request.node} is not a simulated node; present: {present}"
             raise BackendError(FailureCode.NODE_LOST, message)
-        return make_plan(request, self._catalogue, self._rules, self._settings.seed)
+        return make_plan(request, self._catalogue, self._rules, self._settings.seed, self._families)
 
     def _render(self, request: RenderRequest, plan: RenderPlan, clock: RenderClock) -> RenderResult:
         node = self._nodes[request.node]

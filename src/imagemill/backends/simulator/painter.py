@@ -5,6 +5,7 @@ Deterministic: the same request, seed and index give the same bytes (with the sa
 
 import re
 import zlib
+from dataclasses import replace
 from functools import lru_cache
 from hashlib import blake2b
 from io import BytesIO
@@ -17,7 +18,7 @@ from imagemill.backends.simulator.drawing import Colour, map_levels, print_strip
 from imagemill.backends.simulator.expression import split_people
 from imagemill.backends.simulator.landscape import draw_scene
 from imagemill.backends.simulator.person import draw_figure, draw_people
-from imagemill.domain.images import ImageSpec
+from imagemill.domain.images import ImageSpec, VideoLength
 
 _COLOUR = re.compile("#[0-9a-fA-F]{6}")
 
@@ -38,6 +39,9 @@ PREVIEW_SIDE = 256
 
 SMOOTHED_UP_TO = 1600 * 1600
 """Pixels up to which a picture is drawn at double size and reduced; larger ones look smooth anyway."""
+
+MOST_FRAMES = 12
+"""Frames of a simulated video; a real one has more in the same time."""
 
 FINE_FROM = 128
 """Height in pixels from which a picture has small details and text."""
@@ -76,6 +80,21 @@ def preview(spec: ImageSpec, index: int, fraction: float) -> bytes:
         image = image.filter(ImageFilter.BoxBlur(left * min(size) / 12))
         image = Image.blend(image, scale_image(_noise(), size), 0.75 * left)
     return encode(image, "jpeg", quality=70)
+
+
+def animate(spec: ImageSpec, video: VideoLength) -> bytes:
+    """An animated WebP of the video's duration: the view moves over one picture, in few frames."""
+    margin = max(1, spec.width // 10)
+    image = _picture(replace(spec, width=spec.width + margin, background=None), 0)
+    shown = min(video.frames, MOST_FRAMES)
+    lefts = [margin * number // max(1, shown - 1) for number in range(shown)]
+    first, *others = [image.crop((left, 0, left + spec.width, spec.height)) for left in lefts]
+    pause_ms = max(1, round(1000 * video.frames / video.fps / shown))
+    buffer = BytesIO()
+    first.save(
+        buffer, "WEBP", save_all=True, append_images=others, duration=pause_ms, method=0, quality=75, loop=0
+    )
+    return buffer.getvalue()
 
 
 def blank(spec: ImageSpec) -> bytes:

@@ -16,6 +16,7 @@ from imagemill.domain.failures import FailureCode
 from imagemill.domain.images import GraphSpec, ImageSpec, RenderSpec, TaskSpec
 from imagemill.graphs import builder
 from imagemill.graphs.builder_parts import CORE_PREPROCESSORS
+from imagemill.graphs.families.table import Families
 
 LARGEST_SIDE = 16_384
 """Most pixels a side; a larger picture would take several gigabytes of memory."""
@@ -73,7 +74,11 @@ def models_of(work: RenderSpec) -> tuple[str, ...]:
 
 
 def make_plan(
-    order: RenderRequest, catalogue: SimulatedModels, rules: Sequence[FaultRule], seed: int
+    order: RenderRequest,
+    catalogue: SimulatedModels,
+    rules: Sequence[FaultRule],
+    seed: int,
+    families: Families | None = None,
 ) -> RenderPlan:
     """Plan a render. Raises `BackendError` for what a server rejects at submit: see `Simulator.send`."""
     hint = read_hint(order.properties)
@@ -88,23 +93,28 @@ def make_plan(
     else:
         spec = _check_spec(order.work)
         pictures = tuple((spec, index) for index in range(spec.count))
-        model, steps, request = spec.model, max(1, spec.steps), request_of(spec)
+        model, steps, request = spec.model, max(1, spec.steps), request_of(spec, families)
     strike = choose(rules, hint, order, model=model, prompt=pictures[0][0].prompt, seed=seed)
     return RenderPlan(pictures, catalogue.key(model), steps, request, hint, strike)
 
 
-def request_of(spec: ImageSpec) -> Mapping[str, Any]:
+def request_of(spec: ImageSpec, families: Families | None = None) -> Mapping[str, Any]:
     """The graph that a ComfyUI server would be sent, with all file names unchanged.
 
     Preprocessors that are not core nodes of ComfyUI are treated as already applied: here all of them work.
     """
+    spec = without_preprocessors(spec)
+    pictures = {name: name for name in builder.picture_names(spec)}
+    return builder.build(spec, None, prefix="imagemill", images=pictures, families=families)
+
+
+def without_preprocessors(spec: ImageSpec) -> ImageSpec:
+    """The same request, with those of its control pictures as they are that no core node prepares."""
     controls = tuple(
         control if control.preprocessor.lower() in CORE_PREPROCESSORS else replace(control, preprocessor="")
         for control in spec.controls
     )
-    spec = replace(spec, controls=controls) if controls != spec.controls else spec
-    pictures = {name: name for name in builder.picture_names(spec)}
-    return builder.build(spec, None, prefix="imagemill", images=pictures)
+    return replace(spec, controls=controls) if controls != spec.controls else spec
 
 
 def outputs_of(plan: RenderPlan, clock: RenderClock) -> Iterator[Output]:
@@ -112,6 +122,10 @@ def outputs_of(plan: RenderPlan, clock: RenderClock) -> Iterator[Output]:
     pictures = plan.pictures[:-1] if plan.fault is Fault.PARTIAL else plan.pictures
     for spec, index in pictures:
         clock.check()
+        if spec.video is not None:
+            yield Output(
+                painter.animate(spec, spec.video), painter.MEDIA_TYPES["webp"], spec.seed, "video.webp"
+            )
         if plan.fault is Fault.WRONG_SIZE:
             spec = replace(spec, width=max(1, spec.width // 2), height=max(1, spec.height // 2))
         data = painter.blank(spec) if plan.fault is Fault.BLANK else painter.paint(spec, index)
