@@ -25,8 +25,8 @@ from imagemill.dialects.civitai_v2.steps.fields import (
 )
 from imagemill.domain.air import Resource
 from imagemill.domain.errors import InvalidInput
-from imagemill.graphs.families.finding import FoundFamily
 from imagemill.graphs.families.rows import Variant
+from imagemill.graphs.families.table import FamilyMatch
 from imagemill.recipes.family_defaults import accelerator_of
 from imagemill.web.http import Real, Whole
 
@@ -94,7 +94,7 @@ def parse_text_to_image(raw: Any, path: str, services: Services) -> ParsedStep:
     model = given.model or _default_model(path, services)
     found = find_model_family(services, f"{path}.model", model)
     full = _completed(given, model, found, _networks(given, path, services))
-    base = _recipe_input(full, path, skips_clip=found.match is not None and found.match.variant.clip_skip)
+    base = _recipe_input(full, path, skips_clip=found is not None and found.variant.clip_skip)
     jobs = tuple(
         RecipeInput("textToImage", {**base, "seed": seed_of(full.seed, index)}, _NAMES)
         for index in range(count)
@@ -110,15 +110,15 @@ def _networks(given: TextToImageFields, path: str, services: Services) -> list[R
 
 
 def _completed(
-    given: TextToImageFields, model: str, found: FoundFamily, networks: Sequence[Resource]
+    given: TextToImageFields, model: str, found: FamilyMatch | None, networks: Sequence[Resource]
 ) -> TextToImageFields:
     """Return the input with its defaults: the API's, or those of the model's variant, or of a LoRA that makes
     fewer steps do."""
     usual: dict[str, Any] = {"model": model, "seed": drawn_seed(given.seed)}
-    if found.match is not None:
-        variant = found.match.variant
+    if found is not None:
+        variant = found.variant
         usual |= {"width": variant.size.width, "height": variant.size.height}
-        usual |= _sampling(found.name, variant, networks)
+        usual |= _sampling(found.family.name, variant, networks)
         if variant.clip_skip:
             usual["clip_skip"] = DEFAULT_CLIP_SKIP
     if given.source_image is not None:
