@@ -7,6 +7,8 @@ import pytest
 from imagemill.api.base import Services
 from imagemill.bootstrap.application import Application, Roles
 from imagemill.config import Settings
+from imagemill.domain.air import Resource, parse
+from tests.civitai_v2.support import KONTEXT
 
 
 @pytest.fixture(scope="module")
@@ -15,5 +17,6 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     settings = Settings(_env_file=None, data_dir=tmp_path_factory.mktemp("services"))
     app = Application(settings, Roles(scheduler=False, worker=False))
     app.start()
+    app.services.registry.register(Resource(parse(KONTEXT)))
     yield app.services
     app.close()

@@ -17,6 +17,7 @@ PATH = "steps[0].input"
 SD1 = "urn:air:sd1:checkpoint:civitai:4384@128713"
 SDXL = "urn:air:sdxl:checkpoint:civitai:101055@128078"
 FLUX = "urn:air:flux1:checkpoint:civitai:618692@691639"
+KONTEXT = "urn:air:flux1kontext:checkpoint:civitai:1672021@1892509"
 LORA = "urn:air:sd1:lora:civitai:82098@87153"
 PIXEL = f"data:image/png;base64,{base64.b64encode(png(64, 64)).decode()}"
 

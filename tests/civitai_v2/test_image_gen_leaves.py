@@ -8,7 +8,7 @@ from imagemill.api.base import Services
 from imagemill.dialects.civitai_v2.steps.image_gen import STEPS
 from imagemill.dialects.civitai_v2.steps.leaves import AIR, EDIT, LEAVES, VARIANT, Leaf
 from imagemill.graphs.families.table import built_in
-from tests.civitai_v2.support import FLUX, PIXEL, SD1, SDXL, parsed, picture, prepared, refused
+from tests.civitai_v2.support import FLUX, KONTEXT, PIXEL, SD1, SDXL, parsed, picture, prepared, refused
 
 (STEP,) = STEPS
 MODELS = {"sd1": SD1, "sdxl": SDXL, "flux1": FLUX}
@@ -30,10 +30,10 @@ def body(leaf: Leaf, operation: str) -> dict[str, Any]:
         found[camel(leaf.model_field)] = MODELS[leaf.family] if leaf.model == AIR else leaf.model
     if operation == VARIANT:
         found["image"] = PIXEL
-    if operation == EDIT:
+    if operation in (EDIT, ""):
         found["images"] = [PIXEL]
     if "diffuser_model" in leaf.own:
-        found["diffuserModel"] = FLUX
+        found["diffuserModel"] = KONTEXT if operation == EDIT else FLUX
     return found
 
 
@@ -64,19 +64,18 @@ def test_the_smallest_body_is_accepted_and_shown_with_its_defaults(
     if operation == VARIANT:
         assert job.input["image"] == PIXEL
         assert job.input["denoise"] == (0.75 if leaf.engine == "comfy" else 0.7)
-    if operation == EDIT:
+    if operation in (EDIT, ""):
         assert job.input["references"] == [PIXEL]
 
 
-DRAWN = [each for each in KNOWN if each.values[1] != EDIT and each.values[0].operations]  # pyright: ignore[reportAttributeAccessIssue]
-
-
-@pytest.mark.parametrize(("leaf", "operation"), DRAWN)
+@pytest.mark.parametrize(("leaf", "operation"), KNOWN)
 def test_its_job_is_accepted_with_the_same_values(services: Services, leaf: Leaf, operation: str):
     (draft,) = prepared(STEP, services, **body(leaf, operation), seed=7)
     spec = picture(services, draft)
-    assert (spec.seed, spec.steps) == (7, leaf.steps[2])
-    assert spec.cfg_scale == leaf.cfg[2]
+    assert (spec.seed, spec.cfg_scale) == (7, leaf.cfg[2])
+    if leaf.steps_field:
+        assert spec.steps == leaf.steps[2]
+    assert len(spec.references) == len(draft.input.get("references", ()))
     if leaf.sides is not None and leaf.sides[2]:
         assert (spec.width, spec.height) == (leaf.sides[2],) * 2
 
@@ -121,6 +120,28 @@ def test_a_variant_needs_a_picture_and_a_strength_from_0_to_1(services: Services
     assert list(refused(STEP, services, **given, **{strength: 1.1})) == [strength]
     del given["image"]
     assert list(refused(STEP, services, **given)) == ["image"]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            {"engine": "flux1-kontext", "model": "dev"},
+            "is required: FLUX.1 Kontext dev only changes pictures; name at least one",
+        ),
+        (
+            {
+                "engine": "sdcpp", "ecosystem": "flux1", "operation": EDIT, "diffuserModel": FLUX,
+                "images": [PIXEL],
+            },
+            "cannot guide FLUX.1 dev; leave it out",
+        ),
+    ],
+)  # fmt: skip
+def test_a_model_that_cannot_do_it_is_refused_in_words(
+    services: Services, given: dict[str, Any], message: str
+):
+    assert list(refused(STEP, services, **given, prompt="x").values()) == [message]
 
 
 def test_a_model_without_a_graph_is_refused_in_words(services: Services):
@@ -180,7 +201,7 @@ def test_a_word_means_a_file_of_its_family_and_variant(services: Services, leaf:
     (job,) = parsed(STEP, services, **body(leaf, operation)).jobs
     model = job.input["model"]
     if "diffuser_model" in leaf.own:
-        assert model == FLUX
+        assert model == (KONTEXT if operation == EDIT else FLUX)
         return
     families = built_in()
     family = families.get(leaf.family)

@@ -170,6 +170,15 @@ def test_the_defaults_are_those_of_the_models_family_and_variant(
     assert (shown["steps"], shown["cfgScale"], shown["width"]) == (steps, cfg_scale, side)
 
 
+def test_a_lora_that_makes_fewer_steps_do_has_its_own_defaults(services: Services):
+    air = "urn:air:sdxl:lora:civitai:9@105"
+    services.registry.register(Resource(parse(air), {"fileName": "sdxl_lightning_8step_lora.safetensors"}))
+    shown = parsed(STEP, services, prompt="a fox", model=SDXL, additionalNetworks={air: {}}).input
+    assert (shown["steps"], shown["cfgScale"]) == (8, 1.0)
+    given = parsed(STEP, services, prompt="a fox", model=SDXL, additionalNetworks={air: {}}, steps=12).input
+    assert (given["steps"], given["cfgScale"]) == (12, 1.0)
+
+
 def test_a_checkpoint_is_found_by_every_word_for_its_type(services: Services):
     for word in ("checkpoint", "diffusionmodel", "unet", "diffuser"):
         air = f"urn:air:flux1:{word}:civitai:618692@691639"

@@ -58,7 +58,9 @@ def family_refusal(installed: InstalledModels, work: RenderSpec) -> str | None:
 
     None for a family of the table, whatever else may be missing.
     """
-    if not isinstance(work, ImageSpec) or installed.families.find(work.family, work.model_path) is not None:
+    if not isinstance(work, ImageSpec) or work.remote is not None:
+        return None
+    if installed.families.find(work.family, work.model_path) is not None:
         return None
     if work.family:
         why = f"models of the family {work.family} cannot be rendered, as no graph is known for them"

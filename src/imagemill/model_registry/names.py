@@ -141,7 +141,7 @@ class InstalledModels:
 def _checkpoint_file(work: RenderSpec) -> str:
     """Return the file of the checkpoint that a render names first; empty where it names none by a file."""
     if isinstance(work, ImageSpec):
-        return work.model_path
+        return "" if work.remote is not None else work.model_path
     models = work.models if isinstance(work, GraphSpec) else ()
     return next((each.removeprefix("file:") for each in models if each.startswith("file:")), "")
 

@@ -13,8 +13,8 @@ from imagemill.domain import images
 from imagemill.domain.clock import random_below
 from imagemill.domain.errors import InvalidInput
 from imagemill.domain.images import MAX_SEED
-from imagemill.graphs.families.finding import FoundFamily, ModelFacts, find_family
-from imagemill.graphs.families.table import built_in
+from imagemill.graphs.families.table import FamilyMatch
+from imagemill.recipes.family_defaults import row_of
 from imagemill.web.http import Real, Whole, one_of
 from imagemill.web.problems import field_errors, suggestion
 
@@ -117,20 +117,11 @@ def check_prompts(path: str, texts: Mapping[str, str | None], services: Services
             )
 
 
-def find_model_family(services: Services, path: str, model: str) -> FoundFamily:
-    """Return the family of a checkpoint; an unknown one for a model that is not registered, which the recipe
+def find_model_family(services: Services, path: str, model: str) -> FamilyMatch | None:
+    """Return the family and variant of a checkpoint; None for one that is not known, which the recipe
     refuses."""
     resource = services.registry.find(path, model, "checkpoint")
-    if resource is None:
-        return FoundFamily("", "unknown")
-    names = (str(resource.body.get(name) or "") for name in ("modelName", "versionName"))
-    facts = ModelFacts(
-        ecosystem=resource.air.ecosystem or "",
-        base_model=str(resource.body.get("baseModel") or ""),
-        file=resource.path,
-        title=" ".join(names).strip(),
-    )
-    return find_family(built_in(), facts)
+    return row_of(services.registry.installed.families, resource) if resource is not None else None
 
 
 def pictures_output(results: Sequence[JobResult]) -> dict[str, Any]:

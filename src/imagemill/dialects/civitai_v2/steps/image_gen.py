@@ -35,7 +35,6 @@ from imagemill.domain import images
 from imagemill.domain.air import file_air
 from imagemill.domain.errors import InvalidInput
 from imagemill.graphs.families.rows import matches, normalise_name
-from imagemill.graphs.families.table import built_in
 from imagemill.model_registry.registry import DEFAULT_TAG, Registry
 
 _AREA = 1024 * 1024
@@ -132,10 +131,11 @@ def _model(leaf: Leaf, values: Mapping[str, Any], path: str, services: Services)
         version = next((name for name in leaf.own if name in _VERSIONS), None)
         variant = _VERSIONS[version][values[version]] if version else leaf.variant
         return choose_model(services.registry, leaf, variant, path)
-    family = find_model_family(services, f"{path}.{to_camel(field)}", air).name
-    if leaf.model == AIR and family and family != leaf.family:
+    found = find_model_family(services, f"{path}.{to_camel(field)}", air)
+    if leaf.model == AIR and found is not None and found.family.name != leaf.family:
         raise InvalidInput.at(
-            f"{path}.{to_camel(field)}", f"is of the family {family}, and the ecosystem is {leaf.group}"
+            f"{path}.{to_camel(field)}",
+            f"is of the family {found.family.name}, and the ecosystem is {leaf.group}",
         )
     return air
 
@@ -153,7 +153,7 @@ def choose_model(registry: Registry, leaf: Leaf, variant: str, path: str) -> str
     Files with the tag ``default`` come first, then the names under which the variant is published. Without a
     file on a node, it is the published one, which the job's refusal names.
     """
-    families = built_in()
+    families = registry.installed.families
     family = families.get(leaf.family)
     wanted = family.variants.get(variant or family.default) if family is not None else None
     if family is None or wanted is None:

@@ -1,5 +1,6 @@
 """The step type ``textToImage``."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import Field
@@ -22,9 +23,11 @@ from imagemill.dialects.civitai_v2.steps.fields import (
     pictures_output,
     read_fields,
 )
+from imagemill.domain.air import Resource
 from imagemill.domain.errors import InvalidInput
-from imagemill.graphs.families.finding import FoundFamily
 from imagemill.graphs.families.rows import Variant
+from imagemill.graphs.families.table import FamilyMatch
+from imagemill.recipes.family_defaults import accelerator_of
 from imagemill.web.http import Real, Whole
 
 DEFAULT_MODEL = "urn:air:sd1:checkpoint:civitai:4384@128713"
@@ -90,8 +93,8 @@ def parse_text_to_image(raw: Any, path: str, services: Services) -> ParsedStep:
         )
     model = given.model or _default_model(path, services)
     found = find_model_family(services, f"{path}.model", model)
-    full = _completed(given, model, found)
-    base = _recipe_input(full, path, skips_clip=found.match is not None and found.match.variant.clip_skip)
+    full = _completed(given, model, found, _networks(given, path, services))
+    base = _recipe_input(full, path, skips_clip=found is not None and found.variant.clip_skip)
     jobs = tuple(
         RecipeInput("textToImage", {**base, "seed": seed_of(full.seed, index)}, _NAMES)
         for index in range(count)
@@ -99,15 +102,23 @@ def parse_text_to_image(raw: Any, path: str, services: Services) -> ParsedStep:
     return ParsedStep(full.shown(), jobs)
 
 
-def _completed(given: TextToImageFields, model: str, found: FoundFamily) -> TextToImageFields:
-    """Return the input with its defaults: the API's, or those of the model's family and variant."""
+def _networks(given: TextToImageFields, path: str, services: Services) -> list[Resource]:
+    """Return the networks that are known; the recipe refuses the others."""
+    named = (network.id or key for key, network in (given.additional_networks or {}).items())
+    found = (services.registry.find(f"{path}.additionalNetworks", air) for air in named if air)
+    return [resource for resource in found if resource is not None]
+
+
+def _completed(
+    given: TextToImageFields, model: str, found: FamilyMatch | None, networks: Sequence[Resource]
+) -> TextToImageFields:
+    """Return the input with its defaults: the API's, or those of the model's variant, or of a LoRA that makes
+    fewer steps do."""
     usual: dict[str, Any] = {"model": model, "seed": drawn_seed(given.seed)}
-    if found.match is not None:
-        variant = found.match.variant
+    if found is not None:
+        variant = found.variant
         usual |= {"width": variant.size.width, "height": variant.size.height}
-        is_classic = found.name in _CLASSIC and variant.steps > _MOST_DISTILLED_STEPS
-        usual["steps"] = _STEPS if is_classic else variant.steps
-        usual["cfg_scale"] = _CFG_SCALE if is_classic else variant_cfg(variant)
+        usual |= _sampling(found.family.name, variant, networks)
         if variant.clip_skip:
             usual["clip_skip"] = DEFAULT_CLIP_SKIP
     if given.source_image is not None:
@@ -118,10 +129,14 @@ def _completed(given: TextToImageFields, model: str, found: FoundFamily) -> Text
     )
 
 
-def variant_cfg(variant: Variant) -> float:
-    """Return the CFG scale that requests for a variant mean: its guidance where it is sampled without CFG."""
-    guidance = variant.guidance
-    return guidance.value if guidance is not None and guidance.replaces_cfg else variant.cfg
+def _sampling(family: str, variant: Variant, networks: Sequence[Resource]) -> dict[str, Any]:
+    """Return the defaults of steps and CFG scale."""
+    fast = accelerator_of(variant, networks)
+    if fast is not None:
+        return {"steps": fast.steps, "cfg_scale": max(1.0, fast.cfg)}
+    if family in _CLASSIC and variant.steps > _MOST_DISTILLED_STEPS:
+        return {"steps": _STEPS, "cfg_scale": _CFG_SCALE}
+    return {"steps": variant.steps, "cfg_scale": max(1.0, variant.default_cfg)}
 
 
 def _default_model(path: str, services: Services) -> str:
