@@ -19,6 +19,7 @@ def aim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
         yield aim
 
 
+@pytest.mark.timeout(400)
 def test_no_made_up_request_breaks_the_server_or_is_answered_otherwise_than_declared(aim: Target):
     cases = len(lines(aim))
     with warnings.catch_warnings():

@@ -105,11 +105,15 @@ def own_picture(url: str, signer: UrlSigner) -> str | None:
     None for any other URL.
     """
     try:
-        parts = urlsplit(url)
-        query = parse_qs(parts.query)
-        path = unquote(parts.path)
+        return _named(url, signer)
     except ValueError:
-        return None
+        return None  # no URL, or one with characters that cannot be encoded
+
+
+def _named(url: str, signer: UrlSigner) -> str | None:
+    parts = urlsplit(url)
+    query = parse_qs(parts.query)
+    path = unquote(parts.path)
     expires, signature = query.get("exp", [""])[0], query.get("sig", [""])[0]
     if path.startswith(f"{V2_PATH}/"):
         name = path.removeprefix(f"{V2_PATH}/")
