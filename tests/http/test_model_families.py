@@ -100,6 +100,11 @@ def test_a_job_has_the_family_that_the_metadata_tell(server: Server, node: TestN
     until(lambda: node.prompts)
 
 
+def test_the_default_is_a_checkpoint_that_a_node_can_use(server: Server):
+    default = server.client.get("/api/v1/models").json()["default"]
+    assert default == f"urn:air:sdxl:checkpoint:file:{TOLD}"
+
+
 def test_a_registered_file_gets_the_facts_of_its_header(server: Server):
     order = {"node": "attic", "types": ["lora", "checkpoint"]}
     done = server.client.post("/api/v1/models/import", json=order)

@@ -1,7 +1,7 @@
 """The families that a model without further choice should have, and the size of their pictures."""
 
 BUILT = ("sdxl", "sd1", "sd2", "flux1")
-"""The families that the recipes can render with, the one that a default model should have first."""
+"""The families that a default model should have before all others, the preferred one first."""
 
 _SIDES = {"sd1": 512, "sd2": 768}
 

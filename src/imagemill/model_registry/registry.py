@@ -14,6 +14,7 @@ from imagemill.domain.images import ImageSpec, RenderSpec
 from imagemill.domain.model_families import BUILT
 from imagemill.graphs.builder import LORA_TYPES
 from imagemill.graphs.node_models import LOADERS
+from imagemill.model_registry.family_support import FamilySupport
 from imagemill.model_registry.names import (
     InstalledModel,
     InstalledModels,
@@ -150,6 +151,8 @@ class Registry:
         """
         installed = [model for model in self.installed.all() if model.file.kind == "checkpoint"]
         if installed:
+            support = FamilySupport(self.installed)
+            installed = [model for model in installed if not support.lacking(model)] or installed
             candidates = [self._by_file(path, model.file.name, "checkpoint") for model in installed]
         elif self.installed.is_known:
             raise InvalidInput.at(
@@ -161,10 +164,19 @@ class Registry:
                 each for each in self._store.page("", 0, _MOST_DEFAULTS)[1] if each.air.is_checkpoint
             ]
         candidates = [self._with_family(each) for each in candidates]
-        ranked = [each for each in candidates if each.family in BUILT or _is_tagged(each)]
+        ranked = [each for each in candidates if self._suits_any_prompt(each) or _is_tagged(each)]
         if not ranked:
             raise InvalidInput.at(path, f"is required: no model can be a default here; {REMEDY}")
         return min(ranked, key=lambda each: _default_order(each, family))
+
+    def _suits_any_prompt(self, resource: Resource) -> bool:
+        """Whether it makes pictures from a prompt alone."""
+        found = self.installed.families.find(resource.found_family, variant=resource.variant)
+        return (
+            found is not None
+            and found.family.kind == "image"
+            and not (found.variant.needs_reference or found.variant.needs_mask)
+        )
 
     def missing_hint(self, work: RenderSpec) -> str:
         """See `InstalledModels.missing_hint`."""
