@@ -139,3 +139,9 @@ def test_labels_of_nodes_do_not_keep_a_task_waiting(server: Server) -> None:
 def test_a_task_does_not_count_in_the_health_of_nodes(server: Server) -> None:
     health = server.client.get("/health").json()
     assert all(node["backend"] != "builtin" for node in health["nodes"])
+
+
+def test_backends_that_render_refuse_tasks_in_words(server: Server) -> None:
+    for name in ("comfyui", "simulator"):
+        reason = server.app.backends[name].unsupported_reason(TaskSpec("echo", {"message": "hello"}))
+        assert "the task echo" in (reason or "")

@@ -51,7 +51,7 @@ class BackendSubject:
     graphs: bool = False
     """Whether it renders ComfyUI graphs; otherwise it refuses one."""
     task: TaskSpec | None = None
-    """A task that it runs and that delivers a file; None means that it refuses all tasks."""
+    """A task that it runs and that delivers a file; None means that it runs none."""
     formats: tuple[str, ...] = ("png",)
     """The formats that it accepts, of png, jpeg and webp; it refuses the others."""
     saves_png: bool = False
@@ -163,12 +163,9 @@ class BackendContract:
         rendered = subject.render(subject.order(GraphSpec(_GRAPH)))
         assert [_size(output.data) for output in rendered.outputs] == [(64, 48)] * 2
 
-    def test_a_task_is_run_or_refused(self, subject: BackendSubject) -> None:
+    def test_a_task_is_run_and_an_unknown_one_is_refused(self, subject: BackendSubject) -> None:
         if subject.task is None:
-            assert "task" in (
-                subject.backend.unsupported_reason(TaskSpec("echo", {"message": "hello"})) or ""
-            )
-            return
+            pytest.skip("the backend runs no tasks, and is never asked for one")
         assert subject.backend.unsupported_reason(subject.task) is None
         assert "no-such-task" in (subject.backend.unsupported_reason(TaskSpec("no-such-task")) or "")
         assert subject.render(subject.order(subject.task)).outputs

@@ -20,7 +20,7 @@ from imagemill.backends.base import (
 from imagemill.domain.errors import BackendError
 from imagemill.domain.events import Stage
 from imagemill.domain.failures import FailureCode
-from imagemill.domain.images import GraphSpec, ImageSpec, RenderSpec
+from imagemill.domain.images import ImageSpec, RenderSpec
 
 if TYPE_CHECKING:
     from imagemill.config import Settings
@@ -45,7 +45,7 @@ class GradientBackend:
         return [self._node]
 
     def unsupported_reason(self, work: RenderSpec) -> str | None:
-        if isinstance(work, GraphSpec):
+        if not isinstance(work, ImageSpec):
             return "the gradient backend renders no graph"
         if work.format != "png":
             return f"the gradient backend writes PNG, not {work.format}"
