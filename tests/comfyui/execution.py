@@ -21,7 +21,9 @@ from tests.comfyui.rendering import WORK
 from tests.comfyui.validation import trace
 from tests.comfyui.values import Images, Interrupted, Latent, NodeFailed
 
-SAVING = frozenset({"SaveImage", "PreviewImage", "SaveImageWebsocket", "SaveAnimatedWEBP", "PreviewAny"})
+SAVING = frozenset(
+    {"SaveImage", "PreviewImage", "SaveImageWebsocket", "SaveAnimatedWEBP", "SaveVideo", "PreviewAny"}
+)
 ALWAYS_NEW = frozenset({"SaveImageWebsocket"})
 SAMPLING = frozenset({"KSampler", "KSamplerAdvanced", "SamplerCustomAdvanced"})
 OUT_OF_MEMORY = "Allocation on device 0 would exceed allowed memory. (out of memory)\n"
@@ -267,6 +269,11 @@ class Run:
     def _save(self, kind: str, given: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any] | None]:
         if kind == "PreviewAny":
             return (given["source"],), {"text": [str(given["source"])]}
+        if kind == "SaveVideo":
+            frames, fps = given["video"]
+            video = rendering_images.mp4(frames, fps)
+            entry = self._keep("output", given["filename_prefix"], video, ".mp4", frames[0])
+            return (given["video"],), {"images": [entry], "animated": [True]}
         images: Images = given["images"]
         texts = rendering_images.texts(self.graph, self.extra)
         if kind == "SaveImageWebsocket":

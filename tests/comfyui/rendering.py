@@ -68,7 +68,7 @@ async def load_diffusion_model(run: Run, given: Inputs) -> Outputs:
     return (Model(given["unet_name"]),)
 
 
-@does("CLIPLoader", "DualCLIPLoader", "TripleCLIPLoader")
+@does("CLIPLoader", "DualCLIPLoader", "TripleCLIPLoader", "QuadrupleCLIPLoader")
 def load_text_encoder(run: Run, given: Inputs) -> Outputs:
     return ("+".join(value for name, value in given.items() if name.startswith("clip_name")),)
 
@@ -99,6 +99,8 @@ def apply_lora(run: Run, given: Inputs) -> Outputs:
     "HypernetworkLoader",
     "ModelSamplingFlux",
     "ModelSamplingSD3",
+    "ModelSamplingAuraFlow",
+    "CFGNorm",
     "DifferentialDiffusion",
 )
 def change_model(run: Run, given: Inputs) -> Outputs:
@@ -118,6 +120,12 @@ def set_last_layer(run: Run, given: Inputs) -> Outputs:
 @does("FluxGuidance")
 def guide(run: Run, given: Inputs) -> Outputs:
     return (given["conditioning"].with_more(given["guidance"]),)
+
+
+@does("ReferenceLatent")
+def refer_to(run: Run, given: Inputs) -> Outputs:
+    seen = [one.digest() for one in given["latent"].pictures] if "latent" in given else []
+    return (given["conditioning"].with_more(*seen),)
 
 
 @does("ConditioningZeroOut")
@@ -187,6 +195,11 @@ def guide_by_cfg(run: Run, given: Inputs) -> Outputs:
     return (Guider(given["model"], f"{given['positive'].said}|{given['negative'].said}|{given['cfg']}"),)
 
 
+@does("Flux2Scheduler")
+def schedule_by_size(run: Run, given: Inputs) -> Outputs:
+    return (Sigmas(given["steps"], 1.0, "flux2"),)
+
+
 @does("BasicScheduler")
 def schedule(run: Run, given: Inputs) -> Outputs:
     return (Sigmas(given["steps"], given["denoise"], given["scheduler"]),)
@@ -207,9 +220,16 @@ def empty_latent(run: Run, given: Inputs) -> Outputs:
     return (Latent(given["width"] // 8 * 8, given["height"] // 8 * 8, given["batch_size"], FEW_CHANNELS),)
 
 
-@does("EmptySD3LatentImage")
+@does("EmptySD3LatentImage", "EmptyFlux2LatentImage")
 def empty_wide_latent(run: Run, given: Inputs) -> Outputs:
     return (Latent(given["width"] // 8 * 8, given["height"] // 8 * 8, given["batch_size"], MANY_CHANNELS),)
+
+
+@does("Wan22ImageToVideoLatent", "EmptyLTXVLatentVideo")
+def empty_video(run: Run, given: Inputs) -> Outputs:
+    """A frame a picture, so that the decoded video has as many."""
+    width, height = given["width"] // 32 * 32, given["height"] // 32 * 32
+    return (Latent(width, height, given["length"], FEW_CHANNELS),)
 
 
 @does("VAEDecode", "VAEDecodeTiled")

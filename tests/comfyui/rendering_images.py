@@ -232,6 +232,22 @@ def texts(graph: Any, extra_data: dict[str, Any]) -> dict[str, str]:
     return {"prompt": json.dumps(graph), **{name: json.dumps(value) for name, value in more.items()}}
 
 
+@does("GetImageSize")
+def image_size(run: Run, given: Inputs) -> Outputs:
+    return (*given["image"][0].size, len(given["image"]))
+
+
+@does("CreateVideo")
+def create_video(run: Run, given: Inputs) -> Outputs:
+    return ((given["images"], given["fps"]),)
+
+
+def mp4(frames: Images, frames_a_second: float) -> bytes:
+    """The head of an MP4 file, and what it would show; no player is needed to tell that it is a video."""
+    facts = {"frames": len(frames), "fps": frames_a_second, "size": frames[0].size}
+    return bytes.fromhex("0000001866747970") + b"isom\x00\x00\x02\x00isommp41" + json.dumps(facts).encode()
+
+
 def animation(images: Images, frames_a_second: float) -> bytes:
     first, *others = [one.image for one in images]
     buffer = io.BytesIO()

@@ -34,7 +34,9 @@ class Model:
     @property
     def channels(self) -> int:
         return (
-            MANY_CHANNELS if any(family in self.name.lower() for family in ("flux", "sd3")) else FEW_CHANNELS
+            MANY_CHANNELS
+            if any(family in self.name.lower() for family in ("flux", "sd3", "z_image"))
+            else FEW_CHANNELS
         )
 
     def changed(self, *what: Any) -> "Model":
