@@ -132,9 +132,11 @@ def test_the_steps_on_ones_own_gpu_and_the_page_of_models(server: Server, node: 
     until(lambda: DREAM in run(server, tmp_path, "imagemill models list"))
     run(server, tmp_path, rest)
     assert len(list((tmp_path / "pictures").iterdir())) == 1
-    page = (ROOT / "docs/models.md").read_text(encoding="utf-8")
-    for script in blocks(page):
+    models = [{"air": "urn:air:sdxl:checkpoint:civitai:1@2", "modelName": "of the file"}]
+    (tmp_path / "models.json").write_text(json.dumps(models), encoding="utf-8")
+    for script in blocks(page("docs/models.md")):
         run(server, tmp_path, script)
+    assert server.client.get("/v2/resources/urn:air:sdxl:checkpoint:civitai:1@2").status_code == 200
     assert "(default)" in run(server, tmp_path, f"imagemill models list {DREAM}")
 
 
