@@ -1,4 +1,5 @@
 """Bodies of the API, made from the server's document by tools/client_models.py: do not edit."""
+
 from __future__ import annotations
 from typing import Annotated, Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
@@ -66,9 +67,7 @@ class Problem(BaseModel):
     ]
     title: Annotated[str, Field(description="The name of the status.")]
     status: int
-    detail: Annotated[
-        str, Field(description="A sentence that says what is wrong and what to do.")
-    ]
+    detail: Annotated[str, Field(description="A sentence that says what is wrong and what to do.")]
     trace_id: Annotated[
         str,
         Field(alias="traceId", description="Finds the request in the server's log."),
@@ -77,12 +76,8 @@ class Problem(BaseModel):
         dict[str, list[str]] | None,
         Field(description="What is wrong with each field, by its path."),
     ] = {}
-    needed: Annotated[
-        float | None, Field(description="For 402: the credits that are needed.")
-    ] = None
-    available: Annotated[
-        float | None, Field(description="For 402: the credits that are available.")
-    ] = None
+    needed: Annotated[float | None, Field(description="For 402: the credits that are needed.")] = None
+    available: Annotated[float | None, Field(description="For 402: the credits that are available.")] = None
 
 
 class ProgressBody(BaseModel):
@@ -94,9 +89,7 @@ class ProgressBody(BaseModel):
     total: int
     progress: Annotated[float, Field(description="0 to 1.")]
     note: str
-    preview: Annotated[
-        str | None, Field(description="A data URL of the picture so far.")
-    ] = None
+    preview: Annotated[str | None, Field(description="A data URL of the picture so far.")] = None
 
 
 class SafetyBody(BaseModel):
@@ -113,9 +106,7 @@ class Upload(BaseModel):
         extra="allow",
         populate_by_name=True,
     )
-    key: Annotated[
-        str, Field(description="Names the picture in jobs, wherever they take one.")
-    ]
+    key: Annotated[str, Field(description="Names the picture in jobs, wherever they take one.")]
     url: Annotated[
         str,
         Field(description="Where it can be fetched without a key, for a limited time."),
@@ -177,9 +168,7 @@ class JobBody(BaseModel):
     batch: Annotated[str, Field(description="Jobs of one submission have the same.")]
     name: str | None
     recipe: str
-    status: Literal[
-        "waiting", "queued", "running", "succeeded", "failed", "canceled", "expired"
-    ]
+    status: Literal["waiting", "queued", "running", "succeeded", "failed", "canceled", "expired"]
     queue: str
     priority: int
     cost: Annotated[float, Field(description="Credits.")]
@@ -192,14 +181,10 @@ class JobBody(BaseModel):
         bool,
         Field(description="The pictures are drawn by the simulator, not by a model."),
     ]
-    reason: Annotated[
-        str | None, Field(description="Why the job was cancelled or waits for a retry.")
-    ]
+    reason: Annotated[str | None, Field(description="Why the job was cancelled or waits for a retry.")]
     cancel_requested: Annotated[bool, Field(alias="cancelRequested")]
     trace: Annotated[str, Field(description="W3C trace context.")]
-    input: Annotated[
-        dict[str, Any], Field(description="The recipe's input, completed.")
-    ]
+    input: Annotated[dict[str, Any], Field(description="The recipe's input, completed.")]
     properties: dict[str, Any]
     error: JobError | None
     created_at: Annotated[AwareDatetime, Field(alias="createdAt")]
@@ -220,20 +205,14 @@ class JobBody(BaseModel):
     artifacts: list[ArtifactBody]
     output: Annotated[
         dict[str, Any] | None,
-        Field(
-            description="The values that a task without a picture has made, once it has succeeded."
-        ),
+        Field(description="The values that a task without a picture has made, once it has succeeded."),
     ] = None
     safety: Annotated[
         SafetyBody | None,
         Field(description="Present where a check flagged or rewrote something."),
     ] = None
-    waits: Annotated[
-        str | None, Field(description="Why a queued job does not run yet.")
-    ] = None
-    progress: Annotated[
-        ProgressBody | None, Field(description="Present while the job runs.")
-    ] = None
+    waits: Annotated[str | None, Field(description="Why a queued job does not run yet.")] = None
+    progress: Annotated[ProgressBody | None, Field(description="Present while the job runs.")] = None
 
 
 class JobPage(BaseModel):
