@@ -15,7 +15,7 @@ from tests.redis import RedisServer
 
 SLOW = {"properties": {"simulate": {"step_ms": 100}}, "params": {"steps": 10}}
 RUN = "imagemill.run."
-TASKS = {RUN + name for name in ("gpu", "remote", "render", "other")}
+TASKS = {RUN + name for name in ("gpu", "remote", "render", "tasks", "other")}
 ANSWER_S = 2.0
 """All answers of so long are taken."""
 PATIENCE_S = 30.0
