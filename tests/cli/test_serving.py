@@ -172,6 +172,18 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     assert done.stderr.startswith("error: the data folder cannot be used: taken")
 
 
+def test_a_wrong_table_of_families_is_an_error_that_names_the_row(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "families.toml").write_text('[mine]\nextends = "nosuch"\n')
+    done = run("serve", "--port", "0", cwd=tmp_path, IMAGEMILL_DATA_DIR=str(data))
+
+    assert done.returncode != 0
+    assert done.stderr.startswith("error: ")
+    assert "families.toml: mine.extends is 'nosuch'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_migrate_says_from_where_to_where(tmp_path: Path) -> None:
     first = run("migrate", "--create", cwd=tmp_path)
     assert first.returncode == 0, first.stderr

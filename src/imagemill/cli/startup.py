@@ -25,6 +25,7 @@ def build(settings: "Settings", roles: "Roles") -> "Application":
     from imagemill.bootstrap.application import Application
     from imagemill.bootstrap.safety import InvalidSafety
     from imagemill.domain.errors import InvalidInput, MissingExtra
+    from imagemill.graphs.families.table import InvalidFamilies
 
     with friendly_errors(settings):
         try:
@@ -34,7 +35,7 @@ def build(settings: "Settings", roles: "Roles") -> "Application":
             raise CliError(f"IMAGEMILL_COMFYUI__URLS or __TOKEN: {error}", UNUSABLE) from error
         except InvalidScenario as error:
             raise CliError(f"IMAGEMILL_SIMULATOR__SCENARIO: {error}", UNUSABLE) from error
-        except (MissingExtra, InvalidSafety) as error:
+        except (MissingExtra, InvalidSafety, InvalidFamilies) as error:
             raise CliError(str(error), UNUSABLE) from error
 
 
