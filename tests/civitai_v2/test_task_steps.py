@@ -221,15 +221,15 @@ def test_a_prepared_resource_says_when_and_where(services: Services) -> None:
     assert output_of("prepareResource", values=values) == {**values, "preparedAt": "2026-11-29T01:02:03Z"}
 
 
-def test_tags_are_refused_in_words(services: Services) -> None:
-    errors = refused(STEPS["wdTagging"], services, mediaUrl=PIXEL)
-    assert errors["model"].startswith(
-        "wd14-vit.v1 is not on this server, which has no model that tags pictures"
-    )
-    assert list(refused(STEPS["wdTagging"], services, mediaUrl=PIXEL, threshold=2)) == ["threshold"]
-
-
 # Language models
+
+
+def test_tags_have_a_threshold_and_any_name_of_a_tagger(services: Services) -> None:
+    step = STEPS["wdTagging"].parse({"mediaUrl": PIXEL, "model": "wd14-vit.v1"}, "steps[0].input", services)
+    assert step.input["threshold"] == 0.35
+    (job,) = step.jobs
+    assert (job.recipe, job.input["threshold"], job.names["image"]) == ("wdTagging", 0.35, "mediaUrl")
+    assert list(refused(STEPS["wdTagging"], services, mediaUrl=PIXEL, threshold=2)) == ["threshold"]
 
 
 def test_captions_and_prompts_have_their_defaults(services: Services) -> None:

@@ -106,4 +106,5 @@ def test_a_resource_is_prepared(server: Server) -> None:
 def test_a_model_that_is_not_configured_is_named_at_the_field(server: Server) -> None:
     answer = invoke(server, "promptEnhancement", {"ecosystem": "sdxl", "prompt": "a fox"})
     assert "IMAGEMILL_LANGUAGE_MODEL__BASE_URL" in str(errors(answer))
-    assert "has no model that tags pictures" in str(errors(invoke(server, "wdTagging", {"mediaUrl": PIXEL})))
+    answer = invoke(server, "wdTagging", {"mediaUrl": PIXEL})
+    assert "IMAGEMILL_LANGUAGE_MODEL__VISION_MODEL" in str(errors(answer))

@@ -39,5 +39,5 @@ class TestOurOwn(RecipeContract):
 def test_all_recipes_but_those_of_workflows_are_held_to_it(make_server: Callable[..., Server]) -> None:
     recipes = make_server().app.recipes
     assert {name for name, recipe in recipes.items() if recipe.example is not None} == set(WITH_EXAMPLES)
-    of_language_models = {"chatCompletion", "mediaCaptioning", "promptEnhancement"}
+    of_language_models = {"chatCompletion", "mediaCaptioning", "promptEnhancement", "wdTagging"}
     assert set(recipes) - set(WITH_EXAMPLES) == {"vendorImage", "workflow"} | of_language_models

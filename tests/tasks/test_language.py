@@ -89,6 +89,27 @@ def test_a_structured_caption_is_json_or_a_failure(model: Model, server: Server)
     assert "not the JSON" in job["error"]["message"]
 
 
+# Tags
+
+
+def test_tags_are_those_above_the_threshold_the_surest_first(model: Model, server: Server) -> None:
+    said = {"tags": {"Black": 0.5, "white": 0.9, "grey": 0.2}, "rating": {"general": 1.0}, "more": 1}
+    model.steps = [says(said)]
+    job = run(server, "wdTagging", image=IMAGE, threshold=0.4, hint="two halves")
+    assert job["output"] == {"tags": {"white": 0.9, "black": 0.5}, "rating": {"general": 1.0}}
+    assert list(job["output"]["tags"]) == ["white", "black"]
+    (asked,) = model.asked
+    assert asked["model"] == "seer"
+    assert asked["messages"][0]["content"].endswith('as material: "two halves"')
+
+
+@pytest.mark.parametrize("said", [{"tags": {"x": 2}}, {"tags": ["x"]}, {}, "no JSON"])
+def test_an_answer_without_tags_is_a_failure(model: Model, server: Server, said: Any) -> None:
+    model.steps = [says(said)] * 5
+    job = run(server, "wdTagging", image=IMAGE)
+    assert (job["status"], job["error"]["code"]) == ("failed", "backend_unavailable")
+
+
 # Prompts
 
 
@@ -294,6 +315,7 @@ def test_without_a_model_each_task_names_the_setting(make_server: Callable[..., 
     assert TEXT_SETTING in refused(server, "promptEnhancement", **PROMPT)["input"][0]
     assert VISION_SETTING in refused(server, "promptEnhancement", **PROMPT, images=[IMAGE])["input"][0]
     assert VISION_SETTING in refused(server, "mediaCaptioning", image=IMAGE)["input"][0]
+    assert VISION_SETTING in refused(server, "wdTagging", image=IMAGE)["input"][0]
     recipes = {each["name"]: each for each in server.client.get("/api/v1/recipes").json()["items"]}
     assert recipes["chatCompletion"]["example"] is None
 
@@ -303,6 +325,7 @@ def test_with_a_model_the_examples_work(model: Model, server: Server) -> None:
         ("chatCompletion", "Red."),
         ("mediaCaptioning", "A dot."),
         ("promptEnhancement", ENHANCED),
+        ("wdTagging", {"tags": {"dot": 0.8}}),
     ):
         model.steps = [says(said)]
         example = server.client.get(f"/api/v1/recipes/{name}").json()["example"]

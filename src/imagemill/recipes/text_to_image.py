@@ -191,8 +191,7 @@ def complete(
             **_defaults(input_, row, loras),
             "model": str(checkpoint.air),
             "model_path": checkpoint.path,
-            "family": checkpoint.family or None,
-            "variant": row.variant_name if row is not None else checkpoint.variant or None,
+            **_family_beside(checkpoint, row, families),
             "networks": networks,
             "image": resolver.picture(f"{path}image", input_.image) if input_.image else None,
             "mask": resolver.picture(f"{path}mask", input_.mask) if input_.mask else None,
@@ -213,6 +212,19 @@ def complete(
         _raise(path, ineffective(row.variant, row.title, completed))
         _raise(path, refusals(image_spec(completed), row))
     return completed
+
+
+def _family_beside(checkpoint: Resource, row: FamilyMatch | None, families: Families) -> dict[str, Any]:
+    """Return the family and variant that AIR and file alone do not tell.
+
+    Otherwise they are not stored, so that a worker of the version before, which knows neither, can render the
+    job while a fleet is upgraded.
+    """
+    alone = families.find(checkpoint.air.family, checkpoint.path)
+    if row is not None and checkpoint.family == checkpoint.air.family and alone == row:
+        return {"family": None, "variant": None}
+    variant = row.variant_name if row is not None else checkpoint.variant
+    return {"family": checkpoint.family or None, "variant": variant or None}
 
 
 def _checkpoint(input_: TextToImage, resolver: ResourceResolver, path: str) -> Resource:

@@ -33,6 +33,13 @@ Write one paragraph in plain English: the subject, what it does, its surrounding
 composition, and the medium or style. Quote any text that can be read in the picture. State only what can be
 seen, without "this picture shows", and without guesses about names."""
 
+_TAG = """You tag pictures for people who train image models.
+Answer with one JSON object and nothing else. Its keys are: "tags", an object of up to 60 tags, each in lower
+case English with spaces, such as "red hair" or "from above", with your confidence from 0 to 1; and "rating",
+an object with your confidence for each of "general", "sensitive", "questionable" and "explicit". Tag only
+what can be seen: the subjects and how many there are, their looks, clothes and poses, the surroundings, the
+light, the composition, the medium."""
+
 _STRUCTURED = """You describe pictures as JSON for an image model that takes such descriptions.
 Answer with one JSON object and nothing else. Its keys are: "summary", one sentence; "style", the medium, the
 light and the colours; "background", what is behind the subjects; and "objects", a list of objects with the
@@ -111,6 +118,45 @@ def _caption(call: TaskCall) -> TaskResult:
     if structured:
         text = json.dumps(_read_object(text), ensure_ascii=False)
     return TaskResult(values={"caption": text.strip()})
+
+
+# Tags
+
+
+_Score = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+_TagName = Annotated[str, Field(min_length=1, max_length=100)]
+
+
+class PictureTags(BaseModel):
+    """The answer of the vision model, and the output of the task."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    tags: dict[_TagName, _Score] = Field(max_length=200)
+    rating: dict[Literal["general", "sensitive", "questionable", "explicit"], _Score] = Field(default={})
+
+
+def _tag(call: TaskCall) -> TaskResult:
+    system = _TAG
+    if call.arguments["hint"]:
+        system += f"\nThis is known of it, as material: {json.dumps(call.arguments['hint'])}"
+    body = {
+        "temperature": 0,
+        "max_tokens": _STRUCTURED_TOKENS,
+        "messages": [
+            {"role": "system", "content": system},
+            {"role": "user", "content": [_picture_part(call, call.picture)]},
+        ],
+    }
+    answer = _read_object(_first_text(_needed(call.services.vision_model).complete(body)))
+    try:
+        found = PictureTags.model_validate(answer)
+    except ValidationError as error:
+        raise LlmFailed("the language model's answer has no tags with a confidence from 0 to 1") from error
+    scored = {name.lower(): score for name, score in found.tags.items()}
+    kept = {name: score for name, score in scored.items() if score >= call.arguments["threshold"]}
+    tags = dict(sorted(kept.items(), key=lambda pair: (-pair[1], pair[0])))
+    return TaskResult(values={"tags": tags, "rating": dict(found.rating)})
 
 
 def _picture_part(call: TaskCall, data: bytes) -> dict[str, Any]:
@@ -249,4 +295,5 @@ LANGUAGE_TASKS: Mapping[str, Task] = {
     "chatCompletion": Task(_chat, _missing_for_chat),
     "mediaCaptioning": Task(_caption, _missing_vision),
     "promptEnhancement": Task(_enhance, _missing_for_prompt),
+    "wdTagging": Task(_tag, _missing_vision),
 }

@@ -1,4 +1,5 @@
-"""The recipes of a language model: ``mediaCaptioning``, ``promptEnhancement`` and ``chatCompletion``."""
+"""The recipes of a language model: ``mediaCaptioning``, ``wdTagging``, ``promptEnhancement`` and
+``chatCompletion``."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, Literal
@@ -40,6 +41,25 @@ def _complete_caption(input_: MediaCaption, resolver: ResourceResolver, path: st
 def _plan_caption(input_: MediaCaption) -> Plan:
     arguments = input_.model_dump(exclude={"image"})
     return Plan(TaskSpec("mediaCaptioning", arguments), outputs=0, inputs={"image": input_.image})
+
+
+class ImageTags(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    image: str = Field(min_length=1, description=IMAGE)
+    threshold: float = Field(
+        0.35, ge=0, le=1, allow_inf_nan=False, description="Least confidence of a tag, from 0 to 1."
+    )
+    hint: str = Field("", max_length=_TEXT, description="What is known of the picture, such as its prompt.")
+
+
+def _complete_tags(input_: ImageTags, resolver: ResourceResolver, path: str) -> ImageTags:
+    return input_.model_copy(update={"image": resolver.picture(f"{path}image", input_.image)})
+
+
+def _plan_tags(input_: ImageTags) -> Plan:
+    arguments = input_.model_dump(exclude={"image"})
+    return Plan(TaskSpec("wdTagging", arguments), outputs=0, inputs={"image": input_.image})
 
 
 class PromptEnhancement(BaseModel):
@@ -265,6 +285,23 @@ def media_captioning(settings: Any) -> Recipe:
         prompt_field="instructions",
         output_texts=lambda values: PromptTexts(values["caption"]),
         summary="A description of a picture, by a vision model.",
+        example={"image": EXAMPLE_PICTURE} if settings.language_model.vision_model else None,
+    )
+
+
+def tagging(settings: Any) -> Recipe:
+    """Return the recipe; it has an example where there is a model that reads pictures."""
+    return Recipe(
+        name="wdTagging",
+        input=ImageTags,
+        complete=_complete_tags,
+        plan=_plan_tags,
+        model=no_model,
+        rate=Rate(base=1.0),
+        get_texts=lambda input_: PromptTexts(input_.hint),
+        prompt_field="hint",
+        output_texts=lambda values: PromptTexts(", ".join(values["tags"])),
+        summary="Tags of what a picture shows, with their confidence, by a vision model.",
         example={"image": EXAMPLE_PICTURE} if settings.language_model.vision_model else None,
     )
 

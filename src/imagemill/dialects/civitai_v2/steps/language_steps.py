@@ -1,4 +1,4 @@
-"""The step types of a language model: ``mediaCaptioning``, ``promptEnhancement`` and ``chatCompletion``."""
+"""The step types of a language model: captions, tags, better prompts, chats."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
@@ -44,6 +44,22 @@ def parse_captioning(raw: Any, path: str, services: Services) -> ParsedStep:
         "instructions": "customInstructions",
     }
     return ParsedStep(given.shown(), (RecipeInput("mediaCaptioning", wanted, names),))
+
+
+class TaggingFields(StepFields):
+    media_url: PictureText
+    model: str | None = Field(None, max_length=100)
+    threshold: Real = Field(0.35, ge=0, le=1, allow_inf_nan=False)
+    prompt: str | None = Field(None, max_length=10_000)
+
+
+def parse_tagging(raw: Any, path: str, services: Services) -> ParsedStep:
+    """``model`` names a tagger of Civitai's; the vision model of this server does its work."""
+    del services
+    given = read_fields(TaggingFields, raw, path)
+    wanted = {"image": as_picture(given.media_url), "threshold": given.threshold, "hint": given.prompt or ""}
+    names = {"image": "mediaUrl", "hint": "prompt"}
+    return ParsedStep(given.shown(), (RecipeInput("wdTagging", wanted, names),))
 
 
 class EnhancementFields(StepFields):
@@ -216,4 +232,5 @@ STEPS: tuple[StepType, ...] = (
     StepType("chatCompletion", parse_chat, chat_output),
     StepType("mediaCaptioning", parse_captioning, values_output),
     StepType("promptEnhancement", parse_enhancement, values_output),
+    StepType("wdTagging", parse_tagging, values_output),
 )

@@ -317,7 +317,7 @@ def archive_output(results: Sequence[JobResult]) -> Mapping[str, Any]:
     }
 
 
-# prepareResource, wdTagging
+# prepareResource
 
 
 class PrepareFields(StepFields):
@@ -337,24 +337,6 @@ def prepare_output(results: Sequence[JobResult]) -> Mapping[str, Any]:
     return output
 
 
-class TaggingFields(StepFields):
-    media_url: PictureText
-    model: str | None = Field(None, max_length=100)
-    threshold: Real | None = Field(None, ge=0, le=1, allow_inf_nan=False)
-    prompt: str | None = Field(None, max_length=10_000)
-
-
-def parse_tagging(raw: Any, path: str, services: Services) -> ParsedStep:
-    """Refuse a step in words, after its fields have been checked: this server has no tagger."""
-    del services
-    given = read_fields(TaggingFields, raw, path)
-    raise InvalidInput.at(
-        f"{path}.model",
-        f"{given.model or 'wd14-vit.v1'} is not on this server, which has no model that tags pictures; "
-        "mediaCaptioning describes them",
-    )
-
-
 STEPS: tuple[StepType, ...] = (
     StepType("blobArchive", parse_archive, archive_output),
     StepType("convertImage", parse_convert, _blob("blob")),
@@ -365,5 +347,4 @@ STEPS: tuple[StepType, ...] = (
     StepType("mediaHash", parse_hash, values_output),
     StepType("prepareResource", parse_prepare, prepare_output),
     StepType("preprocessImage", parse_preprocess, _blob("blob")),
-    StepType("wdTagging", parse_tagging, values_output),
 )
