@@ -206,7 +206,7 @@ def test_an_archive_has_its_url_once_it_is_there(services: Services) -> None:
     blob = {**BLOB, "urlExpiresAt": "2026-11-29T00:00:00Z"}
     values = {"entryCount": 1, "format": "zip", "name": "my pictures.zip"}
     assert output_of("blobArchive", blob, values=values) == {
-        "url": "http://host/A.png?exp=1&sig=2&filename=my%20pictures.zip",
+        "url": "http://host/archive/1.2.A.png?filename=my+pictures.zip",
         "entryCount": 1,
         "format": "zip",
         "expiresAt": "2026-11-29T00:00:00Z",
