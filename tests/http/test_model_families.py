@@ -96,7 +96,8 @@ def test_the_registry_s_base_model_comes_before_the_file_s_metadata(server: Serv
 def test_a_job_has_the_family_that_the_metadata_tell(server: Server, node: TestNode):
     answer = submit(server, TOLD, networks=[{"air": LORA}])
     assert answer.status_code == 201, answer.text
-    assert (answer.json()["input"]["family"], answer.json()["input"]["width"]) == ("sdxl", 1024)
+    input_ = answer.json()["input"]
+    assert (input_["model"].split(":")[2], input_["width"]) == ("sdxl", 1024)
     until(lambda: node.prompts)
 
 
