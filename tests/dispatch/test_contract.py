@@ -40,7 +40,7 @@ def test_a_job_whose_wake_up_is_lost_is_only_late(fleet: Fleet):
 
 def test_a_burst_is_shared_by_all_workers(fleet: Fleet):
     fleet.ensure(2)
-    ids = [fleet.submit(**SLOW) for _ in range(4)]
+    ids = [fleet.submit(**SLOW) for _ in range(8)]
     assert len({fleet.worker_of(job_id).process.pid for job_id in ids}) == 2
     assert {fleet.server.wait(job_id)["status"] for job_id in ids} == {"succeeded"}
 
