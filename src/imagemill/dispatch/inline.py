@@ -82,7 +82,12 @@ class InlineDispatcher:
         self._offers = Offers(backends, worker=worker, served_queues=queues)
         self._poller = WorkPoller(heads, self._offers, poll_s)
         self._poll_s = poll_s
-        self._condition = threading.Condition()
+        self._lock = threading.RLock()
+        self._condition = threading.Condition(self._lock)
+        """Wakes the monitor and whoever waits for the slots to end."""
+        self._sleepers: dict[frozenset[str], threading.Condition] = {}
+        """Where the slots wait, by the queues of their nodes. Waking a thread costs a wait for the
+        interpreter's lock, so a wake-up wakes none of other queues."""
         self._wakeups: Counter[str] = Counter()
         """The wake-ups so far, by queue; the empty one is for all slots."""
         self._closed = False
@@ -92,9 +97,9 @@ class InlineDispatcher:
     def wake(self, queue: str) -> None:
         """Wake the slots of the nodes that have the queue; the claim decides which of them fits the job. An
         empty one wakes all."""
-        with self._condition:
+        with self._lock:
             self._wakeups[queue] += 1
-            self._condition.notify_all()
+            self._notify(queue)
 
     def start(self) -> None:
         self._start_slots()
@@ -104,6 +109,7 @@ class InlineDispatcher:
         with self._condition:
             self._closed = True
             self._condition.notify_all()
+            self._notify()
 
     def close(self) -> None:
         self.stop_accepting()
@@ -117,6 +123,12 @@ class InlineDispatcher:
     def offers(self) -> list[Offer]:
         """Return the current offer of each node."""
         return self._offers.all()
+
+    def _notify(self, queue: str = "") -> None:
+        """Wake the slots of a queue, or all; call with the lock."""
+        for queues, sleepers in self._sleepers.items():
+            if not queue or queue in queues:
+                sleepers.notify_all()
 
     def _count_wakeups(self, queues: Iterable[str]) -> int:
         """Return the number of wake-ups so far that concern the slots of these queues."""
@@ -192,7 +204,6 @@ class InlineDispatcher:
 
     def _wait_for_wakeup(self, queues: frozenset[str], wakeups_seen: int, seconds: float | None) -> None:
         """Sleep until a wake-up, at most for ``seconds``; one since ``wakeups_seen`` was read counts too."""
-        with self._condition:
-            self._condition.wait_for(
-                lambda: self._closed or self._count_wakeups(queues) != wakeups_seen, seconds
-            )
+        with self._lock:
+            sleepers = self._sleepers.setdefault(queues, threading.Condition(self._lock))
+            sleepers.wait_for(lambda: self._closed or self._count_wakeups(queues) != wakeups_seen, seconds)

@@ -401,6 +401,8 @@ def _check_partners(
     able: Sequence[Backend], work: RenderSpec, job_request: JobRequest, *, is_allowed: bool
 ) -> bool:
     """Return whether a render uses partner nodes. Raises `InvalidInput` where the job may not."""
+    if not isinstance(work, GraphSpec):
+        return False  # only clients' own graphs have them; asking for the protocol takes 0.1 ms
     backends = [each for each in able if isinstance(each, PartnerBackend)]
     names = sorted({name for each in backends for name in each.partner_classes(work)})
     if not names:

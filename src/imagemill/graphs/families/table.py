@@ -54,11 +54,17 @@ class FamilyMatch:
         return self.variant.title or self.family.title
 
 
+_MOST_FOUND = 4096
+"""Answers that are kept; names of models are clients' texts, so there may be any number."""
+
+
 class Families:
     """The table. Immutable; safe to share between threads."""
 
     def __init__(self, rows: Mapping[str, Family]) -> None:
         self._rows = dict(rows)
+        self._found: dict[tuple[str, ...], FamilyMatch | None] = {}
+        """Answers of `find`: each job asks several times for the same model, for 0.1 ms each."""
 
     def __iter__(self) -> Iterator[Family]:
         """The families in the order in which they are tried."""
@@ -77,6 +83,17 @@ class Families:
         ``names``: the model's file, title or base model; they decide where several families share an
         ecosystem, and choose the variant unless ``variant`` names it. None for an unknown ecosystem.
         """
+        key = (ecosystem, variant, *names)
+        try:
+            return self._found[key]
+        except KeyError:
+            found = self._find(ecosystem, names, variant)
+        if len(self._found) >= _MOST_FOUND:
+            self._found.clear()
+        self._found[key] = found
+        return found
+
+    def _find(self, ecosystem: str, names: tuple[str, ...], variant: str) -> FamilyMatch | None:
         wanted = ecosystem.lower()
         named = self._rows.get(wanted)
         candidates = [each for each in self if each is named or (wanted and wanted in each.ecosystems)]
