@@ -43,6 +43,12 @@ def test_a_picture_is_made_saved_and_its_path_told(server: Server, tmp_path: Pat
     assert saved == str(tmp_path / "a-fox-in-the-snow-7-2.png")
 
 
+def test_a_picture_without_a_prompt_has_a_name(server: Server, tmp_path: Path):
+    result = run(server, "make", "", *SMALL, "--seed", "7", "-o", str(tmp_path))
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "picture-7.png").is_file()
+
+
 def test_a_file_can_be_named(server: Server, tmp_path: Path):
     path = tmp_path / "fox.png"
     assert run(server, "make", "a", "fox", *SMALL, "-o", str(path)).exit_code == 0
