@@ -93,7 +93,9 @@ def _places(job: dict[str, Any], output: Path) -> Iterator[tuple[dict[str, Any],
     if output.suffix and len(artifacts) == 1 and not output.is_dir():
         yield artifacts[0], output
         return
-    slug = re.sub(r"[^\w]+", "-", job["input"].get("prompt", "").lower()).strip("-")[:_LONGEST_NAME].strip("-")
+    slug = (
+        re.sub(r"[^\w]+", "-", job["input"].get("prompt", "").lower()).strip("-")[:_LONGEST_NAME].strip("-")
+    )
     taken: set[Path] = set()
     for artifact in artifacts:
         stem = f"{slug or 'picture'}-{artifact['seed']}"
