@@ -35,10 +35,6 @@ def mark(number: int) -> str:
     return f"\ue0f0{number}\ue0f1"
 
 
-def has_marks(text: str) -> bool:
-    return _MARK.search(text) is not None
-
-
 def stored(values: Sequence[OutputValue]) -> list[list[str]]:
     """Return the values as `Job.client` holds them."""
     return [[value.job, value.path] for value in values]

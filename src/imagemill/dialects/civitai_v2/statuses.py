@@ -14,7 +14,6 @@ from imagemill.jobs.store.queries import View
 
 UNASSIGNED, PREPARING, SCHEDULED, PROCESSING = "unassigned", "preparing", "scheduled", "processing"
 SUCCEEDED, FAILED, EXPIRED, CANCELED = "succeeded", "failed", "expired", "canceled"
-ALL = (UNASSIGNED, PREPARING, SCHEDULED, PROCESSING, SUCCEEDED, FAILED, EXPIRED, CANCELED)
 _FINAL = (FAILED, EXPIRED, CANCELED, SUCCEEDED)
 """Final words; of several, the first that occurs is that of the whole."""
 _OF_JOB = {

@@ -12,7 +12,7 @@ from imagemill.dialects.civitai_v2.planner import PlannedWorkflow, Planner
 from imagemill.dialects.civitai_v2.responses import Wire, cost_of, workflow_document
 from imagemill.dialects.civitai_v2.schemas import WorkflowTemplate, WorkflowUpdate
 from imagemill.dialects.civitai_v2.states import StateReader
-from imagemill.dialects.civitai_v2.statuses import JobState, combined, is_final
+from imagemill.dialects.civitai_v2.statuses import JobState, is_final
 from imagemill.domain.access import Caller, Scope
 from imagemill.domain.clock import now_us, uuid7
 from imagemill.domain.errors import Conflict, InvalidInput, NotFound
@@ -283,11 +283,6 @@ def step_of(document: dict[str, Any], name: str) -> dict[str, Any]:
 def _check_step(record: BatchRecord, name: str) -> None:
     if not any(step["name"] == name for step in record.document["steps"]):
         raise NotFound(f"the workflow has no step {name[:60]!r}")
-
-
-def status_of_workflow(states: Sequence[JobState]) -> str:
-    """Return the status of a workflow from its jobs."""
-    return combined([state.status for state in states])
 
 
 def has_ended(document: dict[str, Any]) -> bool:
