@@ -59,7 +59,7 @@ proof: $(VENV)/.dev
 # Pins with hashes and no index, so that no file names where packages come from.
 lock: $(VENV)/.dev
 	$(PIP) uv
-	cd requirements && for set in base dev docs build image client; do ./compile $$set; done
+	cd requirements && for set in base books dev docs build image client; do ./compile $$set; done
 
 # The container image, built by docker, podman or buildah; IMAGE is its name, PYTHON_IMAGE another base.
 IMAGE ?= imagemill
@@ -74,6 +74,10 @@ $(VENV)/.base: requirements/base.txt requirements/build.txt pyproject.toml
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.base
 	$(PIP) --require-hashes -r requirements/dev.txt
+	touch $@
+
+$(VENV)/.books: requirements/books.txt $(VENV)/.base
+	$(PIP) --require-hashes -r requirements/books.txt
 	touch $@
 
 $(VENV)/.docs: requirements/docs.txt
