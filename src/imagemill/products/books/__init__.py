@@ -1,0 +1,1 @@
+"""Personalised picture books: one photo in, a printed book out."""
