@@ -69,7 +69,7 @@ class BookCharacter(Part):
 
 class StyleLora(Part):
     air: Annotated[str, StringConstraints(min_length=1, max_length=400)]
-    strength: float = Field(1.0, ge=-10, le=10)
+    strength: float = Field(default=1.0, ge=-10, le=10)
 
 
 class Style(Part):
@@ -77,7 +77,7 @@ class Style(Part):
 
     checkpoint: Annotated[str, StringConstraints(max_length=400)] = ""
     workflow: Annotated[str, StringConstraints(max_length=64)] = ""
-    loras: tuple[StyleLora, ...] = Field((), max_length=8)
+    loras: tuple[StyleLora, ...] = Field(default=(), max_length=8)
     words: Words = ""
     negative_words: Words = ""
 
@@ -91,25 +91,25 @@ class Style(Part):
 class Shadow(Part):
     """A shadow of the text. Lengths in points."""
 
-    x: float = Field(1.0, ge=-72, le=72)
-    y: float = Field(1.0, ge=-72, le=72)
-    blur: float = Field(0.0, ge=0, le=36)
+    x: float = Field(default=1.0, ge=-72, le=72)
+    y: float = Field(default=1.0, ge=-72, le=72)
+    blur: float = Field(default=0.0, ge=0, le=36)
     colour: Colour = "#000000"
 
 
 class Outline(Part):
     """A line around the letters."""
 
-    width: float = Field(0.5, gt=0, le=12)
+    width: float = Field(default=0.5, gt=0, le=12)
     """In points."""
     colour: Colour = "#ffffff"
 
 
 class TextStyle(Part):
-    size: float = Field(18.0, ge=4, le=200)
+    size: float = Field(default=18.0, ge=4, le=200)
     """In points."""
     colour: Colour = "#1d1d1b"
-    leading: float = Field(1.3, ge=0.8, le=3)
+    leading: float = Field(default=1.3, ge=0.8, le=3)
     """The distance of lines, in font sizes."""
     outline: Outline | None = None
     shadow: Shadow | None = None
@@ -141,12 +141,12 @@ class TextLayer(Part):
 
     text: Texts = Field(min_length=1)
     position: Position = "bottom-center"
-    width: float = Field(1.0, gt=0.05, le=1)
+    width: float = Field(default=1.0, gt=0.05, le=1)
     """Width of the box as a fraction of the safe area."""
     offset: tuple[float, float] = (0.0, 0.0)
     """Points to the right and down."""
     style: Literal["body", "accent"] = "body"
-    size: float | None = Field(None, ge=4, le=200)
+    size: float | None = Field(default=None, ge=4, le=200)
     colour: Colour | None = None
     outline: Outline | None = None
     shadow: Shadow | None = None
@@ -160,7 +160,7 @@ class PageCharacter(Part):
     """A picture that is white where the face may change; of any size, scaled to the page."""
     box: Box | None = None
     """The face: from hair line to chin, and from ear to ear."""
-    tilt: float = Field(0.0, ge=-90, le=90)
+    tilt: float = Field(default=0.0, ge=-90, le=90)
     """Degrees by which the head leans to the right."""
 
 
@@ -174,7 +174,7 @@ class Picture(Part):
     """An illustration with characters on it."""
 
     base: FilePath
-    characters: tuple[PageCharacter, ...] = Field((), max_length=8)
+    characters: tuple[PageCharacter, ...] = Field(default=(), max_length=8)
     prompt: Words = ""
     negative_prompt: Words = ""
     transfer: TransferMode | None = None
@@ -184,7 +184,7 @@ class Picture(Part):
 class Page(Picture):
     page_num: int = Field(ge=1, le=MOST_PAGES)
     availability: Availability = Availability()
-    text_layers: tuple[TextLayer, ...] = Field((), max_length=12)
+    text_layers: tuple[TextLayer, ...] = Field(default=(), max_length=12)
 
     @property
     def has_face(self) -> bool:
@@ -196,7 +196,7 @@ class Reference(Picture):
 
 
 class Cover(Picture):
-    text_layers: tuple[TextLayer, ...] = Field((), max_length=12)
+    text_layers: tuple[TextLayer, ...] = Field(default=(), max_length=12)
 
 
 class Spine(Part):
@@ -218,7 +218,7 @@ class FillPage(Part):
     base: FilePath | None = None
     """None means an empty page."""
     background: Colour = "#ffffff"
-    text_layers: tuple[TextLayer, ...] = Field((), max_length=12)
+    text_layers: tuple[TextLayer, ...] = Field(default=(), max_length=12)
     place: Literal["before", "after"] = "after"
     """Whether it stands before the first page of the book or after the last."""
 
@@ -226,8 +226,8 @@ class FillPage(Part):
 class Price(Part):
     """Credits of a page picture and of the print files; None means the recipe's price."""
 
-    page: int | None = Field(None, ge=0, le=100_000)
-    book: int | None = Field(None, ge=0, le=10_000_000)
+    page: int | None = Field(default=None, ge=0, le=100_000)
+    book: int | None = Field(default=None, ge=0, le=10_000_000)
 
 
 class BookManifest(Part):
@@ -244,7 +244,7 @@ class BookManifest(Part):
     reference: Reference
     covers: Covers
     pages: tuple[Page, ...] = Field(min_length=1, max_length=MOST_PAGES)
-    fill: tuple[FillPage, ...] = Field((), max_length=16)
+    fill: tuple[FillPage, ...] = Field(default=(), max_length=16)
     price: Price = Price()
 
     @property
