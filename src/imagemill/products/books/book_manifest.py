@@ -170,7 +170,7 @@ class Availability(Part):
     full: bool = True
 
 
-class Picture(Part):
+class Illustration(Part):
     """An illustration with characters on it."""
 
     base: FilePath
@@ -181,7 +181,7 @@ class Picture(Part):
     """None means the first mode that the installation has."""
 
 
-class Page(Picture):
+class Page(Illustration):
     page_num: int = Field(ge=1, le=MOST_PAGES)
     availability: Availability = Availability()
     text_layers: tuple[TextLayer, ...] = Field(default=(), max_length=12)
@@ -191,11 +191,11 @@ class Page(Picture):
         return bool(self.characters)
 
 
-class Reference(Picture):
+class ReferenceSheet(Illustration):
     """The sheet by which the hero is approved: front, three-quarter and full figure."""
 
 
-class Cover(Picture):
+class Cover(Illustration):
     text_layers: tuple[TextLayer, ...] = Field(default=(), max_length=12)
 
 
@@ -223,7 +223,7 @@ class FillPage(Part):
     """Whether it stands before the first page of the book or after the last."""
 
 
-class Price(Part):
+class BookPrice(Part):
     """Credits of a page picture and of the print files; None means the recipe's price."""
 
     page: int | None = Field(default=None, ge=0, le=100_000)
@@ -241,11 +241,11 @@ class BookManifest(Part):
     profile: Slug = "square-8-25in"
     """The print profile, unless the personalization names another one."""
     typography: Typography = Typography()
-    reference: Reference
+    reference: ReferenceSheet
     covers: Covers
     pages: tuple[Page, ...] = Field(min_length=1, max_length=MOST_PAGES)
     fill: tuple[FillPage, ...] = Field(default=(), max_length=16)
-    price: Price = Price()
+    price: BookPrice = BookPrice()
 
     @property
     def preview_pages(self) -> tuple[Page, ...]:
