@@ -8,10 +8,8 @@ from typing import Any, BinaryIO, cast
 
 from fastapi import APIRouter, Request, Response
 from pydantic import ConfigDict, Field
-from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
-from starlette.formparsers import MultiPartException, MultiPartParser
 
 from imagemill.api.base import ApiModule, Services, no_callback
 from imagemill.api.dependencies import ServicesDep
@@ -24,67 +22,29 @@ from imagemill.media.pictures import EXTENSIONS, media_type_of
 from imagemill.net import pools
 from imagemill.web.auth import caller
 from imagemill.web.blobs import PictureFile, picture_bytes, seconds_left
+from imagemill.web.forms import IN_MEMORY_BYTES, read_form
 from imagemill.web.http import base_url, json_response
 from imagemill.web.policies import PathPolicy
 from imagemill.web.routing import ApiRoute, ResponseModel
 
 PATH = "/api/v1/uploads"
 _SERVED = "/blobs/inputs/{mark}/{digest}/{name}"
-_IN_MEMORY_BYTES = 2**20
-"""A larger upload waits on disk until it is whole, so that slow clients hold no memory."""
-FORM_BYTES = 64 * 2**10
-"""Bytes that a form may have around its file, and that each of its other fields may have."""
-_MOST_FIELDS = 20
-
-
-class _FormParser(MultiPartParser):
-    """Starlette's parser, which alone would take a form that is cut off for a whole one."""
-
-    spool_max_size = _IN_MEMORY_BYTES
-
-    def __init__(self, request: Request) -> None:
-        self._whole = False
-        super().__init__(
-            request.headers,
-            self._chunks(request),
-            max_files=_MOST_FIELDS,
-            max_fields=_MOST_FIELDS,
-            max_part_size=FORM_BYTES,
-        )
-
-    def on_end(self) -> None:
-        self._whole = True
-
-    async def _chunks(self, request: Request) -> AsyncGenerator[bytes]:
-        async for chunk in request.stream():
-            yield chunk
-        if not self._whole:
-            raise MultiPartException("it is cut off")
 
 
 @asynccontextmanager
 async def _form_file(request: Request) -> AsyncGenerator[BinaryIO]:
     """The one file of a form, whatever its field is called. Raises `InvalidInput`."""
-    kind, options = parse_options_header(request.headers.get("content-type"))
-    if kind != b"multipart/form-data" or not options.get(b"boundary"):
-        raise InvalidInput.at("Content-Type", "must be multipart/form-data with a boundary, or the picture's")
-    try:
-        form = await _FormParser(request).parse()
-    except MultiPartException as error:
-        raise InvalidInput.at("", f"is no whole form: {error.message}") from error
-    try:
+    async with read_form(request, otherwise=", or the picture's") as form:
         files = [part for _, part in form.multi_items() if isinstance(part, UploadFile)]
         if len(files) != 1:
             raise InvalidInput.at("file", f"is there {len(files)} times; send one file a request")
         yield files[0].file
-    finally:
-        await form.close()
 
 
 @asynccontextmanager
 async def body_file(request: Request) -> AsyncGenerator[BinaryIO]:
     """The whole body as a file."""
-    with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES) as file:
+    with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES) as file:
         async for chunk in request.stream():
             file.write(chunk)
         yield cast("BinaryIO", file)

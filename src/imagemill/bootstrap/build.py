@@ -155,9 +155,9 @@ def outbox(settings: Settings) -> MailTransport | None:
 
 
 def edge_rules(settings: Settings) -> "EdgeRules":
-    from imagemill.api.uploads import FORM_BYTES
     from imagemill.api.uploads import PATH as UPLOADS
     from imagemill.domain.blob_urls import V2_PATH as BLOBS
+    from imagemill.web.forms import FORM_BYTES
     from imagemill.web.middleware import EdgeRules
 
     limit = settings.limit

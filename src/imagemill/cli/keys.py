@@ -30,7 +30,8 @@ def create(
         list[str] | None,
         typer.Option(
             "--scope",
-            help="A scope, such as jobs:read; may be repeated. Default: all scopes of the role but partner.",
+            help="A scope, such as jobs:read; may be repeated. Default: all scopes of the role but partner "
+            "and books:unlock.",
         ),
     ] = None,
     service: Annotated[

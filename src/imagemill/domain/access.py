@@ -26,6 +26,8 @@ class Scope(StrEnum):
     METRICS_READ = "metrics:read"
     PARTNER = "partner"
     """Graphs with partner nodes of ComfyUI, which the operator pays for. No key has it unless it is named."""
+    BOOKS_UNLOCK = "books:unlock"
+    """Unlock paid books, for the shop's key. No key has it unless it is named."""
     ADMIN = "admin"
     """Other owners' accounts: grants, limits, disabling; and the audit log."""
 
@@ -41,7 +43,7 @@ class Role(StrEnum):
         return _SCOPES[self]
 
 
-GRANTED = frozenset({Scope.PARTNER})
+GRANTED = frozenset({Scope.PARTNER, Scope.BOOKS_UNLOCK})
 """Scopes that a key of any role may have, and that are never given without being named."""
 _USER = frozenset(
     {

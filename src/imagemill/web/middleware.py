@@ -17,7 +17,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from imagemill.observability.tracing import Tracer
 from imagemill.web.http import CORS_ALLOWED, inbound_trace, trace_of
-from imagemill.web.policies import POLICY, REWRITTEN_PREFIX, PathPolicies
+from imagemill.web.policies import POLICY, REWRITTEN_PREFIX, PathPolicies, PathPolicy
 from imagemill.web.problems import problem
 from imagemill.web.security_headers import CorsHeaders, secured
 
@@ -160,7 +160,8 @@ class EdgeMiddleware:
         )
 
     def _most(self, scope: Scope) -> int:
-        return self._body_bytes.get(scope["path"], self._body_bytes[""])
+        policy: PathPolicy = scope[POLICY]
+        return max(policy.body_bytes, self._body_bytes.get(scope["path"], self._body_bytes[""]))
 
 
 _DRAINED_BYTES = 64 * 2**20

@@ -73,6 +73,8 @@ class PathPolicy:
     """Requests are spans of a trace. False suits probes that machines send every few seconds."""
     signed: bool = False
     """A request with ``sig`` in its query needs no Authorization header: its route checks the signature."""
+    body_bytes: int = 0
+    """The largest body in bytes, where it is more than ``IMAGEMILL_LIMIT__BODY_BYTES``."""
     on_every_host: bool = False
     """The path is kept also at hosts whose requests are served below a prefix."""
 
