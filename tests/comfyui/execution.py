@@ -2,7 +2,7 @@
 
 import asyncio
 import inspect
-import random
+import secrets
 import string
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -285,7 +285,7 @@ class Run:
             animated = rendering_images.animation(images, given["fps"])
             entry = self._keep("output", given["filename_prefix"], animated, ".webp", images[0])
             return (images,), {"images": [entry], "animated": [True]}
-        letters = "".join(random.choices(string.ascii_lowercase, k=5))
+        letters = "".join(secrets.choice(string.ascii_lowercase) for _ in range(5))
         place = (
             ("output", given["filename_prefix"])
             if kind == "SaveImage"

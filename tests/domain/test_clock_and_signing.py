@@ -1,5 +1,6 @@
 """Instants, identities and signed names."""
 
+import random
 import re
 import uuid
 from datetime import UTC, datetime, timedelta, timezone
@@ -8,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagemill.domain.clock import SECOND, from_datetime, new_trace, now_us, to_datetime, uuid7
+from imagemill.domain.clock import (
+    SECOND,
+    from_datetime,
+    new_trace,
+    now_us,
+    random_fraction,
+    to_datetime,
+    uuid7,
+)
 from imagemill.domain.signing import UrlSigner
 
 INSTANTS = st.integers(0, 253_402_300_799 * SECOND)
@@ -49,6 +58,15 @@ def test_a_naive_moment_is_utc():
 def test_a_trace_is_a_traceparent():
     assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-00", new_trace())
     assert new_trace() != new_trace()
+
+
+def test_a_random_fraction_is_below_one_and_leaves_the_shared_generator_alone():
+    before = random.getstate()
+    drawn = [random_fraction() for _ in range(1000)]
+    assert random.getstate() == before
+    assert 0 <= min(drawn) < 0.05
+    assert 0.95 < max(drawn) < 1
+    assert len(set(drawn)) == 1000
 
 
 def signed(signer: UrlSigner, name: str = "blob") -> tuple[str, str]:

@@ -86,6 +86,14 @@ def random_below(limit: int) -> int:
     return int.from_bytes(random_bytes(16)) % limit
 
 
+def random_fraction() -> float:
+    """Return a number from 0 to below 1, for jitter.
+
+    The generator of the module `random` is left alone, as its sequence belongs to whoever seeds it.
+    """
+    return random_below(2**53) / 2**53
+
+
 def _clear_random_pool() -> None:
     _random_pool.__dict__.clear()
 

@@ -4,7 +4,6 @@ claim -> prepare -> send -> follow -> store -> finish
 """
 
 import logging
-import random
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -23,7 +22,7 @@ from imagemill.backends.base import (
     renderers,
 )
 from imagemill.blobs.base import BlobStore
-from imagemill.domain.clock import SECOND, now_us, uuid7
+from imagemill.domain.clock import SECOND, now_us, random_fraction, uuid7
 from imagemill.domain.errors import BackendError, StorageError, Superseded
 from imagemill.domain.events import Stage
 from imagemill.domain.failures import Failure, FailureCode, next_try
@@ -298,7 +297,7 @@ class Runner:
             max_failures=job.max_failures,
             node=job.node,
             backoff=self._backoff,
-            jitter=random.random(),  # noqa: S311 - spreads retries, guards nothing
+            jitter=random_fraction(),
         )
         memory_mb = self._memory_to_ask_for(attempt.claim) if failure.code is _OOM else None
         if memory_mb == _NONE_HAS_MORE:

@@ -6,7 +6,6 @@ behind reads the events after its cursor. A crash repeats at most the messages o
 
 import json
 import logging
-import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,7 +16,7 @@ from imagemill.db import tables
 from imagemill.db.database import Database
 from imagemill.db.group_commit import Tx
 from imagemill.db.statements import dump, load
-from imagemill.domain.clock import SECOND, now_us
+from imagemill.domain.clock import SECOND, now_us, random_fraction
 from imagemill.domain.events import Event
 from imagemill.domain.jobs import Job
 from imagemill.jobs.store.batches import BatchCallback, BatchRecord, read_records
@@ -301,6 +300,6 @@ class BatchCallbackDispatcher:
         self._meters.callback_sent("given_up" if gives_up else "failed")
         if gives_up:
             return None
-        delay_s = self._settings.backoff.delay_s(tries, random.random())  # noqa: S311 - spreads retries
+        delay_s = self._settings.backoff.delay_s(tries, random_fraction())
         again_at = now_us() + round(delay_s * SECOND)
         return due.after(cursor, due_at=again_at, tries=tries, error=error)

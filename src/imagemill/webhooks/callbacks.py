@@ -2,12 +2,11 @@
 
 import json
 import logging
-import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from imagemill.domain.clock import SECOND, now_us
+from imagemill.domain.clock import SECOND, now_us, random_fraction
 from imagemill.domain.errors import StorageError
 from imagemill.net.guarded_client import UrlGuard
 from imagemill.observability import logs
@@ -124,7 +123,7 @@ class CallbackDispatcher:
         self._meters.callback_sent("given_up" if tries >= self._settings.tries else "failed")
         if tries >= self._settings.tries:
             return Delivered(delivery, now, error)
-        delay_s = self._settings.backoff.delay_s(tries, random.random())  # noqa: S311 - spreads retries
+        delay_s = self._settings.backoff.delay_s(tries, random_fraction())
         return Delivered(delivery, now, error, again_at=now + round(delay_s * SECOND))
 
 

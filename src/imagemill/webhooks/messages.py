@@ -2,13 +2,12 @@
 
 import json
 import logging
-import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from imagemill.accounts.store import AccountStore
-from imagemill.domain.clock import SECOND, now_us, uuid7
+from imagemill.domain.clock import SECOND, now_us, random_fraction, uuid7
 from imagemill.domain.events import Event
 from imagemill.domain.signing import sign
 from imagemill.jobs.store.queries import View
@@ -195,7 +194,7 @@ class WebhookDispatcher:
         log.warning("webhook failed (%d): %s", tries, posted.error, extra={"endpoint": message.endpoint_id})
         is_last = tries >= settings.tries or not may_return
         self._meters.webhook_sent("given_up" if is_last else "failed")
-        delay_s = settings.backoff.delay_s(tries, random.random())  # noqa: S311 - spreads retries
+        delay_s = settings.backoff.delay_s(tries, random_fraction())
         return RecordAttempt(
             message,
             body,

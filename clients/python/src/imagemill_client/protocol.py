@@ -1,10 +1,10 @@
 """The protocol without input and output: requests, answers, retries and the event stream."""
 
 import json
-import random
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any, TypeVar
 
 import httpx2
@@ -19,6 +19,7 @@ UPLOADS = "/api/v1/uploads"
 FINISHED = frozenset({"succeeded", "failed", "canceled", "expired"})
 _RETRIED = frozenset({429, 502, 503, 504})
 _LONGEST_PAUSE_S = 60.0
+_random = Random()  # noqa: S311 - jitter; the module's own generator belongs to the application
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -39,7 +40,7 @@ class RetryPolicy:
         """
         if attempt >= self.retries or (response is not None and response.status_code not in _RETRIED):
             return None
-        pause = min(self.cap_s, self.first_s * 2**attempt) * random.uniform(0.5, 1.0)  # noqa: S311
+        pause = min(self.cap_s, self.first_s * 2**attempt) * _random.uniform(0.5, 1.0)
         wanted = response.headers.get("retry-after", "") if response is not None else ""
         if wanted.isdigit():
             return max(pause, float(wanted)) if float(wanted) <= _LONGEST_PAUSE_S else None

@@ -4,13 +4,13 @@ import logging
 import threading
 import uuid
 from contextlib import AbstractContextManager
-from random import random
 from typing import Protocol
 
 from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
 from imagemill.backends.comfyui.client import tls_context
+from imagemill.domain.clock import random_fraction
 from imagemill.domain.nodes import NodeConfig
 
 log = logging.getLogger(__name__)
@@ -113,7 +113,7 @@ class NodeSocket:
                     pause_s = FIRST_PAUSE_S
             except Exception:
                 log.exception("a bug in the socket of %s; it continues", self._config.name)
-            self._closed.wait(pause_s * (0.5 + random()))  # noqa: S311 - spreads reconnections
+            self._closed.wait(pause_s * (0.5 + random_fraction()))
             pause_s = min(LONGEST_PAUSE_S, 2 * pause_s)
 
     def _listen(self) -> bool:

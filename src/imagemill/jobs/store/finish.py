@@ -1,6 +1,5 @@
 """The writes that end an attempt or a job, each for all requests of one transaction."""
 
-import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,6 +9,7 @@ import sqlalchemy as sa
 from imagemill.db import tables
 from imagemill.db.group_commit import Tx
 from imagemill.db.statements import Statement
+from imagemill.domain.clock import random_fraction
 from imagemill.domain.errors import NotFound, Superseded
 from imagemill.domain.events import Event, EventType
 from imagemill.domain.failures import Backoff, Failure, FailureCode, next_try
@@ -244,7 +244,7 @@ def _reclaim_one(tx: Tx, request: ReclaimLeases) -> int:
             max_failures=row.max_failures,
             node=row.node,
             backoff=Backoff(),
-            jitter=random.random(),  # noqa: S311 - spreads retries, guards nothing
+            jitter=random_fraction(),
         )
         if retry is None:
             changes.append(_fail(row, failure, request.now, details={}))

@@ -6,12 +6,12 @@ An order is found by the id of its task, so a task that is delivered twice or re
 import hashlib
 import json
 import logging
-import random
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
+from imagemill.domain.clock import random_fraction
 from imagemill.domain.errors import (
     ImagemillError,
     InvalidInput,
@@ -178,7 +178,7 @@ class LibraryTasks:
                 return act()
             except (StorageError, TryLater) as error:
                 # With jitter, so that refused tasks do not all retry at once.
-                wait_s = pause_s * random.uniform(0.5, 1.0)  # noqa: S311 - guards nothing
+                wait_s = pause_s * (0.5 + 0.5 * random_fraction())
                 if isinstance(error, TryLater):
                     wait_s = max(wait_s, error.after_s)
                 if time.monotonic() + wait_s > end:
