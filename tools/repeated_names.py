@@ -32,6 +32,7 @@ ALLOWED_MODULES = {
     "jobs": _FEATURE,
     "models": _FEATURE,
     "keys": _FEATURE,
+    "local": "the blob store in a folder, and the transfer of faces without a node",
     "nodes": _FEATURE,
     "openapi": "the OpenAPI document of each dialect, and the helpers for it in `web`",
     "quotas": _FEATURE,

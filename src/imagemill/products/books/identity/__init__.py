@@ -1,0 +1,1 @@
+"""How a child's face gets onto a page, and how well it is recognised there."""
