@@ -8,8 +8,8 @@ from typing import Any, Protocol, runtime_checkable
 from imagemill.backends.paid_calls import PaidCalls
 from imagemill.domain.errors import ImagemillError
 from imagemill.domain.events import Stage
-from imagemill.domain.images import RenderSpec
-from imagemill.domain.scheduling import TASKS, Offer
+from imagemill.domain.images import RenderSpec, WorkKind
+from imagemill.domain.scheduling import Offer
 from imagemill.media.transforms import ImageTransform, OutputFile, TransformContext
 
 OUTPUT = "output"
@@ -65,11 +65,9 @@ class Node:
 
     backlog: int = 0
     """Prompts of other clients on it, for which its jobs would wait."""
-
-    @property
-    def only_tasks(self) -> bool:
-        """Whether it is this process itself, which runs tasks and renders nothing."""
-        return self.queues == frozenset({TASKS})
+    runs: WorkKind = "pictures"
+    """The kind of work it does. A node of another kind than pictures is a worker process itself: it renders
+    nothing, and is not listed among the nodes."""
 
     def offer(self, worker: str = "", queues: frozenset[str] | None = None) -> Offer:
         """The jobs that the node's slots can take, served for ``worker``. ``queues`` None means all of its
@@ -101,8 +99,10 @@ class RenderRequest:
     timeout_s: float
     properties: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """The job's properties, for backends that read hints from them (the simulator's faults)."""
-    inputs: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
+    inputs: Mapping[str, bytes] = field(default_factory=dict[str, bytes], repr=False)
     """Encoded pictures that ``work`` names: an image-to-image source, a mask, a control image."""
+    leaves_nothing: bool = False
+    """Whether the node may keep neither the inputs nor the outputs; see `imagemill.recipes.base.Plan`."""
     previews: bool = False
     """Whether preview frames are wanted."""
     watched: bool = False
@@ -198,8 +198,15 @@ class RenderControl:
 
 
 def renderers(backends: Iterable["Backend"]) -> list[Node]:
-    """Return the nodes of the backends that render, without those that only run tasks."""
-    return [node for backend in backends for node in backend.nodes() if not node.only_tasks]
+    """Return the nodes of the backends that render pictures, without the worker processes themselves."""
+    return [node for backend in backends for node in backend.nodes() if node.runs == "pictures"]
+
+
+def kind_run_by(backend: "Backend") -> WorkKind:
+    """Return the kind of work that all nodes of the backend do."""
+    for node in backend.nodes():
+        return node.runs
+    return "pictures"
 
 
 class Backend(Protocol):

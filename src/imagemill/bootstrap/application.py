@@ -16,6 +16,7 @@ from imagemill.backends.comfyui.settings import configured_nodes
 from imagemill.blobs.base import BlobStore
 from imagemill.blobs.metered import MeteredBlobs
 from imagemill.bootstrap import build
+from imagemill.bootstrap.advance import Advancer
 from imagemill.bootstrap.build import NodeBackendAdapter, build_access, open_blobs
 from imagemill.bootstrap.observer import Observer
 from imagemill.bootstrap.plugins import CallbackFormats, own_settings, plugins, product_checks
@@ -138,6 +139,7 @@ class Application:
         self.leader = LeaderElection(self.stores.leases, self.process_lock, lease_s=settings.leader_lease_s)
         self.webhooks = self._messenger()
         self.sweeper = self._sweeper()
+        self.advancer = self._advancer()
         self.node_backend = NodeBackendAdapter(settings, self.backends)
         self.nodes = NodeRegistry(
             self.stores.nodes, tuple(configured_nodes(settings.comfyui)), self.node_backend
@@ -179,6 +181,7 @@ class Application:
         if self.roles.scheduler:
             self.sweeper.sweep()
             self.sweeper.start()
+            self.advancer.start()
             self.callbacks.start()
             self.batch_callbacks.start()
             self.webhooks.start()
@@ -207,6 +210,7 @@ class Application:
         self.drain()
         self.dispatcher.close()
         self.sweeper.close()
+        self.advancer.close()
         self.callbacks.close()
         self.batch_callbacks.close()
         self.webhooks.close()
@@ -255,16 +259,20 @@ class Application:
             self.webhooks.wake()
         if committed.events:
             self.batch_callbacks.wake(added=committed.has_deliveries)
+        advances = self.advancer.concerns(committed.status_changes)
+        if advances:
+            self.advancer.wake()
         if self.pubsub is not None:
-            self.pubsub.publish([self._event_of(committed)])
+            self.pubsub.publish([self._event_of(committed, advances=advances)])
 
-    def _event_of(self, committed: CommitSummary) -> ClusterEvent:
+    def _event_of(self, committed: CommitSummary, *, advances: bool) -> ClusterEvent:
         """Return the event for other processes. It names queues only where no broker wakes workers."""
         return ClusterEvent(
             events=tuple(committed.events),
             cancelled_jobs=tuple(committed.cancelled_jobs),
             queues_with_work=() if self.fleet is not None else tuple(sorted(committed.queues_with_work)),
             has_deliveries=committed.has_deliveries,
+            advances=advances,
         )
 
     def _handlers(self) -> EventHandlers:
@@ -285,6 +293,8 @@ class Application:
             self.webhooks.wake()
         if event.events:
             self.batch_callbacks.wake(added=event.has_deliveries)
+        if event.advances:
+            self.advancer.wake()
 
     def _ask_workers(self, queue: str) -> None:
         if self.pubsub is not None:
@@ -343,6 +353,19 @@ class Application:
             tidy=self._prune_extras,
         )
 
+    def _advancer(self) -> Advancer:
+        def share() -> None:
+            if self.pubsub is not None:
+                self.pubsub.publish([ClusterEvent(advances=True)])
+
+        return Advancer(
+            self.products,
+            lambda: self.services.submitter,
+            every_s=self.settings.sweep_s,
+            leads=self.leader.leads,
+            share=share,
+        )
+
     def _prune_extras(self) -> None:
         self.webhooks.prune()
         for parts in self.products.values():
@@ -361,6 +384,7 @@ class Application:
                 self.inputs.load,
                 self.safety.decoder_pool.transform,
                 self.settings.language_model,
+                lambda: self.advancer.wake_all(),
             )
             built[product.name] = product.build(context)
         return built

@@ -97,7 +97,7 @@ class Observer:
             return [
                 NodeSample(self.shown(node.name), node.backend, node.slots, node.healthy, node.draining)
                 for _, node in offers.nodes()
-                if not node.only_tasks
+                if node.runs == "pictures"
             ]
 
         self.metrics.registry.register(NodeCollector(look, self.metrics.occupancy.snapshot))

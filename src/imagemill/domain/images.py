@@ -1,8 +1,8 @@
 """Render specifications that every backend understands, their size and cost, and the table of samplers."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 MAX_SEED = 2**32 - 1
 """The largest seed of a text-to-image request, and the largest that is drawn. Seeds in ComfyUI graphs may be
@@ -151,11 +151,53 @@ class TaskSpec:
     arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """JSON values. Pictures are named as in `RenderRequest.inputs`."""
 
+    @property
+    def title(self) -> str:
+        """Its name in messages."""
+        return f"the task {self.task}"
 
-RenderSpec = ImageSpec | GraphSpec | TaskSpec
+
+@dataclass(frozen=True, slots=True)
+class PageSpec:
+    """Work on pictures and documents that runs on the CPU of a worker, in a child process of the press."""
+
+    name: str
+    """A name for messages, traces and metrics, such as ``bookPage``."""
+    work: Callable[[Mapping[str, bytes]], object]
+    """A `imagemill.media.page_work.PageWork`."""
+    megapixels: float = 0.0
+    """Millions of pixels of one page."""
+    pages: int = 1
+
+    @property
+    def title(self) -> str:
+        """Its name in messages."""
+        return f"the page work {self.name}"
+
+
+WorkerSpec = TaskSpec | PageSpec
+"""Work that a worker process does itself, without a node."""
+
+RenderSpec = ImageSpec | GraphSpec | WorkerSpec
+
+WorkKind = Literal["pictures", "tasks", "pages"]
+"""The kinds of work, by who does it: nodes and providers, any worker, or a worker's press."""
+
+
+def kind_of(work: RenderSpec) -> WorkKind:
+    match work:
+        case TaskSpec():
+            return "tasks"
+        case PageSpec():
+            return "pages"
+        case ImageSpec() | GraphSpec():
+            return "pictures"
+
 
 _ASSUMED_STEPS = 20
 """Steps of a graph without a sampler."""
+PAGE_STEPS = 1
+"""Steps of a page, for prices and the fair order: 0.2 s a megapixel."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,9 @@ SHARED_RUN_S = 60.0
 """A job that runs longer than this no longer holds the virtual time back; otherwise a new owner would get the
 time that others have used since the job started."""
 
+RENDER = "render"
+"""The queue of jobs for the CPU of a worker; see `imagemill.domain.images.PageSpec`."""
+
 REMOTE = "remote"
 """The queue of jobs that only remote nodes can do; see `imagemill.backends.base.Node.remote`."""
 

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from imagemill.domain.images import Control, GraphSpec, ImageSpec, RenderSpec, TaskSpec
+from imagemill.domain.images import Control, GraphSpec, ImageSpec, PageSpec, RenderSpec, TaskSpec
 from imagemill.graphs.builder import LORA_TYPES, family_of
 from imagemill.graphs.catalogue import Catalogue
 from imagemill.graphs.embeddings import embedding_files
@@ -93,7 +93,7 @@ def requirements_of(work: RenderSpec, families: Families | None = None) -> tuple
             found = _requirements_of_graph(work)
         case ImageSpec():
             found = _requirements_of_spec(work, families or built_in())
-        case TaskSpec():
+        case TaskSpec() | PageSpec():
             found = []
     return tuple(sorted(set(found)))
 

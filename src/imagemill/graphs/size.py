@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from imagemill.domain.images import ImageSpec, RenderSize, RenderSpec, TaskSpec
+from imagemill.domain.images import PAGE_STEPS, ImageSpec, PageSpec, RenderSize, RenderSpec, TaskSpec
 from imagemill.graphs.graph import Graph, executed, find_value, outputs, whole_number
 from imagemill.graphs.json_access import mapping, number
 from imagemill.graphs.validate import parse_link
@@ -47,11 +47,13 @@ class _Batch:
 def measure(work: RenderSpec) -> RenderSize:
     """Return the size of a render: its pictures, the pixels of the largest, and the most steps of a sampler.
 
-    A task has no size. A graph's pictures are those that are saved, or those of its largest batch if they are
-    more. A video counts as a picture for each latent frame.
+    A task has no size; page work has that of its pages. A graph's pictures are those that are saved, or those
+    of its largest batch if they are more. A video counts as a picture for each latent frame.
     """
     if isinstance(work, TaskSpec):
         return RenderSize(0.0, 0)
+    if isinstance(work, PageSpec):
+        return RenderSize(work.megapixels, PAGE_STEPS, work.pages)
     if isinstance(work, ImageSpec):
         frames = work.video.frames if work.video is not None else 1
         return RenderSize(

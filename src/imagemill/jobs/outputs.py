@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import Protocol
 
 from imagemill.backends.base import Output, RenderCanceled, RenderControl
@@ -134,6 +135,7 @@ def keep(
         flags = [seen.judge(claim.job, each.data, each.info) if each.width else () for each in ready]
     if plan.transform is not None:
         ready = [made for each in ready for made in _transformed(plan.transform, plan, claim.job, each, seen)]
+    ready = _with_keys(ready, plan, claim.job)
     converted = time.perf_counter()
     resolver = _BlobWriter(blobs, time.monotonic() + limits.patience_s, control)
     artifacts = tuple(_stored(resolver, claim, position, each) for position, each in enumerate(ready))
@@ -161,12 +163,23 @@ def _transformed(
         made = seen.transform(transform, ready.data, context)
     except InvalidImage as error:
         raise BackendError(FailureCode.BAD_OUTPUT, f"the picture {error}") from error
-    folder = owner_folder(job.owner)
-    keys = {role: template.format(ms=context.ms, owner=folder) for role, template in plan.keys.items()}
+    keys = {role: _filled(template, job, started_at) for role, template in plan.keys.items()}
     return [
         _Ready(each.data, each.media_type, each.width, each.height, keys.get(each.role, ""), ready.seed)
         for each in made
     ]
+
+
+def _with_keys(ready: list[_Ready], plan: Plan, job: Job) -> list[_Ready]:
+    """Return the files with the keys that the plan gives to their positions."""
+    started_at = job.started_at or now_us()
+    keys = [_filled(template, job, started_at) for template in plan.file_keys]
+    return [replace(each, key=key) if key else each for each, key in zip_longest(ready, keys[: len(ready)])]
+
+
+def _filled(template: str, job: Job, started_at: int) -> str:
+    """Return the blob key that a key of a plan stands for."""
+    return template.format(ms=started_at // 1000, owner=owner_folder(job.owner))
 
 
 def _all_prepared(

@@ -279,7 +279,8 @@ class Runner:
             work=plan.work,
             timeout_s=timeout_s,
             properties=job.properties,
-            inputs={name: self._load_input(source) for name, source in plan.inputs.items()},
+            inputs={**plan.data, **{name: self._load_input(source) for name, source in plan.inputs.items()}},
+            leaves_nothing=plan.leaves_nothing,
             previews=self._options.previews,
             watched=self._options.previews and self._hub.is_watched(job.id),
             partner=job.client.get(PARTNER) is True,
@@ -337,7 +338,7 @@ class Runner:
         larger = [
             node
             for node in nodes
-            if not node.draining and not node.only_tasks and (node.memory_mb is None or node.memory_mb > had)
+            if not node.draining and (node.memory_mb is None or node.memory_mb > had)
             if not lane.backends or node.backend in lane.backends
         ]
         return had + 1 if larger else _NONE_HAS_MORE

@@ -7,14 +7,14 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from imagemill.backends.base import Backend, PaidBackend, PartnerBackend
+from imagemill.backends.base import Backend, PaidBackend, PartnerBackend, kind_run_by
 from imagemill.credits.pricing import Prices
 from imagemill.domain.clock import SECOND, new_trace, now_us, uuid7
 from imagemill.domain.errors import Conflict, FieldError, Forbidden, InvalidInput, UnsupportedFamily
 from imagemill.domain.field_messages import field_message, field_path, merge_unions
-from imagemill.domain.images import GraphSpec, RenderSpec, TaskSpec, render_cost_s
+from imagemill.domain.images import GraphSpec, RenderSpec, WorkerSpec, WorkKind, kind_of, render_cost_s
 from imagemill.domain.jobs import PARTNER, Draft, Job, JobStatus, LaneKey
-from imagemill.domain.scheduling import REMOTE, TASKS
+from imagemill.domain.scheduling import REMOTE, RENDER, TASKS
 from imagemill.graphs.size import measure
 from imagemill.jobs import references
 from imagemill.jobs.references import OutputValue
@@ -30,6 +30,8 @@ PARTNER_REMEDY = (
     "it needs a key with the scope 'partner', which an administrator makes: imagemill keys create "
     "--owner NAME --scope jobs:read --scope jobs:write --scope partner"
 )
+_WORKER_QUEUES: Mapping[WorkKind, str] = {"tasks": TASKS, "pages": RENDER}
+"""The queues of the work that workers do themselves, whatever the recipe's queue is."""
 _SOLE = "sole"
 """The key in `Job.client` of the job's unique key, for resubmission."""
 
@@ -280,8 +282,7 @@ class Submitter:
         able = self._able(plan, recipe, completed, job_request)
         uses_partners = _check_partners(able, plan.work, job_request, is_allowed=partner)
         size = measure(plan.work)
-        usual = TASKS if isinstance(plan.work, TaskSpec) else recipe.queue
-        queue = REMOTE if all(map(is_remote, able)) else usual
+        queue = REMOTE if all(map(is_remote, able)) else _WORKER_QUEUES.get(kind_of(plan.work), recipe.queue)
         return Draft(
             id=id_,
             recipe=recipe.name,
@@ -289,7 +290,7 @@ class Submitter:
             lane=LaneKey(
                 queue=queue,
                 model=recipe.model(completed),
-                backends=self._allowed(job_request, able),
+                backends=self._allowed(job_request, able, queue),
                 labels=self._labels(job_request, plan),
                 requirements=_shared_needs(able, plan),
             ),
@@ -326,8 +327,8 @@ class Submitter:
         return {name: dollars for name, dollars in bills.items() if dollars != 0}
 
     def _labels(self, job_request: JobRequest, plan: Plan) -> tuple[str, ...]:
-        """Return the labels that a node must carry; a task needs no node."""
-        if isinstance(plan.work, TaskSpec):
+        """Return the labels that a node must carry; the work of a worker itself needs no node."""
+        if isinstance(plan.work, WorkerSpec):
             return ()
         return tuple(sorted({*job_request.labels, *self._extra_labels(job_request.properties)}))
 
@@ -336,7 +337,7 @@ class Submitter:
     ) -> list[Backend]:
         """Return the backends that can run it. Raises `InvalidInput` when none can, so it need not expire
         first."""
-        candidates = self._candidates(job_request, is_task=isinstance(plan.work, TaskSpec))
+        candidates = self._candidates(job_request, kind_of(plan.work))
         for backend in candidates:
             if problem := backend.validate_hints(job_request.properties):
                 raise InvalidInput.at(f"{job_request.path}properties", problem)
@@ -357,9 +358,9 @@ class Submitter:
             raise InvalidInput.at(f"{job_request.path}{field}".rstrip("."), why)
         return able
 
-    def _candidates(self, job_request: JobRequest, *, is_task: bool) -> list[Backend]:
+    def _candidates(self, job_request: JobRequest, kind: WorkKind) -> list[Backend]:
         """Return the backends the request allows. Raises `InvalidInput` when it allows none."""
-        suited = {name: each for name, each in self._backends.items() if runs_tasks(each) == is_task}
+        suited = {name: each for name, each in self._backends.items() if kind_run_by(each) == kind}
         named = [
             backend
             for name, backend in suited.items()
@@ -379,13 +380,16 @@ class Submitter:
             )
         return local if job_request.private else named
 
-    def _allowed(self, job_request: JobRequest, able: Sequence[Backend]) -> tuple[str, ...]:
+    def _allowed(self, job_request: JobRequest, able: Sequence[Backend], queue: str) -> tuple[str, ...]:
         """Return the backends of the lane; empty means any.
 
         A local node checks by itself what it can run, a remote one accepts every job. So once a remote
         backend must not get the job, all allowed ones are named. For a private job they always are: a remote
-        backend may be added while the job waits, or be known to workers only.
+        backend may be added while the job waits, or be known to workers only. So they are in the queue of
+        page work, which nodes may serve as well.
         """
+        if queue == RENDER:
+            return tuple(sorted(each.name for each in able))
         kept_off = [
             backend
             for backend in self._backends.values()
@@ -433,7 +437,7 @@ def _rate(job_request: JobRequest, recipe: Recipe, completed: BaseModel) -> str:
 
 def _field_of(work: RenderSpec, completed: BaseModel, why: str) -> str:
     """Return the field of the input that a refusal is about, by the file that it names."""
-    if isinstance(work, TaskSpec):
+    if isinstance(work, WorkerSpec):
         return ""
     if isinstance(work, GraphSpec):
         values: Mapping[str, Any] | None = getattr(completed, "values", None)
@@ -451,12 +455,6 @@ def _field_of(work: RenderSpec, completed: BaseModel, why: str) -> str:
 
 def is_remote(backend: Backend) -> bool:
     return any(node.remote for node in backend.nodes())
-
-
-def runs_tasks(backend: Backend) -> bool:
-    """Whether it is the backend of work that workers do themselves, which renders nothing."""
-    nodes = backend.nodes()
-    return bool(nodes) and all(node.only_tasks for node in nodes)
 
 
 def _shared_needs(able: Sequence[Backend], plan: Plan) -> tuple[str, ...]:

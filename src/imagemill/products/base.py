@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from imagemill.db.database import Database
     from imagemill.jobs.store.finish import RecordWriters
     from imagemill.jobs.store.store import FileReferences, JobStore
+    from imagemill.jobs.submit import Submitter
     from imagemill.language.settings import LanguageModelSettings
     from imagemill.media.transforms import ImageTransform, OutputFile, TransformContext
     from imagemill.recipes.base import Recipe
@@ -43,6 +44,8 @@ class ProductContext:
     """Run a transform in a confined process."""
     language_model: "LanguageModelSettings"
     """The language model of all tasks, for a product that has no endpoint of its own."""
+    wake: Callable[[], None]
+    """Have `ProductParts.advance` called soon, by the leader. Never blocks; may be lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,14 @@ class ProductParts:
     def tasks(self, context: TaskContext) -> TaskRunner:
         """The runner of `Product.celery_tasks`. A product that declares tasks overrides this."""
         raise TypeError(f"{type(self).__name__} has no runner for the Celery tasks of its product")
+
+    def advance(self, submitter: "Submitter") -> None:
+        """Submit what follows from jobs that have ended.
+
+        Called by the leader with each sweep, and soon after a job of the product's recipes has ended; it must
+        be quick when there is nothing to do. Calls may overlap with those of a former leader, and may end in
+        the middle: give each job a `JobRequest.unique_key`.
+        """
 
     def prune(self) -> None:
         """Delete rows that have grown old. Called about once an hour, by one process of all."""

@@ -20,9 +20,18 @@ class ClusterEvent:
     """Queues that got claimable jobs, when nothing else wakes the slots of other processes."""
     has_deliveries: bool = False
     """Whether the outbox has new messages to deliver."""
+    advances: bool = False
+    """Whether a product may have to submit what follows; see `imagemill.products.base.ProductParts.advance`.
+    """
 
     def __bool__(self) -> bool:
-        return bool(self.events or self.cancelled_jobs or self.queues_with_work or self.has_deliveries)
+        return bool(
+            self.events
+            or self.cancelled_jobs
+            or self.queues_with_work
+            or self.has_deliveries
+            or self.advances
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ def pack(sender: str, event: ClusterEvent) -> bytes:
         body["woken"] = event.queues_with_work
     if event.has_deliveries:
         body["calledBack"] = True
+    if event.advances:
+        body["advances"] = True
     return to_json(body)
 
 
@@ -30,6 +32,7 @@ def unpack(data: bytes | str) -> tuple[str, ClusterEvent]:
         cancelled_jobs=tuple(body.get("stopped", ())),
         queues_with_work=tuple(body.get("woken", ())),
         has_deliveries=bool(body.get("calledBack")),
+        advances=bool(body.get("advances")),
     )
 
 
@@ -39,6 +42,7 @@ def merge(events: list[ClusterEvent]) -> ClusterEvent:
         cancelled_jobs=tuple(job_id for event in events for job_id in event.cancelled_jobs),
         queues_with_work=tuple(sorted({queue for event in events for queue in event.queues_with_work})),
         has_deliveries=any(event.has_deliveries for event in events),
+        advances=any(event.advances for event in events),
     )
 
 

@@ -26,12 +26,19 @@ class Plan:
     """The generation parameters as text, embedded in the picture."""
     inputs: Mapping[str, str] = field(default_factory=dict[str, str])
     """Input name -> source (`ResourceResolver.picture`), for the pictures that the work names."""
+    data: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
+    """Input name -> file that the recipe supplies itself; no name is in ``inputs`` too."""
     transform: ImageTransform | None = None
     """Processing of each picture before it is stored; None stores it unchanged."""
     keys: Mapping[Role, str] = field(default_factory=dict[Role, str])
     """Blob keys of files that outlive the job, with ``{ms}`` for the start of the attempt and ``{owner}`` for
     the owner's folder; other files are stored with the job. Only for plans with one output; a key must never
     contain unchecked text of a client."""
+    file_keys: tuple[str, ...] = ()
+    """Blob keys of the first files by position, whatever their type, as in ``keys``; an empty one, and files
+    beyond the last, are stored with the job."""
+    leaves_nothing: bool = False
+    """Whether a node may keep neither the inputs nor the outputs: one that would is refused."""
     discards: bool = False
     """Whether the files are dropped, as the render itself is what is wanted: a model is then loaded."""
     report: Callable[[str], Mapping[str, Any]] | None = None

@@ -23,7 +23,7 @@ from imagemill.domain import scheduling
 from imagemill.domain.errors import BackendError
 from imagemill.domain.events import Stage
 from imagemill.domain.failures import FailureCode
-from imagemill.domain.images import RenderSpec, TaskSpec
+from imagemill.domain.images import PageSpec, RenderSpec, TaskSpec
 from imagemill.language.chat import LlmFailed, LlmRefused, open_client
 from imagemill.media.sandbox import DecodersBusy
 
@@ -68,6 +68,7 @@ class Builtin:
             slots=min(MOST_SLOTS, 2 * (os.cpu_count() or 1)),
             available=frozenset[str](),
             load_s=0.0,
+            runs="tasks",
         )
 
     @property
@@ -91,6 +92,8 @@ class Builtin:
         return (self._node,)
 
     def unsupported_reason(self, work: RenderSpec) -> str | None:
+        if isinstance(work, PageSpec):
+            return f"the runner of tasks does not run {work.title}"
         if not isinstance(work, TaskSpec):
             return "the server itself renders no pictures and no graphs"
         task = self._tasks.get(work.task)

@@ -27,7 +27,7 @@ from imagemill.backends.paid_calls import CANCELED, MILLIONTHS, SUCCEEDED, UNKNO
 from imagemill.domain.errors import BackendError, NotFound
 from imagemill.domain.events import Stage
 from imagemill.domain.failures import FailureCode
-from imagemill.domain.images import GraphSpec, ImageSpec, RenderSpec, TaskSpec
+from imagemill.domain.images import GraphSpec, ImageSpec, RenderSpec, WorkerSpec
 from imagemill.domain.nodes import Finding, NodeConfig, NodeReport
 from imagemill.graphs import builder
 from imagemill.graphs.catalogue import Catalogue
@@ -158,8 +158,8 @@ class ComfyUI:
 
     def unsupported_reason(self, work: RenderSpec) -> str | None:
         """Why no node can render this. What seems to be missing is looked for again, for some seconds."""
-        if isinstance(work, TaskSpec):
-            return f"ComfyUI nodes do not run the task {work.task}"
+        if isinstance(work, WorkerSpec):
+            return f"ComfyUI nodes do not run {work.title}"
         if isinstance(work, ImageSpec) and work.remote is not None:
             return f"no ComfyUI node has the model of {work.remote.path}"
         if not self._connections:

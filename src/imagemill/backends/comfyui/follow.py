@@ -33,7 +33,7 @@ from imagemill.backends.comfyui.prompt import PromptRun
 from imagemill.backends.comfyui.submit import models_of, prepare_graph, resend
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
-from imagemill.domain.images import TaskSpec
+from imagemill.domain.images import WorkerSpec
 
 log = logging.getLogger(__name__)
 
@@ -292,7 +292,7 @@ def collect(
     if not outputs:
         message = "the graph ran but saved no file: add a node that saves its result, such as SaveImage"
         raise BackendError(FailureCode.INVALID_GRAPH, f"{connection.name}: {message}")
-    seed = None if isinstance(request.work, TaskSpec) else request.work.seed
+    seed = None if isinstance(request.work, WorkerSpec) else request.work.seed
     return tuple(replace(output, seed=seed) for output in outputs)
 
 

@@ -19,7 +19,7 @@ from imagemill.backends.comfyui.prompt import GraphOutline, PromptRun, outline_o
 from imagemill.backends.paid_calls import REFUSED, UNKNOWN
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
-from imagemill.domain.images import GraphSpec, ImageSpec, RenderSpec, TaskSpec
+from imagemill.domain.images import GraphSpec, ImageSpec, PageSpec, RenderSpec, TaskSpec, WorkerSpec
 from imagemill.graphs import builder
 from imagemill.graphs import graph as graphs
 from imagemill.graphs.embeddings import resolve_embeddings
@@ -140,7 +140,7 @@ def models_of(work: RenderSpec) -> tuple[str, ...]:
             return (work.model,)
         case GraphSpec():
             return work.models
-        case TaskSpec():
+        case TaskSpec() | PageSpec():
             return ()
 
 
@@ -153,8 +153,8 @@ def prepare_graph(
     work = request.work
     if isinstance(work, GraphSpec):
         graph = _prepare_client_graph(work, request, inventory, images, prefix)
-    elif isinstance(work, TaskSpec):
-        raise BackendError(FailureCode.INVALID_GRAPH, f"the task {work.task} is no graph")
+    elif isinstance(work, WorkerSpec):
+        raise BackendError(FailureCode.INVALID_GRAPH, f"{work.title} is for a worker, not for a node")
     else:
         graph = builder.build(
             work, inventory.catalogue, prefix=prefix, images=images, families=connection.families

@@ -11,7 +11,7 @@ from typing import Any
 from imagemill.backends.fal.settings import FalModel, FalSettings, is_path
 from imagemill.backends.paid_calls import MILLIONTHS
 from imagemill.domain.air import InvalidAir, parse
-from imagemill.domain.images import ImageSpec, RemoteCall, RenderSpec, TaskSpec
+from imagemill.domain.images import ImageSpec, RemoteCall, RenderSpec, WorkerSpec
 from imagemill.graphs.json_access import is_array, is_object, mapping
 from imagemill.media.intake import parse as parse_layout
 from imagemill.media.layout import ORIENTATION
@@ -62,8 +62,8 @@ def _model_of_path(settings: FalSettings, path: str) -> FalModel | None:
 
 def unsupported_reason(settings: FalSettings, work: RenderSpec) -> str | None:
     """The reason why fal cannot render this, in one sentence; None if it can."""
-    if isinstance(work, TaskSpec):
-        return f"fal does not run the task {work.task}"
+    if isinstance(work, WorkerSpec):
+        return f"fal does not run {work.title}"
     if not isinstance(work, ImageSpec):
         return "fal does not support ComfyUI graphs"
     if work.remote is not None:

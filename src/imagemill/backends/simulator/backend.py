@@ -39,7 +39,7 @@ from imagemill.backends.simulator.timing import Clock, FifoLock, RenderClock, Sl
 from imagemill.domain.errors import BackendError
 from imagemill.domain.events import Stage
 from imagemill.domain.failures import FailureCode
-from imagemill.domain.images import ImageSpec, RenderSpec, TaskSpec
+from imagemill.domain.images import ImageSpec, RenderSpec, WorkerSpec
 from imagemill.graphs import builder
 from imagemill.graphs.families.table import Families, built_in, load_families
 from imagemill.media.pictures import PIXEL_WORK
@@ -160,8 +160,8 @@ class Simulator:
         return {name: node.stats for name, node in self._nodes.items()}
 
     def unsupported_reason(self, work: RenderSpec) -> str | None:
-        if isinstance(work, TaskSpec):
-            return f"the simulator does not run the task {work.task}"
+        if isinstance(work, WorkerSpec):
+            return f"the simulator does not run {work.title}"
         if isinstance(work, ImageSpec) and work.remote is not None:
             return f"the simulator does not draw for {work.remote.path}"
         if self._paused:

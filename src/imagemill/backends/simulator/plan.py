@@ -13,7 +13,7 @@ from imagemill.backends.simulator.timing import RenderClock
 from imagemill.domain import air
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
-from imagemill.domain.images import GraphSpec, ImageSpec, RenderSpec, TaskSpec
+from imagemill.domain.images import GraphSpec, ImageSpec, PageSpec, RenderSpec, TaskSpec, WorkerSpec
 from imagemill.graphs import builder
 from imagemill.graphs.builder_parts import CORE_PREPROCESSORS
 from imagemill.graphs.families.table import Families
@@ -69,7 +69,7 @@ def models_of(work: RenderSpec) -> tuple[str, ...]:
             return (work.model,)
         case GraphSpec():
             return work.models
-        case TaskSpec():
+        case TaskSpec() | PageSpec():
             return ()
 
 
@@ -85,8 +85,8 @@ def make_plan(
     refusal = catalogue.unsupported_reason(models_of(order.work))
     if refusal is not None:
         raise BackendError(FailureCode.MISSING_MODEL, refusal)
-    if isinstance(order.work, TaskSpec):
-        raise BackendError(FailureCode.INVALID_GRAPH, f"the task {order.work.task} makes no picture")
+    if isinstance(order.work, WorkerSpec):
+        raise BackendError(FailureCode.INVALID_GRAPH, f"{order.work.title} is for a worker, not for a node")
     if isinstance(order.work, GraphSpec):
         graph = read_graph(order.work)
         pictures, model, steps, request = graph.pictures, graph.model, graph.steps, dict(order.work.graph)

@@ -17,9 +17,10 @@ from imagemill.domain.events import Event
 from imagemill.domain.jobs import Artifact, Claim, Job, JobStatus, LaneKey
 from imagemill.domain.placement import Policy, QueuePosition, choose
 from imagemill.domain.scheduling import LaneHead
-from imagemill.jobs.store import batches, finish, heartbeat, queries, queue_depth
+from imagemill.jobs.store import batches, erase, finish, heartbeat, queries, queue_depth
 from imagemill.jobs.store.admission import Submission
 from imagemill.jobs.store.claim import ClaimRequest, ClaimStore
+from imagemill.jobs.store.erase import Erasure
 from imagemill.jobs.store.finish import Cancel, Expire, Finish, ReclaimLeases, RecordWriters, ReleaseRetries
 from imagemill.jobs.store.heartbeat import Heartbeat, HeartbeatReply, RenderSent
 from imagemill.jobs.store.lanes import Lanes
@@ -118,6 +119,16 @@ class JobStore:
     def delete_jobs(self, ids: Sequence[str]) -> None:
         """Delete jobs with their events, artifacts and deliveries."""
         self._write(_delete_jobs, tuple(ids))
+
+    def erase(self, owner: str, job_ids: Sequence[str]) -> list[str]:
+        """Cancel those of the jobs that are open, then delete all with everything the database has of them.
+
+        Jobs of other owners and unknown ids are ignored, so that it can be repeated. An attempt that still
+        runs is stopped, and its result is not kept. Returns the blob keys of the deleted artifacts, whose
+        files are left to `imagemill.jobs.erasure.erase_jobs`.
+        """
+        ids = self._write(erase.stop, Erasure(owner, tuple(job_ids), now_us()))
+        return self._write(_erase, Erasure(owner, ids, now_us())) if ids else []
 
     def mark_files_deleted(self, keys: Sequence[str]) -> None:
         """Mark the artifacts of these files as deleted."""
@@ -225,6 +236,12 @@ class JobStore:
 
     def finished_before(self, instant: int, limit: int) -> list[str]:
         return self._read(queries.finished_before, instant, limit)
+
+
+def _erase(tx: Tx, requests: Sequence[Erasure]) -> list[list[str]]:
+    files = [erase.delete_traces(tx, request) for request in requests]
+    _delete_jobs(tx, [request.ids for request in requests])
+    return files
 
 
 def _delete_jobs(tx: Tx, requests: Sequence[tuple[str, ...]]) -> list[None]:
