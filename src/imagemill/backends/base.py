@@ -103,6 +103,8 @@ class RenderRequest:
     """The job's properties, for backends that read hints from them (the simulator's faults)."""
     inputs: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
     """Encoded pictures that ``work`` names: an image-to-image source, a mask, a control image."""
+    leaves_nothing: bool = False
+    """Whether the node may keep neither the inputs nor the outputs; see `imagemill.recipes.base.Plan`."""
     previews: bool = False
     """Whether preview frames are wanted."""
     watched: bool = False

@@ -280,6 +280,7 @@ class Runner:
             timeout_s=timeout_s,
             properties=job.properties,
             inputs={name: self._load_input(source) for name, source in plan.inputs.items()},
+            leaves_nothing=plan.leaves_nothing,
             previews=self._options.previews,
             watched=self._options.previews and self._hub.is_watched(job.id),
             partner=job.client.get(PARTNER) is True,

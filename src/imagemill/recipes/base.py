@@ -32,6 +32,8 @@ class Plan:
     """Blob keys of files that outlive the job, with ``{ms}`` for the start of the attempt and ``{owner}`` for
     the owner's folder; other files are stored with the job. Only for plans with one output; a key must never
     contain unchecked text of a client."""
+    leaves_nothing: bool = False
+    """Whether a node may keep neither the inputs nor the outputs: one that would is refused."""
     discards: bool = False
     """Whether the files are dropped, as the render itself is what is wanted: a model is then loaded."""
     report: Callable[[str], Mapping[str, Any]] | None = None
