@@ -319,6 +319,7 @@ class Api:
         kind = words.get("type", "input")
         if kind not in KINDS:
             raise ServerTrouble(kind)
+        kind = "input" if self.faults.only_input else kind
         try:
             subfolder = inside(words.get("subfolder", ""))
         except Escape:

@@ -48,6 +48,7 @@ class Faults:
     error_times: int = 0  # this many prompts fail in their first sampler or loader
     partner_fails: bool = False  # the services of partner nodes refuse, and repeat the key
     refuse_sockets: bool = False  # /ws answers 500
+    only_input: bool = False  # uploads go into the input folder, whatever their type
     answers: list[Answer] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 

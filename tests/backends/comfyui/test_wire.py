@@ -231,7 +231,7 @@ def test_a_file_comes_with_its_type_and_its_name_is_escaped(serve: Serve) -> Non
 
 def test_an_upload_gives_the_name_the_node_chose(serve: Serve) -> None:
     _, client = serve(answer(b'{"name": "a (1).png", "subfolder": "imagemill", "type": "input"}'))
-    assert client.upload_image(b"png", "a.png", "imagemill") == "imagemill/a (1).png"
+    assert client.upload_image(b"png", "a.png", "imagemill").path == "imagemill/a (1).png"
 
 
 def test_an_interrupt_without_a_prompt_is_never_sent(serve: Serve) -> None:

@@ -86,6 +86,13 @@ def test_the_neutral_request_becomes_fals_input(fal: FalServer) -> None:
     assert rendered.details["inferenceS"] == 0.0
 
 
+def test_a_job_that_must_leave_nothing_is_refused(fal: FalServer) -> None:
+    with pytest.raises(BackendError, match="submit it as private") as refused:
+        backend(fal).send(order(leaves_nothing=True))
+    assert refused.value.failure is FailureCode.BACKEND_REJECTED
+    assert not fal.requests
+
+
 def test_a_source_is_sent_in_the_size_of_the_picture(fal: FalServer) -> None:
     file = io.BytesIO()
     Image.new("RGB", (200, 100), "red").save(file, "JPEG")

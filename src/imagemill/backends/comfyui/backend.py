@@ -15,7 +15,7 @@ from imagemill.backends.base import (
     RenderRequest,
     RenderResult,
 )
-from imagemill.backends.comfyui import doctor, submit
+from imagemill.backends.comfyui import doctor, submit, temporary
 from imagemill.backends.comfyui.errors import NODE_FAILURES, ComfyError, Interrupted, failure
 from imagemill.backends.comfyui.follow import PromptFollower
 from imagemill.backends.comfyui.health import NodeHealthMonitor
@@ -272,6 +272,10 @@ class ComfyUI:
             if outcome:
                 self._partner.ended(prompt_run.paid_call, outcome)
             connection.release(prompt_run)
+            if request.leaves_nothing and outcome:
+                temporary.erase(connection, request, submit.SUBFOLDER)
+            elif request.leaves_nothing:
+                connection.leftovers.pop(reference, None)
             if self._retired:
                 self._close_idle()
 

@@ -15,6 +15,7 @@ from imagemill.backends.comfyui.errors import (
     ComfyError,
     ComfyStatusError,
     ComfyUnreachable,
+    File,
     FileTooLarge,
     NotComfy,
     TruncatedFile,
@@ -171,9 +172,12 @@ class NodeClient:
         """Make the node unload its models and drop its cache before the next prompt."""
         self._post_json("/free", {"unload_models": True, "free_memory": True})
 
-    def upload_image(self, data: bytes, name: str, subfolder: str) -> str:
-        """Upload a picture; return the name for a graph's LoadImage, which may differ from ``name``."""
-        fields = {"subfolder": subfolder, "type": "input", "overwrite": "true"}
+    def upload_image(self, data: bytes, name: str, subfolder: str, kind: str = "input") -> File:
+        """Upload a picture over one of the same name; return where the node put it.
+
+        ``kind``: the folder, ``input`` or ``temp``.
+        """
+        fields = {"subfolder": subfolder, "type": kind, "overwrite": "true"}
         files = {"image": (name, data, "application/octet-stream")}
         form = httpx2.Request("POST", self._url, data=fields, files=files)
         answer = self._request(
@@ -185,7 +189,7 @@ class NodeClient:
         )
         placed = _mapping(_json(answer, "/upload/image"), "name")
         folder = str(placed.get("subfolder") or "")
-        return f"{folder}/{placed['name']}" if folder else str(placed["name"])
+        return File(str(placed["name"]), folder, str(placed.get("type") or "input"))
 
     def view(self, filename: str, subfolder: str, kind: str, *, most: int) -> tuple[bytes, str]:
         """A file's bytes and media type. ``most``: its largest size in bytes.

@@ -315,6 +315,11 @@ class File:
     kind: str
     """``output``, ``temp`` or ``input``."""
 
+    @property
+    def path(self) -> str:
+        """The path within the folder of its kind."""
+        return f"{self.subfolder}/{self.name}" if self.subfolder else self.name
+
 
 def _node_name(node_id: str, title: str) -> str:
     return f"node {node_id} ({title})" if title and node_id else f"node {node_id or title}"

@@ -180,7 +180,7 @@ class PromptFollower:
                     self._model, prompt_run.outline.load, self._clock() - prompt_run.started_at
                 )
             connection.mark_loaded(prompt_run.models)
-            connection.mark_collected(prompt_run.reference, marks=True)
+            connection.mark_collected(prompt_run.reference, marks=not self._request.leaves_nothing)
             self._report_progress(ended=True)
             return RenderResult(outputs, self._details(outcome.outputs))
         if outcome.status is errors.PromptStatus.INTERRUPTED:
@@ -210,9 +210,12 @@ class PromptFollower:
     def _details(self, outputs: Mapping[str, Any]) -> dict[str, Any]:
         prompt_run = self._prompt_run
         started = prompt_run.started_at or prompt_run.sent_at
-        return {
+        shown: dict[str, Any] = {
             "prompt_request": prompt_run.graph,
             "prompt_response": {"prompt_id": prompt_run.reference, "outputs": outputs, "node_errors": {}},
+        }
+        return {
+            **({} if self._request.leaves_nothing else shown),
             "node": self._connection.name,
             "waitedMs": round(max(0.0, started - prompt_run.sent_at) * 1000, 1),
             "renderMs": round((self._clock() - started) * 1000, 1),

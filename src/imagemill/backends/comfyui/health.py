@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+from imagemill.backends.comfyui import temporary
 from imagemill.backends.comfyui.errors import ComfyError
 from imagemill.backends.comfyui.lookup import cancel
 from imagemill.backends.comfyui.node import NodeConnection, read_system_stats
@@ -112,6 +113,7 @@ class NodeHealthMonitor:
         connection.socket.start()
         self._drop_unfollowed()
         self._remove_abandoned()
+        temporary.erase_all(connection)
         self._stuck_check.check()
         connection.breaker.probe()
         self._clean_history()

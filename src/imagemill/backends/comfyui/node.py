@@ -11,6 +11,7 @@ from typing import Any
 from imagemill.backends.base import Node
 from imagemill.backends.comfyui import events
 from imagemill.backends.comfyui.client import NodeClient
+from imagemill.backends.comfyui.errors import File
 from imagemill.backends.comfyui.file_headers import FileHeaders
 from imagemill.backends.comfyui.partner import PartnerNodes
 from imagemill.backends.comfyui.prompt import PromptRun
@@ -243,6 +244,10 @@ class NodeConnection:
         """Prompts that are given up and may still be on it, with the times of their first interruption."""
         self.collected: OrderedDict[str, float] = OrderedDict()
         """Prompts whose history entry is no longer needed, and the time since when."""
+        self.leftovers: dict[str, tuple[File, ...]] = {}
+        """The uploads of prompts that must leave nothing, by their references."""
+        self.keeps_temp_apart = False
+        """Whether it has put an upload into its folder of temporary files."""
         self.retired = False
         """Whether it was removed from the configuration and closed."""
         self.lock = threading.Lock()
@@ -439,6 +444,7 @@ class NodeConnection:
     def forget_uploads(self) -> None:
         with self.lock:
             self._uploads.clear()
+            self.keeps_temp_apart = False
 
     def read_inventory(self) -> NodeInventory:
         """Read the node's models and classes. Raises `ComfyError`, `InvalidCatalogue`."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from imagemill.backends.base import RenderRequest
-from imagemill.backends.comfyui import errors
+from imagemill.backends.comfyui import errors, temporary
 from imagemill.backends.comfyui.errors import ComfyError, ComfyStatusError, ComfyUnreachable, failure
 from imagemill.backends.comfyui.lookup import PromptState, cancel, locate, search
 from imagemill.backends.comfyui.node import NodeConnection, NodeInventory
@@ -76,6 +76,8 @@ def _attach(connection: NodeConnection, request: RenderRequest) -> PromptRun | N
     log.info("%s already has the prompt: attached to it", connection.name)
     prompt_run = _prompt_run(connection, request, found.graph or {})
     prompt_run.paid_call = connection.partner.open_call(request)
+    if request.leaves_nothing:
+        temporary.remember(connection, request, SUBFOLDER)
     # Its events go to the socket of the process that sent it, so it is polled.
     prompt_run.client_id = ""
     if found.state is PromptState.RUNNING:
@@ -148,7 +150,7 @@ def prepare_graph(
     connection: NodeConnection, request: RenderRequest, inventory: NodeInventory, suffix: str = ""
 ) -> Graph:
     """The graph of the render, for this node. ``suffix`` makes it save under another name."""
-    images = {name: _upload(connection, data) for name, data in request.inputs.items()}
+    images = _upload_inputs(connection, request)
     prefix = f"{SUBFOLDER}/{request.job_id}/{request.attempt}{suffix}"
     work = request.work
     if isinstance(work, GraphSpec):
@@ -159,6 +161,8 @@ def prepare_graph(
         graph = builder.build(
             work, inventory.catalogue, prefix=prefix, images=images, families=connection.families
         )
+    if request.leaves_nothing:
+        graph = temporary.preview_only(graph, inventory.catalogue, f"{request.reference}{suffix}")
     faults = [
         fault
         for fault in inventory.catalogue.faults(graph)
@@ -190,12 +194,19 @@ def _prepare_client_graph(
     return graph
 
 
+def _upload_inputs(connection: NodeConnection, request: RenderRequest) -> dict[str, str]:
+    """Upload the pictures; return the name of each for a graph's LoadImage."""
+    if request.leaves_nothing:
+        return temporary.upload_inputs(connection, request, SUBFOLDER)
+    return {name: _upload(connection, data) for name, data in request.inputs.items()}
+
+
 def _upload(connection: NodeConnection, data: bytes) -> str:
     """Upload a picture once per content; return the name for a graph's LoadImage."""
     digest = hashlib.sha256(data).hexdigest()
     name = connection.find_upload(digest)
     if name is None:
-        name = connection.client.upload_image(data, f"{digest}.{_extension(data)}", SUBFOLDER)
+        name = connection.client.upload_image(data, f"{digest}.{_extension(data)}", SUBFOLDER).path
         connection.remember_upload(digest, name)
     return name
 
@@ -210,12 +221,11 @@ def _post_or_upload_again(connection: NodeConnection, request: RenderRequest, pr
     try:
         post(connection, prompt_run)
     except ComfyStatusError as error:
-        uploaded = [name for data in request.inputs.values() if (name := _upload(connection, data))]
+        uploaded = _upload_inputs(connection, request).values()
         if error.status != 400 or not errors.names_lost_upload(error.body, uploaded):
             raise _rejection(connection, prompt_run, error) from error
         connection.forget_uploads()
-        for data in request.inputs.values():
-            _upload(connection, data)
+        _upload_inputs(connection, request)
         try:
             post(connection, prompt_run)
         except ComfyStatusError as again:

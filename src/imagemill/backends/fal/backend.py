@@ -125,6 +125,9 @@ class FalBackend:
             raise BackendError(FailureCode.NODE_LOST, f"fal has no node {request.node}")
         if self._missing:
             raise BackendError(FailureCode.BACKEND_UNAVAILABLE, self._missing)
+        if request.leaves_nothing:
+            message = "fal keeps pictures for a while, and the job must leave nothing: submit it as private"
+            raise BackendError(FailureCode.BACKEND_REJECTED, message)
         if request_of(request.reference) is not None:
             return request.reference
         call = self._calls.open_call(NAME, request.job_id)
