@@ -1,0 +1,55 @@
+"""Findings of the preflight: what a print shop would refuse or a reader would notice."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any, Literal
+
+Level = Literal["error", "warning"]
+
+
+class FindingCode(StrEnum):
+    """The kinds of findings; `docs/print.md` explains each."""
+
+    PICTURE_MISSING = "picture_missing"
+    PICTURE_UNUSABLE = "picture_unusable"
+    PICTURE_DPI = "picture_dpi"
+    PICTURE_CROPPED = "picture_cropped"
+    TEXT_OUTSIDE = "text_outside"
+    TEXT_OVERFLOW = "text_overflow"
+    TEXT_WIDOW = "text_widow"
+    TEXT_SMALL = "text_small"
+    TEXT_CONTRAST = "text_contrast"
+    TEXT_OVERLAP = "text_overlap"
+    TEXT_ON_FACE = "text_on_face"
+    TEXT_INVISIBLE = "text_invisible"
+    GLYPH_MISSING = "glyph_missing"
+    FONT_UNUSABLE = "font_unusable"
+    SPINE_TEXT = "spine_text"
+    BARCODE_COVERED = "barcode_covered"
+    PAGE_COUNT = "page_count"
+    BLANK_PAGES = "blank_pages"
+    BOXES = "boxes"
+    OUTPUT_INTENT = "output_intent"
+
+
+@dataclass(frozen=True, slots=True)
+class PrintFinding:
+    """One finding. An error stops the print files; a warning is on the proof sheet."""
+
+    place: str
+    """The page by name, such as ``page 3`` or ``the front cover``; ``the book`` for the whole."""
+    page: int
+    """The page's number; 0 for covers, pages that fill the block, and the whole book."""
+    level: Level
+    code: FindingCode
+    message: str
+    remedy: str
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def stopping(findings: Iterable[PrintFinding]) -> tuple[PrintFinding, ...]:
+    """Return the errors."""
+    return tuple(finding for finding in findings if finding.level == "error")

@@ -1,0 +1,91 @@
+"""The layout's page work: a page with its preview, the print files of a book, and the proof sheet.
+
+The press runs it in a child process. Typst, pikepdf and pypdfium2 are loaded there only.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from imagemill.domain.errors import MissingExtra
+from imagemill.media.page_work import PageResult
+from imagemill.products.books.layout.page_layouts import BUILT_IN_FONTS, BookLayout, FontFiles, PageLayout
+from imagemill.products.books.layout.profiles import PrintProfile
+
+PREVIEW_PX = 1080
+"""The longer side of a preview."""
+ICC_INPUT = "icc"
+"""The input with the ICC profile of the output intent, where the print profile asks for one."""
+
+
+def check_extra() -> None:
+    """Raise `MissingExtra` without the packages that books need."""
+    for module in ("typst", "pikepdf", "pypdfium2"):
+        MissingExtra.check(module, "books", "The layout of books")
+
+
+@dataclass(frozen=True, slots=True)
+class LayPage:
+    """Lay one page.
+
+    Inputs are the picture and the fonts that the layout names. File 0 is the preview, a JPEG of the trimmed
+    page. Values are ``textSha256`` and ``findings``.
+    """
+
+    page: PageLayout
+    profile: PrintProfile
+    fonts: FontFiles = BUILT_IN_FONTS
+    language: str = "en"
+    preview_px: int = PREVIEW_PX
+
+    def __call__(self, inputs: Mapping[str, bytes]) -> PageResult:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class LayBook:
+    """Make the print files of a book.
+
+    Inputs are the pictures and fonts that the layout names, and ``icc``. Files are ``block.pdf``,
+    ``cover.pdf`` and ``spreads.pdf``; there are none if a finding is an error. Values are ``pages`` (of the
+    block), ``spineMm``, ``trimMm``, ``coverMm``, ``textSha256`` by the page's number, and ``findings``.
+    """
+
+    book: BookLayout
+
+    def __call__(self, inputs: Mapping[str, bytes]) -> PageResult:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class ProofPage:
+    """One page on the proof sheet. Its preview is the input ``preview``; None where the page has failed."""
+
+    name: str
+    preview: str | None
+    score: float | None = None
+    """Identity from 0 to 1; None for a page without a face."""
+    flagged: bool = False
+    redraws: int = 0
+    note: str = ""
+    """Such as the cause of a failure."""
+    findings: tuple[Mapping[str, Any], ...] = ()
+    """Those that `LayPage` returned."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayProof:
+    """Make the proof sheet ``proof.pdf``: every page's preview with its number, score and findings."""
+
+    title: str
+    pages: tuple[ProofPage, ...]
+    profile: PrintProfile
+    dated: str
+    """The date that is printed on it, such as ``2026-11-29``."""
+    limit: float = 0.5
+    """The score below which a page is shown as unlike the reference."""
+    facts: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Further lines of the head, by label."""
+
+    def __call__(self, inputs: Mapping[str, bytes]) -> PageResult:
+        raise NotImplementedError
