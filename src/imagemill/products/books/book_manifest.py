@@ -8,13 +8,17 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
-Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+SLUG_PATTERN = r"^[a-z0-9][a-z0-9-]{0,62}$"
+Slug = Annotated[str, StringConstraints(pattern=SLUG_PATTERN)]
 CharacterId = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})?$")]
 Colour = Annotated[str, StringConstraints(pattern=r"^#[0-9a-fA-F]{6}$")]
-FilePath = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+FilePath = Annotated[
+    str,
+    StringConstraints(max_length=200, pattern=r"^[\w-][\w. -]*(/[\w-][\w. -]*){0,7}$"),
+]
 """A file of the book's folder, with ``/`` between folders. It cannot leave the folder."""
 Words = Annotated[str, StringConstraints(max_length=2000)]
 Texts = Mapping[Language, Annotated[str, StringConstraints(max_length=4000)]]
@@ -39,7 +43,13 @@ class TransferMode(StrEnum):
 
 
 class Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, str_strip_whitespace=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
+        str_strip_whitespace=True,
+        use_attribute_docstrings=True,  # for the reference, docs/book-manifest.md
+    )
 
 
 class Box(Part):
@@ -61,10 +71,20 @@ class BookCharacter(Part):
     """A person or animal of the book."""
 
     id: CharacterId
+    """The name by which pages refer to the character."""
     role: Literal["hero", "sibling", "pet"] = "hero"
+    """The part that the character plays; a book has one hero."""
     needs_photo: bool = True
-    ages: tuple[int, int] = (0, 12)
+    """Whether the character gets the face of a photo. Others are printed as they are drawn."""
+    ages: tuple[Annotated[int, Field(ge=0, le=120)], Annotated[int, Field(ge=0, le=120)]] = (0, 12)
     """The youngest and the oldest age for which the book is meant."""
+
+    @field_validator("ages")
+    @classmethod
+    def _check_order(cls, ages: tuple[int, int]) -> tuple[int, int]:
+        if ages[0] > ages[1]:
+            raise ValueError("the youngest age is above the oldest; write the youngest first")
+        return ages
 
 
 class StyleLora(Part):
@@ -186,10 +206,6 @@ class Page(Illustration):
     availability: Availability = Availability()
     text_layers: tuple[TextLayer, ...] = Field(default=(), max_length=12)
 
-    @property
-    def has_face(self) -> bool:
-        return bool(self.characters)
-
 
 class ReferenceSheet(Illustration):
     """The sheet by which the hero is approved: front, three-quarter and full figure."""
@@ -250,3 +266,8 @@ class BookManifest(Part):
     @property
     def preview_pages(self) -> tuple[Page, ...]:
         return tuple(page for page in self.pages if page.availability.preview)
+
+    def faces(self, illustration: Illustration) -> tuple[PageCharacter, ...]:
+        """Return the characters on an illustration that get the face of a photo."""
+        with_photo = {each.id for each in self.characters if each.needs_photo}
+        return tuple(each for each in illustration.characters if each.id in with_photo)
