@@ -1,6 +1,6 @@
 """The texts of a book for one child: placeholders, forms by gender and age, accents.
 
-A text of the manifest is a template. It is read into parts when the book is loaded, so a mistake in it is found
+A text of the manifest is a template. It is read into parts when the book is loaded, so a mistake is found
 then; the name of a child is put in as data, so nothing in it is read as markup.
 """
 
