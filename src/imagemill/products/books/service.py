@@ -12,7 +12,7 @@ NAME = "books"
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """Who has allowed the use of the photo, and when; ``when`` in microseconds since the epoch."""
+    """The permission to use the photo: by whom, and since when in microseconds since the epoch."""
 
     who: str
     when: int
@@ -80,7 +80,7 @@ class VersionView:
 
 @dataclass(frozen=True, slots=True)
 class PageView:
-    """A page. ``number`` is that of the manifest, or the number that `book_states` gives to what is no page."""
+    """A page. ``number`` is that of the manifest, or the number that `book_states` gives other sheets."""
 
     number: int
     state: PageState
@@ -165,7 +165,7 @@ class BookFilter:
 
 @dataclass(frozen=True, slots=True)
 class ApprovalView:
-    """What was approved: the record from which the print files are made."""
+    """The approval record, from which the print files are made."""
 
     number: int
     """1 for the first approval; a change within the change window needs another one."""
