@@ -10,8 +10,8 @@ from imagemill.net import pools
 from imagemill.products.books.book_api import KEYED_S, SIGNED, BooksDep, SlugPath
 from imagemill.products.books.book_catalogue import Book
 from imagemill.products.books.book_manifest import Slug
-from imagemill.products.books.forms import FORM_BODY, read_new_book
 from imagemill.products.books.links import check_signature, is_signed
+from imagemill.products.books.photo_form import FORM_BODY, read_new_book
 from imagemill.products.books.responses import (
     BookDetails,
     BookPage,

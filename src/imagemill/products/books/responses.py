@@ -345,7 +345,7 @@ class ApprovedPage(ResponseModel):
 
 
 class Approval(ResponseModel):
-    """What was approved, and by whom; the print files are made from it alone."""
+    """The record of an approval; the print files are made from it alone."""
 
     model_config = example(
         number=1,

@@ -15,7 +15,7 @@ from imagemill.products.books.book_events import BookEventStream, BookFeed, afte
 from imagemill.products.books.book_manifest import Slug
 from imagemill.products.books.book_states import REFERENCE, BookState
 from imagemill.products.books.file_routes import find_page, send_picture
-from imagemill.products.books.forms import LARGEST_FORM
+from imagemill.products.books.photo_form import LARGEST_FORM
 from imagemill.products.books.responses import (
     BOOKS,
     PERSONALIZATIONS,
@@ -97,7 +97,7 @@ async def get_personalization(request: Request, books: BooksDep, id: Personaliza
     "/{id}", summary="Delete the photo and everything made from it", response_model=Personalization
 )
 async def delete_personalization(request: Request, books: BooksDep, id: PersonalizationId) -> Response:
-    """What is left proves the deletion: ids, times and counts."""
+    """Ids, times and counts are left as the proof of the deletion."""
     view = await pools.write(books.service.erase, caller(request).owner, id)
     return await books.answer(request, view)
 

@@ -22,7 +22,7 @@ def example(**fields: Any) -> ConfigDict:
 
 
 class ConsentBody(RequestModel):
-    """Who has allowed the use of the photo, and when."""
+    """The person who has allowed the use of the photo, and the time."""
 
     model_config = example(who="parent@example.org", when="2026-01-31T12:00:00Z")
 

@@ -19,7 +19,7 @@ from imagemill.web.problems import body_errors
 
 PHOTO = "photo"
 MOST_PHOTOS = 8
-"""As many as a book may have characters."""
+"""The number of characters that a book may have."""
 FORM_LIMITS = FormLimits(files=MOST_PHOTOS, fields=8, file_bytes=BookSettings.photo_bytes)
 LARGEST_FORM = MOST_PHOTOS * BookSettings.photo_bytes + FORM_BYTES
 """Bytes."""
