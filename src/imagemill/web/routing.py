@@ -68,17 +68,18 @@ class ApiRoute(APIRoute):
         handle = super().get_route_handler()
         fields = dict(_query_fields(self.dependant))
         refuses_unknown = self.refuses_unknown_query
-        has_body = self.body_field is not None
-        model: Any = self.body_field.field_info.annotation if self.body_field is not None else None
+        body = self.body_field.field_info if self.body_field is not None else None
+        model: Any = body.annotation if body is not None else None
 
         async def handled(request: Request) -> Response:
             scope = request.scope
             if scope["query_string"]:
                 _check_query(scope, fields, refuses_unknown=refuses_unknown)
-            if has_body:
+            if body is not None:
                 request = ApiRequest(scope, request.receive)
                 # Read here for our own error messages, and as JSON whatever its Content-Type.
-                await request.json()
+                if body.is_required() or await request.body():
+                    await request.json()
                 if _JSON_TYPE not in scope["headers"]:
                     headers = [pair for pair in scope["headers"] if pair[0] != b"content-type"]
                     scope["headers"] = [*headers, _JSON_TYPE]

@@ -205,6 +205,10 @@ class BookService:
     def get(self, owner: str, id_: str) -> PersonalizationView:
         raise NotImplementedError
 
+    def owner_of(self, id_: str) -> str:
+        """Return the owner of a book, for requests by a signed link. Raises `NotFound`."""
+        raise NotImplementedError
+
     def list(self, wanted: BookFilter) -> Sequence[PersonalizationSummary]:
         raise NotImplementedError
 
