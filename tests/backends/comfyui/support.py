@@ -25,10 +25,11 @@ def pace(node: TestNode, **costs: float) -> None:
 
 
 def settings(**changes: Any) -> ComfySettings:
-    """Everything that takes seconds in earnest takes tenths of one here."""
+    """Everything that takes seconds in earnest takes tenths of one here, but for answers: a loaded machine may
+    pause a node for a second, which an examination would report as a node that is away."""
     quick: dict[str, Any] = {
-        "connect_s": 1.0,
-        "read_s": 1.0,
+        "connect_s": 5.0,
+        "read_s": 5.0,
         "ping_s": 0.3,
         "health_s": 0.05,
         "files_s": 0.2,

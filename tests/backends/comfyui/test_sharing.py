@@ -157,9 +157,8 @@ def test_an_examination_of_a_node_that_is_away_says_so_and_stops() -> None:
 
 def test_an_examination_tells_of_others_prompts_and_of_a_closed_socket(node: TestNode) -> None:
     comfy = backend(node)
-    pace(node, work_s=2.0)
+    node.behave(stalled=True, refuse_sockets=True)
     node.enqueue_foreign(graph(7).graph)
-    node.behave(refuse_sockets=True)
     found = {finding.subject: finding for finding in comfy.examine("a")}
     assert found["queue"].level == "warning"
     assert found["socket"].level == "error"
@@ -169,11 +168,12 @@ def test_an_examination_tells_of_others_prompts_and_of_a_closed_socket(node: Tes
 
 
 def test_the_prompts_of_other_clients_are_the_backlog_of_a_node(comfy: ComfyUI, node: TestNode) -> None:
-    pace(node, work_s=0.5)
+    node.behave(stalled=True)
     node.enqueue_foreign(graph(7).graph)
     node.enqueue_foreign(graph(8).graph)
     asked = order(graph(1))
     comfy.send(asked)
     until(lambda: comfy.nodes()[0].backlog == 2, "two are others'")
+    node.behave(stalled=False)
     assert comfy.follow(asked, asked.reference, RenderControl()).outputs
     until(lambda: comfy.nodes()[0].backlog == 0, "all are done")

@@ -132,7 +132,8 @@ def test_a_slow_node_is_waited_for(comfy: ComfyUI, node: TestNode) -> None:
     assert len(node.executed) == 1
 
 
-def test_a_node_that_hangs_is_lost_and_gets_no_more_jobs(comfy: ComfyUI, node: TestNode) -> None:
+def test_a_node_that_hangs_is_lost_and_gets_no_more_jobs(node: TestNode) -> None:
+    comfy = backend(node, read_s=1.0)
     pace(node, step_s=0.2)
     follower = started(comfy, node, order(spec(steps=100)))
     node.answer("/", "hang")
@@ -140,6 +141,7 @@ def test_a_node_that_hangs_is_lost_and_gets_no_more_jobs(comfy: ComfyUI, node: T
     assert follower.failure() is FailureCode.NODE_LOST
     until(lambda: not comfy.nodes()[0].healthy, "it is noticed")
     assert "does not answer" in comfy.nodes()[0].problem
+    comfy.close()
 
 
 def test_a_prompt_given_up_is_taken_off_the_node_when_it_is_back(comfy: ComfyUI, node: TestNode) -> None:
