@@ -12,7 +12,7 @@ from pathlib import Path
 
 from imagemill.domain.errors import Conflict, FieldError, NotFound
 from imagemill.media.layout import InvalidImage
-from imagemill.products.books.book_checks import BookFile, manifest_path, read_folder, read_inside
+from imagemill.products.books.book_checks import AssetFile, manifest_path, read_folder, read_inside
 from imagemill.products.books.book_manifest import SLUG_PATTERN, BookManifest
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class Book:
     digest: str
     """Identifies the manifest together with the contents of all its files."""
     folder: Path
-    files: Mapping[str, BookFile]
+    files: Mapping[str, AssetFile]
 
     @property
     def slug(self) -> str:

@@ -38,7 +38,7 @@ _BUILT_IN_SCRIPTS = ("LATIN", "CYRILLIC", "GREEK")
 
 
 @dataclass(frozen=True, slots=True)
-class BookFile:
+class AssetFile:
     """A file that a manifest names."""
 
     path: str
@@ -53,7 +53,7 @@ class ReadBook:
     """A folder as it was read: the manifest if it is valid by itself, its files, and all problems."""
 
     manifest: BookManifest | None
-    files: Mapping[str, BookFile]
+    files: Mapping[str, AssetFile]
     digest: str
     """Identifies the manifest together with the contents of its files."""
     problems: tuple[FieldError, ...]
@@ -76,7 +76,7 @@ def read_folder(folder: Path, slug: str) -> ReadBook:
 
         return ReadBook(None, {}, "", tuple(field_errors(error, BookManifest)))
     problems = list(check_manifest(manifest, slug))
-    files: dict[str, BookFile] = {}
+    files: dict[str, AssetFile] = {}
     for place, path, kind in _named_files(manifest):
         problems.extend(_check_file(folder, place, path, kind, files))
     problems.extend(_check_pictures(manifest, files))
@@ -304,7 +304,7 @@ def _foreign_letter(text: str) -> str | None:
 
 
 def _check_file(
-    folder: Path, place: str, path: str, kind: str, files: dict[str, BookFile]
+    folder: Path, place: str, path: str, kind: str, files: dict[str, AssetFile]
 ) -> Iterator[FieldError]:
     if path in files:
         return
@@ -314,7 +314,7 @@ def _check_file(
     except InvalidImage as error:
         yield FieldError(place, f"{path} {error}")
         return
-    files[path] = BookFile(path, sha256(data).hexdigest(), len(data), pixels)
+    files[path] = AssetFile(path, sha256(data).hexdigest(), len(data), pixels)
     if kind == "font" and (reason := _font_problem(data)):
         yield FieldError(place, f"{path} {reason}")
 
@@ -342,7 +342,7 @@ def _font_problem(data: bytes) -> str | None:
     return None
 
 
-def _check_pictures(manifest: BookManifest, files: Mapping[str, BookFile]) -> Iterator[FieldError]:
+def _check_pictures(manifest: BookManifest, files: Mapping[str, AssetFile]) -> Iterator[FieldError]:
     across, down = (int(each) for each in manifest.ratio.split(":"))
     for place, path, kind in _named_files(manifest):
         pixels = files[path].pixels if path in files else None
