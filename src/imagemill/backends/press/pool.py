@@ -59,8 +59,8 @@ class PressPool:
     def __init__(self, count: int, *, idle_s: float = IDLE_S) -> None:
         self._idle_s = idle_s
         self._free = threading.BoundedSemaphore(count)
-        self._idle: list[_Child] = []
-        self._all: set[_Child] = set()
+        self._idle: list[_PressProcess] = []
+        self._all: set[_PressProcess] = set()
         self._lock = threading.Lock()
         self._closed = False
 
@@ -98,7 +98,7 @@ class PressPool:
             return [child.pid for child in self._all]
 
     @contextlib.contextmanager
-    def _child(self, check: Callable[[], None]) -> "Generator[_Child]":
+    def _child(self, check: Callable[[], None]) -> "Generator[_PressProcess]":
         while not self._free.acquire(timeout=_WAIT_S):
             check()
         try:
@@ -112,13 +112,13 @@ class PressPool:
         finally:
             self._free.release()
 
-    def _started(self) -> "_Child":
-        child = _Child(self._idle_s)
+    def _started(self) -> "_PressProcess":
+        child = _PressProcess(self._idle_s)
         with self._lock:
             self._all.add(child)
         return child
 
-    def _take_idle(self) -> "_Child | None":
+    def _take_idle(self) -> "_PressProcess | None":
         while True:
             with self._lock:
                 if not self._idle:
@@ -130,20 +130,20 @@ class PressPool:
                 return child
             self._discard(child)
 
-    def _put_back(self, child: "_Child") -> None:
+    def _put_back(self, child: "_PressProcess") -> None:
         with self._lock:
             if not self._closed:
                 self._idle.append(child)
                 return
         self._discard(child)
 
-    def _discard(self, child: "_Child") -> None:
+    def _discard(self, child: "_PressProcess") -> None:
         with self._lock:
             self._all.discard(child)
         child.kill()
 
 
-class _Child:
+class _PressProcess:
     def __init__(self, idle_s: float) -> None:
         self.owner = os.getpid()
         self._orders = 0
