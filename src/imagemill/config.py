@@ -35,6 +35,7 @@ from pydantic_settings import (
 
 from imagemill.backends.comfyui.settings import ComfySettings, timeout_in_seconds
 from imagemill.backends.fal.settings import FalSettings
+from imagemill.backends.press.settings import PressSettings
 from imagemill.backends.simulator.settings import SimulatorSettings
 from imagemill.blobs.settings import BlobSettings, S3Settings
 from imagemill.db.address import check_schema, driver_address, sqlite_address
@@ -279,6 +280,7 @@ class CoreSettings(BaseSettings):
     s3: S3Settings = Field(default=S3Settings(), description="Files in a bucket of S3, R2 or the like.")
     comfyui: ComfySettings = Field(default=ComfySettings(), description="ComfyUI nodes.")
     fal: FalSettings = Field(default=FalSettings(), description="fal.ai, a paid provider.")
+    press: PressSettings = Field(default=PressSettings(), description="Pages and documents on the CPU.")
     simulator: SimulatorSettings = Field(default=SimulatorSettings(), description="Simulator.")
     language_model: LanguageModelSettings = Field(
         default=LanguageModelSettings(), description="Language model for tasks."

@@ -13,11 +13,12 @@ from imagemill.backends.builtin.backend import Builtin
 from imagemill.backends.builtin.calls import Task, TaskCall, TaskResult, TaskServices
 from imagemill.backends.comfyui.backend import ComfyUI
 from imagemill.backends.fal.backend import FalBackend
+from imagemill.backends.press.backend import Press
 from imagemill.backends.simulator.backend import Simulator
 from imagemill.backends.simulator.settings import SimulatorSettings
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
-from imagemill.domain.images import GraphSpec, TaskSpec
+from imagemill.domain.images import GraphSpec, PageSpec, TaskSpec
 from imagemill.domain.nodes import NodeConfig
 from imagemill.testing.backends import BackendContract, BackendSubject
 from tests.backends.comfyui.support import settings, wait_well
@@ -26,6 +27,7 @@ from tests.backends.fal.support import settings as fal_settings
 from tests.comfyui.node import NEW, OLD, TestNode
 from tests.fal_server import FalServer, Reply
 from tests.fal_server.server import running
+from tests.press.works import Fail, Hang, Pages, Rectangle
 from tests.service.build import png as make_png
 
 MODEL_PATH = "sd1/civitai/4384/128713.safetensors"
@@ -200,6 +202,44 @@ def builtin() -> Iterator[BackendSubject]:
         details=frozenset({"task"}),
     )
     over.set()
+
+
+class ScriptedPress(Press):
+    """The press with the work that a job's properties name."""
+
+    def send(self, request: RenderRequest) -> str:
+        return super().send(self._scripted(request))
+
+    def follow(self, request: RenderRequest, reference: str, control: RenderControl) -> RenderResult:
+        return super().follow(self._scripted(request), reference, control)
+
+    def _scripted(self, request: RenderRequest) -> RenderRequest:
+        work = request.properties.get("work")
+        return request if work is None else replace(request, work=PageSpec("contract", work))
+
+
+@contextmanager
+def press() -> Iterator[BackendSubject]:
+    codes = (FailureCode.BACKEND_UNAVAILABLE, FailureCode.BACKEND_REJECTED, FailureCode.BAD_INPUT)
+    press = ScriptedPress(1)
+    yield BackendSubject(
+        press,
+        pictures=False,
+        task=PageSpec("contract", Rectangle()),
+        attaches=False,
+        slow={"work": Hang()},
+        stepwise={"work": Pages(3)},
+        failing={code: {"work": Fail(code.value)} for code in codes},
+        details=frozenset({"work"}),
+    )
+    press.close()
+
+
+class TestPress(BackendContract):
+    @pytest.fixture
+    def subject(self) -> Iterator[BackendSubject]:
+        with press() as subject:
+            yield subject
 
 
 class TestBuiltin(BackendContract):

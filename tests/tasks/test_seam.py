@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from imagemill.backends.base import RenderControl, RenderRequest
-from imagemill.backends.builtin.backend import MOST_VALUES, Builtin
+from imagemill.backends.base import MOST_VALUES, RenderControl, RenderRequest
+from imagemill.backends.builtin.backend import Builtin
 from imagemill.backends.builtin.calls import Task, TaskCall, TaskResult, TaskServices
 from imagemill.bootstrap.application import Roles
 from imagemill.domain.errors import BackendError

@@ -1,19 +1,23 @@
 """The interface of all backends: the nodes they offer, and a render that is sent, followed and collected."""
 
+import json
 import threading
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from imagemill.backends.paid_calls import PaidCalls
-from imagemill.domain.errors import ImagemillError
+from imagemill.domain.errors import BackendError, ImagemillError
 from imagemill.domain.events import Stage
+from imagemill.domain.failures import FailureCode
 from imagemill.domain.images import RenderSpec, WorkKind
 from imagemill.domain.scheduling import Offer
 from imagemill.media.transforms import ImageTransform, OutputFile, TransformContext
 
 OUTPUT = "output"
 """The detail of a render that is the job's JSON output."""
+MOST_VALUES = 64 * 1024
+"""Largest JSON output in bytes, as it is kept in the job's event log."""
 
 
 class ServiceError(ImagemillError):
@@ -164,6 +168,18 @@ class BackendContext:
     load_input: Callable[[str], bytes]
     """Return a file by its source, for work that needs many of them in turn. Raises `BackendError` and
     `StorageError`."""
+
+
+def output_details(name: str, values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the details of a result with these values. Raises `BackendError` for more than can be kept."""
+    if not values:
+        return {}
+    size = len(json.dumps(values, ensure_ascii=False).encode("utf-8", "replace"))
+    if size > MOST_VALUES:
+        raise BackendError(
+            FailureCode.OUTPUT_LIMIT, f"the output of {name} has {size} bytes; at most {MOST_VALUES} are kept"
+        )
+    return {OUTPUT: dict(values)}
 
 
 class RenderControl:

@@ -207,6 +207,8 @@ class Runner:
             if attempt.handed_back:
                 return handed_back(attempt, self._settings.reattach_s)
             return Canceled()
+        except Superseded:
+            return Canceled()
         except BackendError as error:
             failure = Failure(error.failure, str(error))
             if error.after_s is not None and not error.counts:
@@ -373,6 +375,7 @@ class Runner:
             attempt.trace.ended(outcome)
         offer = following() if following and not self._stopping.is_set() else None
         if attempt.superseded:
+            self._delete_files(attempt.claim, outcome)
             return self._claim(offer) if offer else None
         end = Finish(attempt.claim, outcome, now_us())
         if offer is None or not self._options.start_rate.take():
@@ -393,7 +396,7 @@ class Runner:
                 status = finish()
             except Superseded:
                 log.warning("a superseded attempt changed nothing")
-                return
+                return self._delete_files(claim, outcome)
             except StorageError as error:
                 log.warning("the end of an attempt could not be recorded and is retried: %s", error)
                 time.sleep(min(2.0**number, 30.0))
@@ -404,6 +407,21 @@ class Runner:
                 log_end(attempt, outcome, status)
                 return
         log.error("the end of an attempt could not be recorded; the job is queued again when its lease ends")
+
+    def _delete_files(self, claim: Claim, outcome: Outcome) -> None:
+        """Delete the files of a superseded attempt: its job may have been erased, so that nothing may stay.
+
+        An attempt whose end was recorded after all, when the database only seemed to have failed, keeps them.
+        """
+        if not isinstance(outcome, Succeeded) or not outcome.artifacts:
+            return
+        keys = [artifact.blob_key for artifact in outcome.artifacts]
+        try:
+            if not self._store.referenced_attempts([(claim.id, claim.attempt)]):
+                needed = self._store.referenced_files(keys)
+                self._blobs.delete([key for key in keys if key not in needed])
+        except StorageError as error:
+            log.warning("the files of a superseded attempt are left to the search for orphans: %s", error)
 
     def _on_progress(self, attempt: Attempt, progress: Progress) -> None:
         attempt.progress = progress

@@ -21,10 +21,11 @@ from imagemill.backends.base import (
     RenderControl,
     RenderRequest,
     RenderResult,
+    kind_run_by,
 )
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
-from imagemill.domain.images import GraphSpec, ImageSpec, RenderSpec, TaskSpec
+from imagemill.domain.images import GraphSpec, ImageSpec, PageSpec, RenderSpec, TaskSpec, WorkerSpec, kind_of
 
 _MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
 _GRAPH: Mapping[str, Any] = {
@@ -50,8 +51,8 @@ class BackendSubject:
     """Whether it renders from an `ImageSpec`; otherwise it refuses one."""
     graphs: bool = False
     """Whether it renders ComfyUI graphs; otherwise it refuses one."""
-    task: TaskSpec | None = None
-    """A task that it runs and that delivers a file; None means that it runs none."""
+    task: WorkerSpec | None = None
+    """A task, or page work, that it runs and that delivers a file; None means that it runs none."""
     formats: tuple[str, ...] = ("png",)
     """The formats that it accepts, of png, jpeg and webp; it refuses the others."""
     saves_png: bool = False
@@ -169,6 +170,12 @@ class BackendContract:
         assert subject.backend.unsupported_reason(subject.task) is None
         assert "no-such-task" in (subject.backend.unsupported_reason(TaskSpec("no-such-task")) or "")
         assert subject.render(subject.order(subject.task)).outputs
+
+    def test_the_work_of_another_kind_is_refused_by_its_name(self, subject: BackendSubject) -> None:
+        kind = kind_run_by(subject.backend)
+        for work in (TaskSpec("anotherTask"), PageSpec("anotherPage", dict)):
+            if kind_of(work) != kind:
+                assert work.title in (subject.backend.unsupported_reason(work) or "")
 
     def test_a_graph_without_an_output_is_an_invalid_graph(self, subject: BackendSubject) -> None:
         _needs(subject.graphs)

@@ -1,14 +1,11 @@
 """The built-in backend: each worker process runs tasks, on the CPU or with a language model."""
 
-import json
 import os
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from imagemill.backends.base import (
-    OUTPUT,
     BackendContext,
     Node,
     Progress,
@@ -16,9 +13,11 @@ from imagemill.backends.base import (
     RenderControl,
     RenderRequest,
     RenderResult,
+    output_details,
 )
 from imagemill.backends.builtin.calls import Task, TaskCall, TaskResult, TaskServices
 from imagemill.backends.builtin.handlers import TASKS
+from imagemill.backends.checked_call import CheckedCall
 from imagemill.domain import scheduling
 from imagemill.domain.errors import BackendError
 from imagemill.domain.events import Stage
@@ -33,10 +32,6 @@ if TYPE_CHECKING:
 NAME = "builtin"
 MOST_SLOTS = 8
 """Most tasks of a process at once: those that wait for a language model use no CPU."""
-MOST_VALUES = 64 * 1024
-"""Largest JSON output of a task in bytes, as it is kept in the job's event log."""
-_POLL_S = 0.05
-"""Seconds between two checks of whether a running task should stop."""
 
 
 def build(settings: "Settings", context: BackendContext) -> "Builtin":
@@ -133,7 +128,10 @@ class Builtin:
         check()
         control.progress(Progress(0, 1, note=work.task))
         call = TaskCall(request, work.arguments, self._services, check)
-        result = _Run(lambda: task.run(call)).wait(check)
+        try:
+            result = CheckedCall(lambda: task.run(call), name="imagemill-task").wait(check)
+        except (LlmFailed, DecodersBusy) as error:
+            raise _translated(error) from error
         details = _details(work, result)
         control.progress(Progress(1, 1, note=work.task))
         return RenderResult(result.outputs, details)
@@ -153,48 +151,15 @@ class Builtin:
         return task, work
 
 
-class _Run:
-    """A task in a thread, whose end can be awaited together with something else."""
-
-    def __init__(self, run: Callable[[], TaskResult]) -> None:
-        self._run = run
-        self._done = threading.Event()
-        self._result: TaskResult | BaseException = TaskResult()
-        threading.Thread(target=self._work, name="imagemill-task", daemon=True).start()
-
-    def wait(self, check: Callable[[], None]) -> TaskResult:
-        """Return the result once there is one; ``check`` is called meanwhile and may raise."""
-        while not self._done.wait(_POLL_S):
-            check()
-        match self._result:
-            case DecodersBusy() as error:
-                raise BackendError(FailureCode.BACKEND_UNAVAILABLE, str(error)) from error
-            case LlmRefused() as error:
-                raise BackendError(FailureCode.BACKEND_REJECTED, str(error)) from error
-            case LlmFailed() as error:
-                code = FailureCode.BACKEND_UNAVAILABLE
-                raise BackendError(code, str(error), after_s=error.after_s) from error
-            case BaseException() as error:
-                raise error
-            case TaskResult() as result:
-                return result
-
-    def _work(self) -> None:
-        try:
-            self._result = self._run()
-        except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits
-            self._result = error
-        self._done.set()
+def _translated(error: LlmFailed | DecodersBusy) -> BackendError:
+    match error:
+        case LlmRefused():
+            return BackendError(FailureCode.BACKEND_REJECTED, str(error))
+        case LlmFailed():
+            return BackendError(FailureCode.BACKEND_UNAVAILABLE, str(error), after_s=error.after_s)
+        case DecodersBusy():
+            return BackendError(FailureCode.BACKEND_UNAVAILABLE, str(error))
 
 
 def _details(work: TaskSpec, result: TaskResult) -> Mapping[str, Any]:
-    """Return the details of a result. Raises `BackendError` for values that are too large to be kept."""
-    if not result.values:
-        return {"task": work.task}
-    size = len(json.dumps(result.values, ensure_ascii=False).encode("utf-8", "replace"))
-    if size > MOST_VALUES:
-        raise BackendError(
-            FailureCode.OUTPUT_LIMIT,
-            f"the output of {work.task} has {size} bytes; at most {MOST_VALUES} are kept",
-        )
-    return {"task": work.task, OUTPUT: dict(result.values)}
+    return {"task": work.task, **output_details(work.task, result.values)}
