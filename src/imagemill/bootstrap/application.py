@@ -385,6 +385,7 @@ class Application:
                 self.safety.decoder_pool.transform,
                 self.settings.language_model,
                 lambda: self.advancer.wake_all(),
+                self.registry,
             )
             built[product.name] = product.build(context)
         return built

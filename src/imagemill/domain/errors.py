@@ -22,6 +22,7 @@
           QueueFull             domain.errors              the queue is at its limit
         Conflict                domain.errors              contradicts the present state
           IllegalMove           products.books.book_states action that a book's state refuses
+          NoIdentityMode        products.books.identity.base a way to draw a face is missing
           IllegalTransition     domain.errors              status change that does not exist
           Superseded            domain.errors              the job has a newer attempt
         BackendError            domain.errors              failed render; code: a FailureCode

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from imagemill.jobs.submit import Submitter
     from imagemill.language.settings import LanguageModelSettings
     from imagemill.media.transforms import ImageTransform, OutputFile, TransformContext
+    from imagemill.model_registry.registry import Registry
     from imagemill.recipes.base import Recipe
     from imagemill.safety.chain import Check
 
@@ -46,6 +47,8 @@ class ProductContext:
     """The language model of all tasks, for a product that has no endpoint of its own."""
     wake: Callable[[], None]
     """Have `ProductParts.advance` called soon, by the leader. Never blocks; may be lost."""
+    registry: "Registry"
+    """The models: those that are registered, and those that the nodes have."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Literal, Protocol
 
+from imagemill.domain.errors import Conflict
+from imagemill.domain.images import RenderSpec
 from imagemill.media.transforms import ImageTransform
 from imagemill.products.books.book_manifest import Box, TransferMode
 
@@ -44,28 +46,71 @@ class PictureRequest:
     seed: int
     reference: bytes | None = None
     """The approved reference sheet; None while the sheet itself is made."""
+    hero: str = ""
+    """The character on the reference sheet; empty means that of the first target."""
     prompt: str = ""
+    """The words of the page, and of the book's style."""
     negative_prompt: str = ""
+    people: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Character id -> words for the person, such as "a girl of 5 years, curly red hair, freckles"; see
+    `describe.words_for`. They are never a name."""
+    feedback: str = ""
+    """The wish with which a parent has asked for another picture."""
+    whole: bool = False
+    """Whether a node draws the whole picture anew, in place of the surroundings of the face."""
 
 
 @dataclass(frozen=True, slots=True)
 class PicturePlan:
     """The work that makes a picture."""
 
-    work: Any
-    """An `ImageSpec`, a `GraphSpec`, or the `PageWork` of a `PageSpec`."""
+    work: RenderSpec
+    """An `ImageSpec`, a `GraphSpec` or a `PageSpec`."""
     data: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
     """The pictures that the work reads, by the name of the input."""
     transform: ImageTransform | None = None
     """Works on the picture that a node has made."""
+    queue: Literal["render", "gpu"] = "render"
+    model: str = ""
+    """The AIR of the checkpoint; empty if there is none."""
+
+
+class NoIdentityMode(Conflict):
+    """No way of putting a face onto a picture can be used; the message says what is missing for each."""
+
+    code = "no_identity_mode"
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityChoice:
+    """The way that a picture is made in, to be stored with it. `modes.open_mode` opens it in any process."""
+
+    mode: TransferMode
+    model: str = ""
+    """The AIR of the model that draws; empty for the mode local."""
+    model_path: str = ""
+    """Path of the file in which a node should have it."""
+    family: str = ""
+    variant: str = ""
+    loras: tuple[tuple[str, float], ...] = ()
+    """(file, strength) of the LoRAs of the book's style, as far as the mode uses them."""
 
 
 class IdentityMode(Protocol):
     """A way of putting faces onto a page."""
 
     @property
-    def name(self) -> TransferMode: ...
+    def choice(self) -> IdentityChoice: ...
+
+    def outline(self, size: Size, faces: int = 1) -> PicturePlan:
+        """Return a plan without pictures, words and the seed, by which it is found where a job can run."""
+        ...
 
     def plan(self, request: PictureRequest) -> PicturePlan:
         """Return the work that makes the picture at print size. The seed changes the picture visibly."""
         ...
+
+
+def one_line(text: str) -> str:
+    """Return words for a prompt in one line, without the syntax by which nodes load embeddings."""
+    return " ".join(text.replace("embedding:", "embedding ").split())
