@@ -39,7 +39,10 @@ class LayPage:
     preview_px: int = PREVIEW_PX
 
     def __call__(self, inputs: Mapping[str, bytes]) -> PageResult:
-        raise NotImplementedError
+        check_extra()
+        from imagemill.products.books.layout.printing import lay_page
+
+        return lay_page(self.page, self.profile, self.fonts, self.language, self.preview_px, inputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +51,17 @@ class LayBook:
 
     Inputs are the pictures and fonts that the layout names, and ``icc``. Files are ``block.pdf``,
     ``cover.pdf`` and ``spreads.pdf``; there are none if a finding is an error. Values are ``pages`` (of the
-    block), ``spineMm``, ``trimMm``, ``coverMm``, ``textSha256`` by the page's number, and ``findings``.
+    block), ``trimMm``, ``sheetMm``, ``coverMm``, ``spineMm``, ``textSha256`` by the page's number, and
+    ``findings``.
     """
 
     book: BookLayout
 
     def __call__(self, inputs: Mapping[str, bytes]) -> PageResult:
-        raise NotImplementedError
+        check_extra()
+        from imagemill.products.books.layout.printing import lay_book
+
+        return lay_book(self.book, inputs.get(ICC_INPUT), inputs)
 
 
 @dataclass(frozen=True, slots=True)
