@@ -270,7 +270,8 @@ def _check_contrast(laid: LaidPage, block: MeasuredBlock, start: str) -> Iterato
             yield laid.finding(
                 "error" if float(np.median(ratios)) < UNREADABLE_CONTRAST else "warning",
                 FindingCode.TEXT_CONTRAST,
-                f"{start} has a contrast of {floor(found * 10) / 10:g} to 1 against the picture; {least:g} are wanted",
+                f"{start} has a contrast of {floor(found * 10) / 10:g} to 1 against what lies beneath; "
+                f"{least:g} are wanted",
                 "change its colour, add an outline or a shadow, or calm the picture beneath",
             )
             return
