@@ -1,11 +1,15 @@
 """Findings of the preflight: what a print shop would refuse or a reader would notice."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, Literal
 
 Level = Literal["error", "warning"]
+
+
+MOST_LISTED = 150
+"""A job's values are limited to 64 KB."""
 
 
 class FindingCode(StrEnum):
@@ -47,9 +51,18 @@ class PrintFinding:
     remedy: str
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**asdict(self), "code": self.code.value}
 
 
 def stopping(findings: Iterable[PrintFinding]) -> tuple[PrintFinding, ...]:
     """Return the errors."""
     return tuple(finding for finding in findings if finding.level == "error")
+
+
+def findings_values(findings: Sequence[PrintFinding]) -> dict[str, Any]:
+    """Return the findings as values of a work, errors first: ``findings``, and ``moreFindings`` left out."""
+    ordered = sorted(findings, key=lambda finding: finding.level != "error")
+    return {
+        "findings": [finding.as_dict() for finding in ordered[:MOST_LISTED]],
+        "moreFindings": max(0, len(ordered) - MOST_LISTED),
+    }

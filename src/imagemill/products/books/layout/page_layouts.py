@@ -3,9 +3,11 @@
 Lengths of text are in points; boxes are fractions of a picture.
 """
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from imagemill.products.books.book_manifest import Box, Position, TextLayer, TextStyle, Typography
 from imagemill.products.books.layout.profiles import PrintProfile
@@ -66,6 +68,10 @@ class TextBlock:
     def text(self) -> str:
         return "".join(run.text for run in self.runs)
 
+    @property
+    def is_visible(self) -> bool:
+        return bool(self.text.strip())
+
 
 @dataclass(frozen=True, slots=True)
 class PageLayout:
@@ -113,6 +119,31 @@ class BookLayout:
     """The document's title. It should not hold the child's name."""
     language: str = "en"
     fonts: FontFiles = BUILT_IN_FONTS
+    made_at: int = 0
+    """The time in the metadata of PDF/X-4, in seconds since the epoch; other files have none."""
+
+
+def text_sha256(page: PageLayout, fonts: FontFiles, inputs: Mapping[str, bytes]) -> str:
+    """Return the hash of a page's text as it is approved: words, styles, places and fonts."""
+    files = [hashlib.sha256(inputs[name]).hexdigest() if name in inputs else "" for name in fonts.inputs]
+    facts = {
+        "blocks": [_block_facts(block) for block in page.blocks],
+        "fonts": [fonts.family, *files],
+    }
+    text = json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _block_facts(block: TextBlock) -> dict[str, Any]:
+    return {
+        "runs": [[run.text, run.accent] for run in block.runs],
+        "position": block.position,
+        "width": block.width,
+        "offset": list(block.offset),
+        "style": block.style.model_dump(mode="json"),
+        "accent": block.accent.model_dump(mode="json"),
+        "direction": block.direction,
+    }
 
 
 def lay_blocks(

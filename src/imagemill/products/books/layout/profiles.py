@@ -30,6 +30,11 @@ def points(mm: float) -> float:
     return mm * 72 / MM_PER_INCH
 
 
+def millimetres(length_pt: float) -> float:
+    """Return points in millimetres."""
+    return length_pt * MM_PER_INCH / 72
+
+
 class ProfilePart(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, str_strip_whitespace=True)
 

@@ -39,7 +39,10 @@ class LayPage:
     preview_px: int = PREVIEW_PX
 
     def __call__(self, inputs: Mapping[str, bytes]) -> PageResult:
-        raise NotImplementedError
+        check_extra()
+        from imagemill.products.books.layout.printing import lay_page
+
+        return lay_page(self.page, self.profile, self.fonts, self.language, self.preview_px, inputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,21 +51,26 @@ class LayBook:
 
     Inputs are the pictures and fonts that the layout names, and ``icc``. Files are ``block.pdf``,
     ``cover.pdf`` and ``spreads.pdf``; there are none if a finding is an error. Values are ``pages`` (of the
-    block), ``spineMm``, ``trimMm``, ``coverMm``, ``textSha256`` by the page's number, and ``findings``.
+    block), ``trimMm``, ``sheetMm``, ``coverMm``, ``spineMm``, ``textSha256`` by the page's number, and
+    ``findings``.
     """
 
     book: BookLayout
 
     def __call__(self, inputs: Mapping[str, bytes]) -> PageResult:
-        raise NotImplementedError
+        check_extra()
+        from imagemill.products.books.layout.printing import lay_book
+
+        return lay_book(self.book, inputs.get(ICC_INPUT), inputs)
 
 
 @dataclass(frozen=True, slots=True)
 class ProofPage:
-    """One page on the proof sheet. Its preview is the input ``preview``; None where the page has failed."""
+    """One page on the proof sheet."""
 
     name: str
     preview: str | None
+    """The input with its preview; None where the page has failed."""
     score: float | None = None
     """Identity from 0 to 1; None for a page without a face."""
     flagged: bool = False
@@ -86,6 +94,13 @@ class LayProof:
     """The score below which a page is shown as unlike the reference."""
     facts: Mapping[str, str] = field(default_factory=dict[str, str])
     """Further lines of the head, by label."""
+    findings: tuple[Mapping[str, Any], ...] = ()
+    """Those of the book as a whole."""
+    fonts: FontFiles = BUILT_IN_FONTS
+    """The book's fonts, for what findings cite."""
 
     def __call__(self, inputs: Mapping[str, bytes]) -> PageResult:
-        raise NotImplementedError
+        check_extra()
+        from imagemill.products.books.layout.proof_sheet import lay_proof
+
+        return lay_proof(self, inputs)
