@@ -135,6 +135,9 @@ class VersionFact:
     version: int
     seed: int
     mode: str
+    """How faces get onto it; empty without a face."""
+    choice: Mapping[str, Any]
+    """The fields of the `IdentityChoice`."""
     feedback: str
     cause: VersionCause
     chosen_at: int

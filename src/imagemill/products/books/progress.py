@@ -5,11 +5,13 @@ neither make a page twice nor forget one.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from imagemill.domain.clock import SECOND, now_us, random_below
 from imagemill.domain.errors import (
+    Conflict,
     ImagemillError,
     InvalidInput,
     StorageError,
@@ -55,8 +57,8 @@ _RETRY_US = 30 * SECOND
 """Pause before a refused submission is tried again: a refill of credits, or a shorter queue."""
 _PHOTO_CHECK_US = 60 * SECOND
 
-ModeChoice = Callable[[Illustration], str]
-"""Returns how a face gets onto an illustration. Raises `InvalidInput` where nothing can do it."""
+ModeChoice = Callable[[Facts, Illustration], Mapping[str, Any]]
+"""Returns the fields of the `IdentityChoice` of an illustration with faces. Raises `NoIdentityMode`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ class NextSteps:
 def new_version(
     facts: Facts,
     page: int,
-    mode: str,
+    choice: Mapping[str, Any],
     *,
     now: int,
     cause: VersionCause,
@@ -86,23 +88,25 @@ def new_version(
     while drawn in taken:
         drawn = random_below(MAX_SEED + 1)
     number = max((each.version for each in versions), default=0) + 1
-    return VersionFact(page, number, drawn, mode, feedback, cause, chosen_at or now, now)
+    mode = str(choice.get("mode", ""))
+    return VersionFact(page, number, drawn, mode, choice, feedback, cause, chosen_at or now, now)
 
 
 def missing_versions(facts: Facts, pages: Sequence[int], choose: ModeChoice, now: int) -> list[VersionFact]:
     """Return the first versions of those pages that have none."""
     return [
-        new_version(facts, page, _mode(facts, page, choose), now=now, cause=VersionCause.FIRST)
+        new_version(facts, page, chosen_mode(facts, page, choose), now=now, cause=VersionCause.FIRST)
         for page in pages
         if not facts.of_page(page)
     ]
 
 
-def _mode(facts: Facts, page: int, choose: ModeChoice) -> str:
+def chosen_mode(facts: Facts, page: int, choose: ModeChoice) -> Mapping[str, Any]:
+    """Return the choice for a page, empty for one without a face. Raises `NoIdentityMode`."""
     sheet = facts.sheet(page)
     if sheet is None or isinstance(sheet, FillPage) or not facts.has_photo_face(page):
-        return ""
-    return choose(sheet)
+        return {}
+    return choose(facts, sheet)
 
 
 def next_steps(facts: Facts, rules: BookRules, choose: ModeChoice, now: int) -> NextSteps:
@@ -182,7 +186,7 @@ def _redrawn(facts: Facts, page: int, rules: BookRules, now: int) -> VersionFact
     return new_version(
         facts,
         page,
-        first.mode,
+        first.choice,
         now=now,
         cause=VersionCause.AUTOMATIC,
         feedback=first.feedback,
@@ -279,7 +283,7 @@ class BookProgress:
         seen = [each.id for each in facts.jobs if each.submitted and not each.is_open and not each.seen]
         try:
             steps, problem = next_steps(facts, self._rules, self._choose, now), None
-        except InvalidInput as refusal:
+        except (InvalidInput, Conflict) as refusal:
             steps, problem = NextSteps(), str(refusal)
         due_at = now + _RETRY_US if problem is not None else None
         return BookChanges(
@@ -314,8 +318,8 @@ def new_jobs(facts: Facts, steps: NextSteps, now: int) -> list[JobFact]:
 def _request(facts: Facts, job: JobFact, names: dict[tuple[JobKind, int, int], str]) -> JobRequest:
     recipe = REFERENCE_RECIPE if is_reference(job) else RECIPES[job.kind]
     version = facts.version(job.page, job.version)
-    mode = version.mode if version is not None and job.kind is JobKind.PICTURE else ""
-    given = {"page": job.page, "version": job.version, "edition": job.edition, "mode": mode}
+    choice = version.choice if version is not None and job.kind is JobKind.PICTURE else {}
+    given = {"page": job.page, "version": job.version, "edition": job.edition, "choice": choice}
     picture = names.get((JobKind.PICTURE, job.page, job.version)) if job.kind is JobKind.PAGE else None
     return JobRequest(
         recipe,

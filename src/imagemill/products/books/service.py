@@ -42,7 +42,7 @@ class ChildDetails:
 
 
 @dataclass(frozen=True, slots=True)
-class DeliveredFile:
+class BookFile:
     """A stored file of a book."""
 
     key: str
@@ -69,9 +69,9 @@ class VersionView:
     """Whether it is the one that is printed."""
     score: float | None
     findings: Sequence[Mapping[str, Any]]
-    picture: DeliveredFile | None
+    picture: BookFile | None
     """The picture at print size, without text."""
-    preview: DeliveredFile | None
+    preview: BookFile | None
     """The page with its text; None for the reference sheet."""
     error: str | None
     """Why it failed."""
@@ -183,12 +183,12 @@ class ApprovalView:
 class BookFiles:
     """The files of a book, as far as they may be delivered."""
 
-    pages: Mapping[int, DeliveredFile]
+    pages: Mapping[int, BookFile]
     """The preview with its text by page number."""
-    block: DeliveredFile | None = None
-    cover: DeliveredFile | None = None
-    spreads: DeliveredFile | None = None
-    proof: DeliveredFile | None = None
+    block: BookFile | None = None
+    cover: BookFile | None = None
+    spreads: BookFile | None = None
+    proof: BookFile | None = None
 
 
 class BookService:
@@ -254,7 +254,7 @@ class BookService:
         """Return the files. Those for print are None until the book is complete; see `file`."""
         raise NotImplementedError
 
-    def file(self, owner: str, id_: str, kind: str) -> DeliveredFile:
+    def file(self, owner: str, id_: str, kind: str) -> BookFile:
         """Return the file ``block``, ``cover``, ``spreads`` or ``proof``. Raises `IllegalMove` until it is
         complete."""
         raise NotImplementedError

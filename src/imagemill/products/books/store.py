@@ -270,7 +270,7 @@ def _analysis(row: Any) -> AnalysisFact:
 
 def _version(row: Any) -> VersionFact:
     values = {each.name: row[each.name] for each in fields(VersionFact)}
-    return VersionFact(**{**values, "cause": VersionCause(values["cause"])})
+    return VersionFact(**{**values, "cause": VersionCause(values["cause"]), "choice": load(values["choice"])})
 
 
 def _file(row: Any) -> FileFact:
@@ -359,7 +359,10 @@ def _create(tx: Tx, requests: Sequence[NewPersonalization]) -> list[None]:
 def _apply(tx: Tx, id_: str, changes: BookChanges) -> None:
     if changes.set:
         tx.conn.execute(sa.update(tables.personalizations).where(_books.id == id_).values(dict(changes.set)))
-    versions = [{"personalization_id": id_, **_plain(asdict(each))} for each in changes.versions]
+    versions = [
+        {"personalization_id": id_, **_plain(asdict(each)), "choice": dump(each.choice)}
+        for each in changes.versions
+    ]
     if versions:
         tx.conn.execute(sa.insert(tables.versions), versions)
     of_book = tables.versions.c

@@ -99,7 +99,9 @@ versions = sa.Table(
     sa.Column("page", sa.Integer, primary_key=True),
     sa.Column("version", sa.Integer, primary_key=True),
     sa.Column("seed", sa.BigInteger, nullable=False),
+    # How faces get onto it; empty for a page without a face. The choice is JSON: the model that draws.
     sa.Column("mode", sa.String(16), nullable=False),
+    sa.Column("choice", sa.Text, nullable=False),
     sa.Column("feedback", sa.String(400), nullable=False),
     sa.Column("cause", sa.String(16), nullable=False),
     # When it, or the version that it automatically replaces, was asked for or chosen: the latest is printed.

@@ -111,6 +111,7 @@ def _create_versions() -> None:
         sa.Column("version", sa.Integer(), primary_key=True),
         sa.Column("seed", sa.BigInteger(), nullable=False),
         sa.Column("mode", sa.String(16), nullable=False),
+        sa.Column("choice", sa.Text(), nullable=False),
         sa.Column("feedback", sa.String(400), nullable=False),
         sa.Column("cause", sa.String(16), nullable=False),
         sa.Column("chosen_at", sa.BigInteger(), nullable=False),
