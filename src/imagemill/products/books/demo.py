@@ -13,8 +13,7 @@ if TYPE_CHECKING:
 
 SAMPLE_PHOTO = Path(__file__).parent / "sample" / "photo.jpg"
 """A drawn photo of a child that is no real person."""
-_PACKAGES = {"typst": "books", "pikepdf": "books", "pypdfium2": "books", "cv2": "faces", "dlib": "faces"}
-"""The extra that brings each module which a book needs."""
+_PACKAGES = ("typst", "pikepdf", "pypdfium2", "cv2", "dlib")
 _SHOP = "the demo"
 
 
@@ -65,8 +64,8 @@ def _check_extras() -> None:
     from imagemill.domain.errors import MissingExtra
 
     try:
-        for module, extra in _PACKAGES.items():
-            MissingExtra.check(module, extra, "a printed book")
+        for module in _PACKAGES:
+            MissingExtra.check(module, "books", "a printed book")
     except MissingExtra as error:
         raise CliError(str(error)) from error
 
