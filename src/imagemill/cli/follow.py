@@ -101,19 +101,28 @@ def _stream(client: Client, job_id: str, after: int, deadline: float) -> Iterato
         if not response.is_success:
             response.read()
             parse_response(response)
-        for message in _parse_events(response.iter_lines()):
-            yield message
+        for message in server_events(response.iter_lines()):
+            yield StreamMessage(message.name, message.data, int(message.id) if message.id else None)
             _check_deadline(deadline)
 
 
-def _parse_events(lines: Iterator[str]) -> Iterator[StreamMessage]:
+@dataclass(frozen=True, slots=True)
+class ServerEvent:
+    """A server-sent event; ``id`` is empty where it has none."""
+
+    name: str
+    data: dict[str, Any]
+    id: str
+
+
+def server_events(lines: Iterator[str]) -> Iterator[ServerEvent]:
     """Yield the events of an SSE body: fields until an empty line; comments are keep-alives."""
-    name, data, seq = "", [], None
+    name, data, id_ = "", [], ""
     for line in lines:
         if not line:
             if data:
-                yield StreamMessage(name, json.loads("\n".join(data)), seq)
-            name, data, seq = "", [], None
+                yield ServerEvent(name, json.loads("\n".join(data)), id_)
+            name, data, id_ = "", [], ""
             continue
         field, _, value = line.partition(":")
         value = value.removeprefix(" ")
@@ -122,7 +131,7 @@ def _parse_events(lines: Iterator[str]) -> Iterator[StreamMessage]:
         elif field == "data":
             data.append(value)
         elif field == "id":
-            seq = int(value)
+            id_ = value
 
 
 _BAR = 30

@@ -24,7 +24,7 @@ from imagemill.jobs.hub import Hub, TooManyOwnStreams, TooManyStreams, Watcher
 from imagemill.jobs.store.store import JobStore
 from imagemill.net import pools
 from imagemill.products.books.book_states import BookState
-from imagemill.products.books.service import BookService, PersonalizationView
+from imagemill.products.books.service import BookService, PageView, PersonalizationView
 from imagemill.web.sse import KEEP_ALIVE_S, progress_body
 from imagemill.webhooks.callbacks import Format
 from imagemill.webhooks.outbox import Delivery
@@ -58,6 +58,8 @@ _FAILED = {
     PRINT: "print.failed",
     ERASURE: "deletion.failed",
 }
+_NAMES = {REFERENCE: ("version",), PICTURE: ("page", "version"), PAGE: ("page", "version")}
+"""The fields of a job's input that its events show."""
 EVENT_TYPES = (
     "photo.accepted",
     "analysis.done",
@@ -147,7 +149,8 @@ def _job_event(view: PersonalizationView, job: Job) -> BookEvent | None:
 
 def _named(job: Job) -> dict[str, Any]:
     """Return the page and version of a job, where it has some."""
-    return {name: job.input[name] for name in ("page", "version") if name in job.input}
+    names = _NAMES.get(job.recipe, ())
+    return {name: job.input[name] for name in names if name in job.input}
 
 
 def _failure(job: Job) -> dict[str, Any]:
@@ -171,20 +174,36 @@ def _success(view: PersonalizationView, job: Job) -> dict[str, Any]:
 
 
 def _preview_ready(view: PersonalizationView, jobs: Sequence[Job]) -> BookEvent | None:
-    """Return the event of the moment in which all pages of the preview were ready."""
+    """Return the event of the moment in which all pages of the preview were ready.
+
+    Automatic redraws belong to the first version of a page, the redraws that somebody asked for do not.
+    """
     until = view.unlocked_at
-    first: dict[int, int | None] = {}
-    for job in jobs:
-        if job.recipe == PAGE and (until is None or job.created_at < until):
-            page = int(job.input["page"])
-            ended = job.finished_at if job.status is JobStatus.SUCCEEDED else None
-            known = first.get(page)
-            first[page] = ended if known is None else min(known, ended or known)
-    waits = until is None and any(page.number not in first for page in view.pages)
-    times = [at for at in first.values() if at is not None]
-    if waits or not times or len(times) < len(first):
+    made = {
+        (int(job.input["page"]), int(job.input["version"])): job.finished_at
+        for job in jobs
+        if job.recipe == PAGE and job.status is JobStatus.SUCCEEDED
+    }
+    pages = [
+        page
+        for page in view.pages
+        if until is None or (page.versions and page.versions[0].created_at < until)
+    ]
+    times = [made.get((page.number, _first_drawn(page))) for page in pages]
+    known = [at for at in times if at is not None]
+    if not known or len(known) < len(times):
         return None
-    return BookEvent("preview.ready", max(times), "preview.ready", {"pages": sorted(first)})
+    return BookEvent("preview.ready", max(known), "preview.ready", {"pages": [page.number for page in pages]})
+
+
+def _first_drawn(page: PageView) -> int:
+    """Return the last version before somebody has asked for another one; 0 without a version."""
+    number = 0
+    for version in page.versions:
+        if number and not version.automatic:
+            break
+        number = version.version
+    return number
 
 
 def seen_at(text: str) -> int:
