@@ -42,7 +42,6 @@ _MEGAPIXELS = 6.5
 """Of a page at print size, for the fair order."""
 
 
-
 @dataclass(frozen=True, slots=True)
 class ReadyWork:
     """What a worker has prepared for a job."""
@@ -155,7 +154,9 @@ class BookRecipes:
             summary=summary,
         )
 
-    def _prepare(self, kind: JobKind, make: "Make", input_: BookJobInput, context: PrepareContext) -> Prepared:
+    def _prepare(
+        self, kind: JobKind, make: "Make", input_: BookJobInput, context: PrepareContext
+    ) -> Prepared:
         """Read the book and plan the job. Raises `BackendError` for what the book does not ask for."""
         try:
             facts = self._store.facts(input_.personalization, context.owner)
@@ -281,9 +282,7 @@ class BookRecipes:
             files += len(left)
         self._store.forget_jobs(erased.jobs)
         work = Nothing({"files": files, "jobs": len(erased.jobs)})
-        plan = Plan(
-            work=_spec(JobKind.ERASURE, work), outputs=0, record=ErasureEntry(book.id, photo_only)
-        )
+        plan = Plan(work=_spec(JobKind.ERASURE, work), outputs=0, record=ErasureEntry(book.id, photo_only))
         return ReadyWork(plan)
 
 
