@@ -110,6 +110,21 @@ class Fail:
         return PageResult()
 
 
+@dataclass(frozen=True)
+class DieOnce:
+    """Its process dies, unless the folder is there already, which it makes first: it cannot write files."""
+
+    folder: str
+
+    def __call__(self, inputs: Mapping[str, bytes]) -> PageResult:
+        try:
+            Path(self.folder).mkdir()
+        except FileExistsError:
+            return Rectangle()(inputs)
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError("it is dead")
+
+
 def facts() -> dict[str, Any]:
     return {"pid": os.getpid(), "nice": os.nice(0)}
 

@@ -24,11 +24,12 @@ from imagemill.api.jobs_schemas import (
     job_body,
     moment,
 )
-from imagemill.backends.base import renderers
+from imagemill.backends.base import kind_run_by, renderers
 from imagemill.domain.access import EVERY_OWNER, Caller, Scope
 from imagemill.domain.clock import now_us
 from imagemill.domain.errors import Conflict, InvalidInput
-from imagemill.domain.jobs import Draft, Job, JobStatus
+from imagemill.domain.images import WorkKind
+from imagemill.domain.jobs import Draft, Job, JobStatus, LaneKey
 from imagemill.domain.placement import explain_wait
 from imagemill.domain.scheduling import TASKS, Offer
 from imagemill.jobs.store.finish import Cancel
@@ -154,14 +155,21 @@ class Jobs:
         lane = self.services.jobs.lane(job.lane)
         if missing := self.services.capacity.missing_worker(lane.queue):
             return missing
-        is_task, store = lane.queue == TASKS, self.services.jobs
-        offers = [
-            offer for offer in self.services.offers() if (offer.queues == frozenset({TASKS})) == is_task
-        ]
+        kind, store = self._kind_of(lane), self.services.jobs
+        backends = self.services.backends
+        offers = [each for each in self.services.offers() if kind_run_by(backends[each.backend]) == kind]
         if not offers and (problems := self._node_problems()):
             return f"no node takes jobs now: {'; '.join(problems)}"
         position = store.queue_position(job, now_us())
         return explain_wait(offers, lane, position, self._unavailable())
+
+    def _kind_of(self, lane: LaneKey) -> WorkKind:
+        """Return the kind of work of the lane's jobs."""
+        if lane.queue == TASKS:
+            return "tasks"
+        backends = self.services.backends
+        named = {kind_run_by(backends[name]) for name in lane.backends if name in backends}
+        return "pages" if "pages" in named else "pictures"
 
     def _unavailable(self) -> list[tuple[Offer, str]]:
         """Return what the unhealthy nodes of this process would offer, and their problems."""

@@ -504,6 +504,7 @@ class Application:
             (lambda: [None]) if roles.worker and roles.queues is None else known.workers,
             lambda chosen, queue: bool(served_queues(frozenset({queue}), chosen)),
             (lambda: True) if roles.scheduler else known.has_scheduler,
+            self._queues_with_work,
         )
 
     def settings_group(self, name: str) -> Any:

@@ -3,13 +3,16 @@
 All reports of health, and the coverage of models, are made from this.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from imagemill.backends.base import Backend, Node, renderers
 from imagemill.domain.jobs import SIMULATOR
-from imagemill.domain.scheduling import REMOTE
+from imagemill.domain.scheduling import REMOTE, RENDER, TASKS
+
+_WORKER_QUEUES = frozenset((RENDER, TASKS))
+"""The queues of work that workers do themselves, without a node."""
 
 Queues = frozenset[str] | None
 """The queues a worker serves; None means all."""
@@ -47,7 +50,7 @@ class Capacity:
 
     ``queues``: the queues of the recipes. ``workers``: returns the queues of each living worker process, and
     ``serves`` whether one with these queues serves a queue. ``has_scheduler``: returns whether some process
-    sweeps and delivers.
+    sweeps and delivers. ``queues_with_work``: returns the queues with claimable jobs.
     """
 
     def __init__(
@@ -57,12 +60,14 @@ class Capacity:
         workers: Callable[[], Sequence[Queues]],
         serves: Callable[[Queues, str], bool],
         has_scheduler: Callable[[], bool],
+        queues_with_work: Callable[[], Container[str]],
     ) -> None:
         self._backends = backends
         self._queues = tuple(sorted(set(queues)))
         self._workers = workers
         self._serves = serves
         self._has_scheduler = has_scheduler
+        self._queues_with_work = queues_with_work
 
     def report(self) -> CapacityReport:
         """Return what can run. Raises `StorageError` when the database does not answer."""
@@ -101,7 +106,7 @@ class Capacity:
             return [CapacityProblem(f"no node takes jobs{why}", "no node takes jobs"), *found]
         if any(node.remote for node in usable):
             return found
-        offered = frozenset[str]().union(*(node.queues for node in usable))
+        offered = frozenset[str](_WORKER_QUEUES).union(*(node.queues for node in usable))
         return found + [
             CapacityProblem(f"no node serves the queue {queue}", f"no node serves the queue {queue}")
             for queue in self._queues
@@ -109,11 +114,15 @@ class Capacity:
         ]
 
     def _process_problems(self) -> list[CapacityProblem]:
-        missing = {self.missing_worker(queue) for queue in (*self._queues, *self._remote_queue())} - {""}
-        texts = sorted(missing)
+        missing = {queue: self.missing_worker(queue) for queue in (*self._queues, *self._remote_queue())}
+        texts = sorted({text for queue, text in missing.items() if text and self._is_needed(queue)})
         if not self._has_scheduler():
             texts.append("no scheduler is running: start `imagemill scheduler`")
         return [CapacityProblem(text, text) for text in texts]
+
+    def _is_needed(self, queue: str) -> bool:
+        """Whether jobs of the queue are to be expected. A fleet without books needs no worker for pages."""
+        return queue not in _WORKER_QUEUES or queue in self._queues_with_work()
 
     def _remote_queue(self) -> tuple[str, ...]:
         is_remote = any(node.remote for backend in self._backends.values() for node in backend.nodes())

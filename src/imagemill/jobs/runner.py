@@ -396,7 +396,8 @@ class Runner:
                 status = finish()
             except Superseded:
                 log.warning("a superseded attempt changed nothing")
-                return self._delete_files(claim, outcome)
+                self._delete_files(claim, outcome)
+                return
             except StorageError as error:
                 log.warning("the end of an attempt could not be recorded and is retried: %s", error)
                 time.sleep(min(2.0**number, 30.0))

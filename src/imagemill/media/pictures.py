@@ -39,6 +39,7 @@ _EXTENSIONS = {
     "model/gltf-binary": "glb",
     "text/plain": "txt",
     "application/json": "json",
+    "application/pdf": "pdf",
     "application/zip": "zip",
     "application/x-tar": "tar",
 }
