@@ -157,6 +157,7 @@ class _Portrait:
         sx = (columns - shot.x * shot.width) / self.unit
         sy = (rows - shot.y * shot.height) / self.unit
         self.sx, self.sy = sx, sy
+        self.behind: Floats = np.zeros_like(sx)
         self.rows, self.columns = slice(0, shot.height), slice(0, shot.width)
         angle = radians(shot.tilt)
         # The head leans about the neck.
@@ -228,12 +229,12 @@ class _Portrait:
         """Brightness of hair, as fine lines that fall from the crown."""
         x, y = self.hx, self.y
         # The lines fan out from the crown and hang down below the temples.
-        angle = np.arctan2(x, np.maximum(0.75 - y, 0.85))
+        angle = np.arctan2(x, 0.85 + 0.2 * np.logaddexp(0, (-0.10 - y) / 0.2))
         radius = np.hypot(x, y + 0.7)
         if curl:
             angle = angle + curl * np.sin(radius * 13 + 5 * x) * 0.12
         lines = np.zeros_like(x)
-        for cells, weight in ((55, 0.5), (130, 0.3), (300, 0.2)):
+        for cells, weight in ((90, 0.4), (260, 0.35), (700, 0.25)):
             grid = self.rng.random((5, cells), dtype=np.float32)
             u = (angle / 6.3 + 0.5) * (cells - 1)
             v = np.clip(radius * 1.4, 0, 3.99)
@@ -258,8 +259,8 @@ class _Portrait:
         dome = np.hypot(x / wide, np.minimum(y + 0.15, 0) / 1.32) - 1 + edge
         flare = 1 + 0.05 * np.clip(y, 0, 2)
         sides = np.maximum(np.abs(x) / (wide * flare) - 1 + edge, (y - low) * 2 + 3 * edge)
-        mask = np.where(y < -0.15, _step(dome, self.px * 3), _step(sides, self.px * 4))
-        return _blend(picture, self._hair_colour(2.0 if style == "curly" else 0.0) * 0.62, mask)
+        self.behind = np.where(y < -0.15, _step(dome, self.px * 3), _step(sides, self.px * 4))
+        return _blend(picture, self._hair_colour(2.0 if style == "curly" else 0.0) * 0.62, self.behind)
 
     def _body(self, picture: Floats) -> Floats:
         x, y, who = self.sx, self.sy, self.who
@@ -267,17 +268,17 @@ class _Portrait:
         round_neck = np.sqrt(np.clip(1 - (x / 0.62) ** 2, 0, 1))
         shade = 0.40 + 0.42 * round_neck - 0.12 * x
         shade = shade * (1 - 0.32 * np.exp(-(((y - 1.12) / 0.28) ** 2)))
-        neck = _step(np.abs(x) - 0.50 - 0.35 * np.clip(y - 1.3, 0, 1) ** 2, self.px * 2) * _step(
+        neck = _step(np.abs(x) - 0.50 - 0.35 * np.clip(y - 1.15, 0, 1) ** 2, self.px * 2) * _step(
             0.6 - y, 0.05
         )
         picture = _blend(picture, skin * shade[..., None], neck)
-        top = 1.52 + 0.20 * np.abs(x) ** 1.8
+        top = 1.42 + 0.12 * np.abs(x) ** 1.6 + 0.55 * (np.abs(x) / 1.62) ** 9
         shoulders = _step(np.maximum(top - y, np.abs(x) - 1.62 - 0.12 * (y - 2)), self.px * 2)
-        collar = _step(np.hypot(x / 0.72, (y - 1.36) / 0.42) - 1, self.px * 2)
+        collar = _step(np.hypot(x / 0.72, (y - 1.25) / 0.42) - 1, self.px * 2)
         folds = cv2.GaussianBlur(_noise(x.shape, 14, self.rng), (0, 0), self.unit * 0.06) - 0.5
         cloth = np.asarray(who.shirt, np.float32) * (0.80 + 0.22 * folds - 0.10 * x)[..., None]
         weave = 1 + 0.03 * np.sin(self.sx * self.unit * 1.4)[..., None]
-        rim = np.exp(-(((np.hypot(x / 0.72, (y - 1.36) / 0.42) - 1.07) / 0.05) ** 2))
+        rim = np.exp(-(((np.hypot(x / 0.72, (y - 1.25) / 0.42) - 1.07) / 0.05) ** 2))
         picture = _blend(picture, cloth * weave, shoulders * (1 - collar))
         return _blend(picture, np.asarray(who.shirt, np.float32) * 0.55, shoulders * (1 - collar) * rim * 0.8)
 
@@ -297,7 +298,7 @@ class _Portrait:
     def _relief(self) -> Floats:
         """Height of the skin towards the camera."""
         x, y, who = self.x, self.y, self.who
-        wide = np.maximum(self._half_width(y), 0.05)
+        wide = np.hypot(self._half_width(y), 0.22)
         z = 0.95 * np.sqrt(np.clip(1 - (x / (wide * 1.02)) ** 2, 0, 1) * np.clip(1 - (y / 1.5) ** 2, 0, 1))
         nose = who.nose_y
         bridge = np.exp(-((x / 0.12) ** 2)) * np.clip((y + 0.18) / (nose + 0.1), 0, 1) ** 1.3
@@ -365,7 +366,7 @@ class _Portrait:
         spots = np.zeros_like(x)
         for _ in range(85):
             cx, cy = self.rng.normal(0, 0.42), self.rng.normal(0.30, 0.13)
-            spots += self.rng.uniform(0.3, 0.9) * _bump(x, y, cx, cy, 0.018, 0.016)
+            spots += self.rng.uniform(0.2, 0.7) * _bump(x, y, cx, cy, 0.018, 0.016)
         return _blend(
             albedo, np.asarray(self.who.skin, np.float32) * (0.72, 0.55, 0.44), np.clip(spots, 0, 0.7)
         )
@@ -378,7 +379,7 @@ class _Portrait:
         bow = 0.030 * np.exp(-((x / 0.055) ** 2))
         upper = -0.085 * who.lips * open_**1.2 + bow
         lower = 0.125 * who.lips * open_**1.1
-        red = np.asarray(who.skin, np.float32) * (0.90, 0.56, 0.56)
+        red = np.asarray(who.skin, np.float32) * (0.86, 0.57, 0.56)
         mask = _step(np.maximum(upper - y, y - lower), self.px * 4) * (share < 1)
         shade = np.where(y < 0, 0.80, 1.0 + 0.22 * np.exp(-(((y - 0.05) / 0.03) ** 2)))
         face = _blend(face, red * shade[..., None] * self.shot.light, 0.75 * mask)
@@ -449,13 +450,13 @@ class _Portrait:
         part = {"short": 0.10 * x, "bob": -0.22 * np.abs(x + 0.25), "long": -0.16 * np.abs(x - 0.1),
                 "curly": 0.06 * np.sin(9 * x), "fringe": 0.03 * np.sin(31 * x)}[style]  # fmt: skip
         line = who.hairline + (0.30 if style == "fringe" else 0.0) + 0.62 * (x / who.width) ** 4 + part + wave
-        wide = who.width * (1.02 if style in ("short", "fringe") else 1.14)
+        wide = who.width * (1.02 if style in ("short", "fringe") else 1.18)
         dome = np.hypot(x / wide, (y + 0.10) / 1.36) - 1 + 0.04 * (self._strands() - 1)
         cap = _step(y - line, 0.07) * _step(dome, self.px * 4)
         if style in ("bob", "long", "curly"):
             low = {"bob": 0.95, "long": 2.2, "curly": 0.75}[style]
             lock = np.maximum(np.abs(np.abs(x) - who.width * 1.10) - 0.22, y - low) + wave
-            cap = np.maximum(cap, _step(lock, 0.09) * _step(-0.55 - y, 0.3))
+            cap = np.maximum(cap, _step(lock, 0.09) * _step(-0.55 - y, 0.3) * self.behind)
         shadow = cv2.GaussianBlur(cap, (0, 0), self.unit * 0.06) * (1 - cap)
         picture = picture * (1 - 0.42 * shadow[..., None] * self._inside()[..., None])
         return _blend(picture, self._hair_colour(2.0 if style == "curly" else 0.0), cap)
