@@ -33,6 +33,7 @@ class FindingCode(StrEnum):
     BARCODE_COVERED = "barcode_covered"
     PAGE_COUNT = "page_count"
     BLANK_PAGES = "blank_pages"
+    TRANSPARENCY = "transparency"
     BOXES = "boxes"
     OUTPUT_INTENT = "output_intent"
 

@@ -59,7 +59,7 @@ class Rect:
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class PageFrame:
     """The place of one page or side of the cover on its sheet."""
 
     trim: Rect
@@ -108,7 +108,7 @@ class Sheet:
     width: float
     height: float
     trim: Rect
-    frames: tuple[Frame, ...]
+    frames: tuple[PageFrame, ...]
 
     @property
     def whole(self) -> Rect:
@@ -123,7 +123,7 @@ def page_sheet(profile: PrintProfile, *, is_right: bool = True) -> Sheet:
     trim = Rect(points(left), points(bleed.top), points(page.width), points(page.height))
     width, height = points(left + page.width + right), points(bleed.top + page.height + bleed.bottom)
     safe = Rect(*map(points, profile.safe_box)).move(trim.left, trim.top)
-    frame = Frame(trim, Rect(0, 0, width, height), trim.grow(points(most)), safe)
+    frame = PageFrame(trim, Rect(0, 0, width, height), trim.grow(points(most)), safe)
     return Sheet(width, height, trim, (frame,))
 
 
@@ -135,7 +135,7 @@ def side_sheet(profile: PrintProfile, kind: PageKind) -> Sheet:
     return Sheet(frame.bleed.width, frame.bleed.height, frame.trim, (frame,))
 
 
-def _cover_side(profile: PrintProfile, kind: PageKind) -> Frame:
+def _cover_side(profile: PrintProfile, kind: PageKind) -> PageFrame:
     """Return a side of the cover with its bleed on all four sides; the picture covers the hinge, too."""
     cover, page = profile.cover, profile.page
     outside, hinge = points(cover.bleed + cover.wrap), points(cover.hinge)
@@ -145,7 +145,7 @@ def _cover_side(profile: PrintProfile, kind: PageKind) -> Frame:
     picture = replace(whole, width=whole.width + hinge)
     if kind == "front":
         picture = picture.move(-hinge, 0)
-    return Frame(trim, whole, picture, trim.grow(-points(cover.safe)))
+    return PageFrame(trim, whole, picture, trim.grow(-points(cover.safe)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +153,8 @@ class CoverSheet:
     """The wrap cover: the back on the left, the spine, the front on the right."""
 
     sheet: Sheet
-    back: Frame
-    front: Frame
+    back: PageFrame
+    front: PageFrame
     spine: Rect
     """The spine from the sheet's upper to its lower edge."""
     spine_text: Rect
@@ -181,7 +181,7 @@ def cover_sheet(profile: PrintProfile, pages: int) -> CoverSheet:
     return CoverSheet(sheet, back, front, spine, text, barcode_box(profile, back))
 
 
-def barcode_box(profile: PrintProfile, back: Frame) -> Rect | None:
+def barcode_box(profile: PrintProfile, back: PageFrame) -> Rect | None:
     """Return the place of the barcode on the back cover; None if the shop needs none."""
     box = profile.cover.barcode
     if box is None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from imagemill.products.books.layout.findings import FindingCode, Level, PrintFinding
-from imagemill.products.books.layout.frames import Frame, Rect, barcode_box
+from imagemill.products.books.layout.frames import PageFrame, Rect, barcode_box
 from imagemill.products.books.layout.page_layouts import FontFiles, PageLayout
 from imagemill.products.books.layout.profiles import PrintProfile
 from imagemill.products.books.layout.shadows import cast_shadow
@@ -65,7 +65,7 @@ class LaidPage:
     """A page with its text measured and its picture read."""
 
     page: PageLayout
-    frame: Frame
+    frame: PageFrame
     blocks: tuple[MeasuredBlock, ...] = ()
     picture: PagePicture | None = None
     picture_error: str = ""
@@ -169,6 +169,14 @@ def _check_block(laid: LaidPage, block: MeasuredBlock, profile: PrintProfile) ->
             FindingCode.TEXT_WIDOW,
             f"{start} ends with a line of a single word",
             "change the width of the box or the text",
+        )
+    shadow = block.block.style.shadow
+    if shadow is not None and shadow.blur and not profile.output.transparency:
+        yield laid.finding(
+            "warning",
+            FindingCode.TRANSPARENCY,
+            f"{start} has a blurred shadow; the shop asks for files without transparency",
+            "leave out the blur, or ask the shop whether it flattens the file",
         )
     yield from _check_contrast(laid, block, start)
 

@@ -13,7 +13,7 @@ from imagemill.products.books.layout import pdf_files
 from imagemill.products.books.layout.findings import FindingCode, PrintFinding, findings_values, stopping
 from imagemill.products.books.layout.frames import (
     CoverSheet,
-    Frame,
+    PageFrame,
     Rect,
     Sheet,
     cover_sheet,
@@ -84,7 +84,7 @@ def rasterise(pdf: bytes, area: Rect, sheet: Sheet, longer_px: int) -> bytes:
 
 
 def _measure(
-    setter: Typesetter, pages: Sequence[tuple[PageLayout, Frame]], inputs: Mapping[str, bytes]
+    setter: Typesetter, pages: Sequence[tuple[PageLayout, PageFrame]], inputs: Mapping[str, bytes]
 ) -> list[LaidPage]:
     """Return the pages with their text measured, in one run of the typesetter, and their pictures read."""
     measured = setter.measure([(block, frame) for page, frame in pages for block in page.blocks])
@@ -163,7 +163,7 @@ def _fit_spine(
         style = TextStyle(size=size)
         line = TextBlock((TextRun(text, True),), "top-left", style=style, accent=style)
         wide = Rect(0, 0, 20_000, 100)
-        (measured,) = setter.measure([(line, Frame(wide, wide, wide, wide))]) or (None,)
+        (measured,) = setter.measure([(line, PageFrame(wide, wide, wide, wide))]) or (None,)
         length = measured.ink_box.width if measured is not None else 0.0
         size = min(size, size * box.height / length) if length else size
     if size < LEAST_SPINE_PT:

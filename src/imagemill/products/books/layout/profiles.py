@@ -23,6 +23,8 @@ MOST_BYTES = 64 * 1024
 MOST_PROFILES = 200
 Words = Annotated[str, StringConstraints(max_length=400)]
 Millimetres = Annotated[float, Field(ge=0, le=2000)]
+Difference = Annotated[float, Field(ge=-50, le=50)]
+"""In millimetres."""
 
 
 def points(mm: float) -> float:
@@ -127,9 +129,10 @@ class CoverRules(ProfilePart):
     """The part of a hard cover that is folded around the boards, on each outer side."""
     hinge: Millimetres = 0.0
     """Between the spine and each board of a hard cover."""
-    board_width: Millimetres = 0.0
-    """By which a board is wider than the trimmed page."""
-    board_height: Millimetres = 0.0
+    board_width: Difference = 0.0
+    """How much wider a board is than the trimmed page; negative where the hinge takes from it."""
+    board_height: Difference = 0.0
+    """How much higher a board is than the trimmed page."""
     safe: Millimetres
     spine: SpineRules
     barcode: BarcodeBox | None = None
@@ -138,9 +141,12 @@ class CoverRules(ProfilePart):
 class OutputRules(ProfilePart):
     files: Literal["block_and_cover", "cover_first"] = "block_and_cover"
     """A block and a wrap cover, or one PDF whose first page is the cover."""
-    colour: Literal["rgb", "cmyk_intent"] = "rgb"
-    """The pictures are always RGB; ``cmyk_intent`` needs an ICC profile of the press as output intent."""
+    colour: Literal["rgb"] = "rgb"
+    """Pictures are sRGB. With PDF/X-4 the press converts them by the output intent."""
     standard: Literal["pdf-1.7", "pdf-x-4"] = "pdf-1.7"
+    """PDF/X-4 needs an ICC profile of the press; see ``icc_profile`` of the settings."""
+    transparency: bool = True
+    """Whether the shop takes transparency, which blurred shadows need."""
     condition: Words = ""
     """The name of the printing condition in the output intent, such as ``FOGRA51``."""
 

@@ -20,7 +20,7 @@ import typst
 from PIL import Image
 
 from imagemill.products.books.book_manifest import TextStyle
-from imagemill.products.books.layout.frames import Frame, Rect
+from imagemill.products.books.layout.frames import PageFrame, Rect
 from imagemill.products.books.layout.page_layouts import BUILT_IN_FONTS, FontFiles, TextBlock, TextRun
 
 PX_PER_POINT = 2
@@ -101,7 +101,7 @@ class Typesetter:
             "margin": _MARGIN_PT,
         }
 
-    def measure(self, blocks: Sequence[tuple[TextBlock, Frame]]) -> list[MeasuredBlock]:
+    def measure(self, blocks: Sequence[tuple[TextBlock, PageFrame]]) -> list[MeasuredBlock]:
         """Return the blocks in their places; one without a visible character is left out."""
         shown = [(block, frame) for block, frame in blocks if block.is_visible]
         if not shown:
@@ -220,7 +220,7 @@ def _block_data(block: TextBlock, width: float) -> dict[str, Any]:
     }
 
 
-def _measured_data(block: TextBlock, frame: Frame) -> dict[str, Any]:
+def _measured_data(block: TextBlock, frame: PageFrame) -> dict[str, Any]:
     shortened, pair = _split_end(block.runs)
     return {
         **_block_data(block, frame.safe.width * block.width),
@@ -262,7 +262,7 @@ def _cut(runs: Sequence[TextRun], start: int, end: int) -> list[TextRun]:
     return parts
 
 
-def _place(block: TextBlock, frame: Frame, fact: Mapping[str, Any], ink: Image.Image) -> MeasuredBlock:
+def _place(block: TextBlock, frame: PageFrame, fact: Mapping[str, Any], ink: Image.Image) -> MeasuredBlock:
     width, height, safe = frame.safe.width * block.width, float(fact["height"]), frame.safe
     row, _, column = block.position.partition("-")
     left = safe.left + {"left": 0.0, "center": (safe.width - width) / 2, "right": safe.width - width}[column]
