@@ -36,6 +36,7 @@ from tests.comfyui.catalogue import (
     whole,
 )
 from tests.comfyui.catalogue_families import FAMILY_CLASSES
+from tests.comfyui.catalogue_packs import PACKS
 from tests.comfyui.catalogue_tools import TOOLS
 
 PICTURE = Files("input", {"image_upload": True})
@@ -165,29 +166,6 @@ IMAGES = {
     "PrimitiveInt": extra("primitive", {"value": ["INT", {"min": -(2**63) + 1, "max": 2**63 - 1}]}, "INT"),
     "PrimitiveString": extra("primitive", {"value": ["STRING", {"multiline": False}]}, "STRING"),
 }
-AUX = "comfyui_controlnet_aux"
-"""A node pack; a server has it if it is in the folder custom_nodes."""
-_RESOLUTION = whole(512, 64, LARGEST_SIDE, 64)
-_SAFE = Choice(("enable", "disable"))
-
-
-def _of_pack(**options: Declared) -> NodeClass:
-    """All inputs but the picture are optional, as the pack declares them."""
-    return core(
-        {"image": "IMAGE"},
-        "IMAGE",
-        optional={**options, "resolution": _RESOLUTION},
-        module=f"custom_nodes.{AUX}",
-    )
-
-
-PACK: Mapping[str, NodeClass] = {
-    "DepthAnythingV2Preprocessor": _of_pack(
-        ckpt_name=Choice(("depth_anything_v2_vitl.pth", "depth_anything_v2_vits.pth"))
-    ),
-    "HEDPreprocessor": _of_pack(safe=_SAFE),
-    "M-LSDPreprocessor": _of_pack(score_threshold=real(0.1, 0.01, 2.0), dist_threshold=real(0.1, 0.01, 20.0)),
-}
 CLASSES: Mapping[str, NodeClass] = {
     **LOADERS,
     **CONDITIONING,
@@ -205,8 +183,9 @@ class Catalogue:
     def __init__(self, new: bool, models: Models, pictures: Sequence[str] = ()) -> None:
         self.new = new
         self._files = {**models, "input": sorted(pictures)}
-        has_pack = AUX in models.get("custom_nodes", ())
-        classes = {**CLASSES, **PACK} if has_pack else CLASSES
+        classes = dict(CLASSES)
+        for pack in models.get("custom_nodes", ()):
+            classes |= PACKS.get(pack, {})
         self._known = {name: known for name, known in classes.items() if new or not known.since_new}
         self._inputs = {name: self._spelled(known) for name, known in self._known.items()}
 

@@ -17,7 +17,7 @@ from tests.comfyui.ordering import Order, WorkerEnds, is_link, signatures
 from tests.comfyui.pictures import Picture
 from tests.comfyui.progress import Progress
 from tests.comfyui.queue import Entry, Queue
-from tests.comfyui.rendering import WORK
+from tests.comfyui.rendering_editing import WORK
 from tests.comfyui.validation import trace
 from tests.comfyui.values import Images, Interrupted, Latent, NodeFailed
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.comfyui.catalogue_images import AUX
+from tests.comfyui.catalogue_packs import AUX
 from tests.comfyui.node import MODELS, TestNode
 from tests.conftest import Server
 from tests.tasks.support import data_url, download, encoded, halves, picture_of, refused, run

@@ -202,14 +202,15 @@ class InputPictures:
         Raises `InvalidInput` at ``path``: `UnsupportedPicture` for a file of another type, `UnusablePicture`
         for one that cannot be used. Raises `Conflict` if the owner keeps too much.
         """
-        taken = self._taken(path, data)
+        taken = self.sanitize(path, data)
         digest, extension = hashlib.sha256(taken.data).hexdigest(), EXTENSIONS[taken.info.media_type]
         key = input_key(owner, digest, extension)
         self._usage.admit(owner, key, len(taken.data))
         self._blobs.put(key, taken.data, taken.info.media_type)
         return StoredInput(key, f"{digest}.{extension}", taken.info)
 
-    def _taken(self, path: str, data: bytes) -> SanitizedImage:
+    def sanitize(self, path: str, data: bytes) -> SanitizedImage:
+        """Return a picture as it may be stored, without storing it. Raises `InvalidInput` like `keep`."""
         try:
             return self._intake.sanitize(data)
         except NotAccepted as error:

@@ -154,6 +154,11 @@ class Submitter:
             for job_request, each, id_, needs in zip(job_requests, admitted, ids, after, strict=True)
         )
 
+    def check_texts(self, owner: str, recipe: str, input_: BaseModel, path: str = "") -> None:
+        """Check the texts of an input as a submission does. Raises `ContentBlocked` and `CheckFailed`."""
+        if self._gate is not None:
+            self._gate.admit(self._recipes[recipe], input_, owner, path)
+
     def submit_async(
         self,
         owner: str,

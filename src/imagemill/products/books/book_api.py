@@ -10,9 +10,11 @@ from imagemill.api.base import Services
 from imagemill.api.dependencies import context
 from imagemill.net import pools
 from imagemill.products.books.book_catalogue import BookCatalogue
+from imagemill.products.books.book_views import BookFiles, PersonalizationView
 from imagemill.products.books.links import BookLinks, check_signature, is_signed
+from imagemill.products.books.progress import NAME
 from imagemill.products.books.responses import PERSONALIZATIONS, personalization_body
-from imagemill.products.books.service import NAME, BookFiles, BookService, PersonalizationView
+from imagemill.products.books.service import BookService
 from imagemill.web.auth import caller
 from imagemill.web.blobs import seconds_left
 from imagemill.web.http import base_url, json_response

@@ -24,7 +24,8 @@ from imagemill.jobs.hub import Hub, TooManyOwnStreams, TooManyStreams, Watcher
 from imagemill.jobs.store.store import JobStore
 from imagemill.net import pools
 from imagemill.products.books.book_states import BookState
-from imagemill.products.books.service import BookService, PageView, PersonalizationView
+from imagemill.products.books.book_views import PageView, PersonalizationView
+from imagemill.products.books.service import BookService
 from imagemill.web.sse import KEEP_ALIVE_S, progress_body
 from imagemill.webhooks.callbacks import Format
 from imagemill.webhooks.outbox import Delivery

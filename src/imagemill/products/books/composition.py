@@ -19,6 +19,7 @@ from imagemill.products.books.book_manifest import Box, FillPage, Fonts, Illustr
 from imagemill.products.books.book_states import BACK_COVER, FILL, FRONT_COVER, REFERENCE
 from imagemill.products.books.facts import ApprovalFact, Facts, FileFact, FileKind, VersionFact, texts_of
 from imagemill.products.books.identity.base import FaceTarget, PictureRequest, Size
+from imagemill.products.books.identity.describe import words_for
 from imagemill.products.books.layout import profiles
 from imagemill.products.books.layout.page_layouts import (
     BookLayout,
@@ -159,7 +160,15 @@ class BookComposer:
             reference=None if version.page == REFERENCE else self._reference(facts),
             prompt=_joined(style.words, fill_plain(sheet.prompt, child, _PROMPT_LANGUAGE)),
             negative_prompt=_joined(style.negative_words, sheet.negative_prompt),
+            people={each: self._words(facts, each) for each in faces},
+            feedback=version.feedback,
         )
+
+    def _words(self, facts: Facts, character: str) -> str:
+        """Return words for the person of a photo; age and gender are known of the hero alone."""
+        hero = next((each.id for each in facts.manifest.characters if each.role == "hero"), character)
+        age, gender = (facts.book.child_age, facts.book.child_gender) if character == hero else (None, None)
+        return words_for(age, gender or "", self.details(facts, character))
 
     def details(self, facts: Facts, character: str) -> Mapping[str, Any]:
         """Return what the analysis told about a photo; empty once it is deleted."""

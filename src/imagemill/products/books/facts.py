@@ -88,28 +88,30 @@ class BookRow:
     owner: str
     slug: str
     manifest: str
+    """The digest of the book's manifest and files."""
     profile: str
-    callback_url: str | None
-    consent_who: str | None
-    consent_at: int | None
-    child_name: str | None
-    child_age: int | None
-    child_gender: str | None
-    language: str | None
-    reference_version: int | None
-    reference_approved_at: int | None
-    generated_at: int | None
-    unlocked_at: int | None
-    unlocked_by: str | None
-    canceled_at: int | None
-    photo_deleted_at: int | None
-    deleted_at: int | None
-    erased_at: int | None
-    deletion: Mapping[str, Any]
-    resumes: int
-    problem: str | None
-    due_at: int | None
     created_at: int
+    callback_url: str | None = None
+    consent_who: str | None = None
+    consent_at: int | None = None
+    child_name: str | None = None
+    child_age: int | None = None
+    child_gender: str | None = None
+    language: str | None = None
+    reference_version: int | None = None
+    reference_approved_at: int | None = None
+    generated_at: int | None = None
+    unlocked_at: int | None = None
+    unlocked_by: str | None = None
+    canceled_at: int | None = None
+    photo_deleted_at: int | None = None
+    deleted_at: int | None = None
+    """When everything was asked to be deleted; ``erased_at``: when it was."""
+    erased_at: int | None = None
+    deletion: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    resumes: int = 0
+    problem: str | None = None
+    due_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

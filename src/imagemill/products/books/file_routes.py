@@ -16,8 +16,8 @@ from imagemill.media.pictures import extension_of
 from imagemill.net import pools
 from imagemill.products.books.book_api import SIGNED, BookApi, BooksDep, PageNumber, PersonalizationId
 from imagemill.products.books.book_states import BACK_COVER, FILL, FRONT_COVER, REFERENCE
+from imagemill.products.books.book_views import BookFile, PageView, PersonalizationView
 from imagemill.products.books.responses import shown_file
-from imagemill.products.books.service import BookFile, PageView, PersonalizationView
 from imagemill.web import openapi
 from imagemill.web.blobs import ArtifactFiles
 from imagemill.web.routing import ApiRoute

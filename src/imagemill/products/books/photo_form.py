@@ -11,8 +11,8 @@ from starlette.datastructures import FormData, UploadFile
 
 from imagemill.domain.errors import InvalidInput
 from imagemill.products.books.book_manifest import BookManifest
+from imagemill.products.books.book_views import Consent, NewBook
 from imagemill.products.books.schemas import ConsentBody, PersonalizationForm
-from imagemill.products.books.service import Consent, NewBook
 from imagemill.products.books.settings import BookSettings
 from imagemill.web.forms import FORM_BYTES, FormLimits, read_form
 from imagemill.web.problems import body_errors

@@ -51,7 +51,7 @@ PHOTO_ONLY, EVERYTHING = "photo", "all"
 """The editions of erasures."""
 _BOOKS_AT_ONCE = 100
 """Books looked at in one round; the rest follows in the next."""
-_JOBS_AT_ONCE = 40
+_JOBS_AT_ONCE = 100
 """Jobs of one submission."""
 _RETRY_US = 30 * SECOND
 """Pause before a refused submission is tried again: a refill of credits, or a shorter queue."""
@@ -183,6 +183,8 @@ def _redrawn(facts: Facts, page: int, rules: BookRules, now: int) -> VersionFact
     if not all(facts.is_low(each, rules.identity_limit) for each in latest if facts.is_ready(each)):
         return None
     first = latest[0]
+    if first.created_at != first.chosen_at:
+        return None  # chosen by a client, who may like it as it is
     return new_version(
         facts,
         page,
@@ -269,7 +271,10 @@ class BookProgress:
     def submit(self, id_: str, submitter: Submitter) -> None:
         """Submit the jobs of a book that are written."""
         facts = self._store.facts(id_)
-        jobs = [each for each in facts.jobs if not each.submitted]
+        ended = facts.book.canceled_at is not None or facts.book.deleted_at is not None
+        jobs = [
+            each for each in facts.jobs if not each.submitted and (not ended or each.kind is JobKind.ERASURE)
+        ]
         for chunk in _chunks(jobs):
             drafts = self._drafts(facts, chunk, submitter)
             accepted = submitter.submit(facts.book.owner, drafts)

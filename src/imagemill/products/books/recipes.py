@@ -3,7 +3,7 @@
 So nothing about a child stands in a job's input, and none can be made that its book does not ask for.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -22,12 +22,16 @@ from imagemill.domain.images import PageSpec
 from imagemill.domain.moderation import PromptTexts
 from imagemill.jobs.erasure import erase_jobs
 from imagemill.jobs.store.store import JobStore
+from imagemill.jobs.submit import Submitter
+from imagemill.media.layout import InvalidImage
 from imagemill.media.page_work import PageFile, PageResult, PageWork
+from imagemill.media.transforms import ImageTransform, OutputFile, TransformContext
 from imagemill.products.books.book_manifest import TransferMode
 from imagemill.products.books.book_states import REFERENCE
 from imagemill.products.books.composition import BookComposer
 from imagemill.products.books.facts import Facts, FileKind, JobKind, VersionFact
 from imagemill.products.books.identity.base import IdentityChoice, PicturePlan, PictureRequest
+from imagemill.products.books.identity.describe import FaceDescriber
 from imagemill.products.books.identity.modes import LocalMode, open_mode
 from imagemill.products.books.progress import EVERYTHING, FREE, RECIPES, REFERENCE_RECIPE
 from imagemill.products.books.records import AnalysisEntry, ErasureEntry, FilesEntry
@@ -42,12 +46,18 @@ _MEGAPIXELS = 6.5
 """Of a page at print size, for the fair order."""
 
 
+_NO_TEXTS = PromptTexts("")
+
+
+RunTransform = Callable[[ImageTransform, bytes, TransformContext], Sequence[OutputFile]]
+
+
 @dataclass(frozen=True, slots=True)
 class ReadyWork:
     """What a worker has prepared for a job."""
 
     plan: Plan
-    texts: PromptTexts = PromptTexts("")
+    texts: PromptTexts = _NO_TEXTS
 
 
 class BookJobInput(BaseModel):
@@ -63,6 +73,9 @@ class BookJobInput(BaseModel):
     edition: str = Field(default="", max_length=64, description="Digest of the book's pictures.")
     choice: dict[str, Any] = Field(default={}, description="How the face gets onto the page.")
     _ready: ReadyWork | None = PrivateAttr(default=None)
+
+
+Make = Callable[[Facts, BookJobInput], ReadyWork]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,14 +124,14 @@ class BookRecipes:
         blobs: BlobStore,
         composer: BookComposer,
         settings: BookSettings,
-        describe: "Describe",
+        describer: FaceDescriber,
     ) -> None:
         self._store = store
         self._jobs = jobs
         self._blobs = blobs
         self._composer = composer
         self._settings = settings
-        self._describe = describe
+        self._describer = describer
 
     def all(self) -> tuple[Recipe, ...]:
         return (
@@ -136,7 +149,7 @@ class BookRecipes:
             self._recipe(JobKind.ERASURE, self._erasure, "The deletion of a photo, or of a whole book."),
         )
 
-    def _recipe(self, kind: JobKind, make: "Make", summary: str) -> Recipe:
+    def _recipe(self, kind: JobKind, make: Make, summary: str) -> Recipe:
         name = RECIPES[kind]
         is_picture = kind is JobKind.PICTURE
         return Recipe(
@@ -154,9 +167,7 @@ class BookRecipes:
             summary=summary,
         )
 
-    def _prepare(
-        self, kind: JobKind, make: "Make", input_: BookJobInput, context: PrepareContext
-    ) -> Prepared:
+    def _prepare(self, kind: JobKind, make: Make, input_: BookJobInput, context: PrepareContext) -> Prepared:
         """Read the book and plan the job. Raises `BackendError` for what the book does not ask for."""
         try:
             facts = self._store.facts(input_.personalization, context.owner)
@@ -167,13 +178,13 @@ class BookRecipes:
         if kind is not JobKind.ERASURE and facts.book.deleted_at is not None:
             raise BackendError(FailureCode.BAD_INPUT, "the book was deleted")
         ready = input_.model_copy()
-        ready._ready = make(facts, input_, context)  # noqa: SLF001 - its own model
+        ready._ready = make(facts, input_)
         return Prepared(ready)
 
     # Pictures
 
     def _picture_plan(self, name: str, input_: BookJobInput) -> Plan:
-        ready = input_._ready  # noqa: SLF001 - its own model
+        ready = input_._ready
         if ready is not None:
             return ready.plan
         if not input_.choice:
@@ -186,7 +197,7 @@ class BookRecipes:
     def _leaves_nothing(self) -> bool:
         return not self._settings.allow_kept_photos
 
-    def _picture(self, facts: Facts, input_: BookJobInput, context: PrepareContext) -> ReadyWork:
+    def _picture(self, facts: Facts, input_: BookJobInput) -> ReadyWork:
         version = _version(facts, input_)
         request = self._composer.picture(facts, version)
         planned = self._planned(version, request)
@@ -213,13 +224,14 @@ class BookRecipes:
 
     # Pages and documents
 
-    def _analysis(self, facts: Facts, input_: BookJobInput, context: PrepareContext) -> ReadyWork:
+    def _analysis(self, facts: Facts, input_: BookJobInput) -> ReadyWork:
         character = facts.manifest.characters[input_.page].id
         photo = self._composer.photo(facts, character)
-        described = self._describe(facts, photo, context)
+        described = self._describer.describe(photo, consented=facts.book.consent_at is not None)
+        words = described.model_dump(exclude_defaults=True) if described is not None else {}
         names = (f"details-{character}.json", f"face-{character}.jpeg")
         plan = Plan(
-            work=_spec(JobKind.ANALYSIS, AnalyseCharacter(described)),
+            work=_spec(JobKind.ANALYSIS, AnalyseCharacter(words)),
             outputs=1,
             data={"photo": photo},
             file_keys=tuple(_key(facts, name) for name in names),
@@ -227,7 +239,7 @@ class BookRecipes:
         )
         return ReadyWork(plan)
 
-    def _page(self, facts: Facts, input_: BookJobInput, context: PrepareContext) -> ReadyWork:
+    def _page(self, facts: Facts, input_: BookJobInput) -> ReadyWork:
         version = _version(facts, input_)
         composed = self._composer.page(facts, version)
         plan = Plan(
@@ -239,7 +251,7 @@ class BookRecipes:
         )
         return ReadyWork(plan)
 
-    def _proof(self, facts: Facts, input_: BookJobInput, context: PrepareContext) -> ReadyWork:
+    def _proof(self, facts: Facts, input_: BookJobInput) -> ReadyWork:
         if facts.edition != input_.edition:
             raise BackendError(FailureCode.BAD_INPUT, "a page has changed; the proof of the new one follows")
         today = datetime.fromtimestamp(now_us() / 1e6, UTC).date().isoformat()
@@ -253,7 +265,7 @@ class BookRecipes:
         )
         return ReadyWork(plan)
 
-    def _print(self, facts: Facts, input_: BookJobInput, context: PrepareContext) -> ReadyWork:
+    def _print(self, facts: Facts, input_: BookJobInput) -> ReadyWork:
         approval = next((each for each in facts.approvals if each.number == input_.version), None)
         if approval is None:
             raise BackendError(FailureCode.BAD_INPUT, "the book was not approved")
@@ -270,7 +282,7 @@ class BookRecipes:
 
     # Deletion
 
-    def _erasure(self, facts: Facts, input_: BookJobInput, context: PrepareContext) -> ReadyWork:
+    def _erasure(self, facts: Facts, input_: BookJobInput) -> ReadyWork:
         """Delete rows, jobs and files, in this order; killed in between, it is repeated."""
         photo_only = input_.edition != EVERYTHING
         book, owner = facts.book, facts.book.owner
@@ -305,7 +317,7 @@ def _complete(input_: BookJobInput, resolver: ResourceResolver, path: str) -> Bo
 
 
 def _plan(name: str, input_: BookJobInput) -> Plan:
-    ready = input_._ready  # noqa: SLF001 - its own model
+    ready = input_._ready
     return ready.plan if ready is not None else _outline(name)
 
 
@@ -314,8 +326,8 @@ def _outline(name: str) -> Plan:
 
 
 def _texts(input_: BookJobInput) -> PromptTexts:
-    ready = input_._ready  # noqa: SLF001 - its own model
-    return ready.texts if ready is not None else PromptTexts("")
+    ready = input_._ready
+    return ready.texts if ready is not None else _NO_TEXTS
 
 
 def _model(input_: BookJobInput) -> str:
@@ -341,3 +353,47 @@ def _version(facts: Facts, input_: BookJobInput) -> VersionFact:
 
 def _joined(*words: str) -> str:
     return ", ".join(each for each in words if each)
+
+
+def text_check(submitter: Submitter) -> Callable[[str, str], None]:
+    """Return the check of a wish: it is checked like the prompt that it becomes part of."""
+
+    def check(owner: str, text: str) -> None:
+        input_ = BookJobInput(personalization="0" * 36)
+        input_._ready = ReadyWork(_outline(RECIPES[JobKind.PICTURE]), PromptTexts(text))
+        submitter.check_texts(owner, RECIPES[JobKind.PICTURE], input_)
+
+    return check
+
+
+@dataclass(frozen=True, slots=True)
+class ShrinkPicture:
+    """Scale a picture to a small JPEG without metadata."""
+
+    side: int = 768
+
+    def __call__(self, data: bytes, context: TransformContext) -> tuple[OutputFile, ...]:
+        import io
+
+        from PIL import Image
+
+        del context
+        try:
+            with Image.open(io.BytesIO(data)) as opened:
+                small = opened.convert("RGB")
+        except (OSError, ValueError, SyntaxError) as error:
+            raise InvalidImage("could not be read") from error
+        small.thumbnail((self.side, self.side))
+        file = io.BytesIO()
+        small.save(file, "JPEG", quality=85)
+        return (OutputFile(file.getvalue(), "image/jpeg", *small.size),)
+
+
+def shrink_photo(run: RunTransform) -> Callable[[bytes], bytes]:
+    """Return a function that makes a small JPEG of a picture in a confined process."""
+
+    def shrink(data: bytes) -> bytes:
+        context = TransformContext("", 0, now_us(), None, "", "")
+        return run(ShrinkPicture(), data, context)[0].data
+
+    return shrink

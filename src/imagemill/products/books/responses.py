@@ -10,9 +10,7 @@ from imagemill.api.jobs_schemas import moment
 from imagemill.products.books.book_catalogue import Book
 from imagemill.products.books.book_manifest import BookManifest, Illustration, Page
 from imagemill.products.books.book_states import REFERENCE, BookAction, BookState, PageState
-from imagemill.products.books.links import BookLinks
-from imagemill.products.books.schemas import example
-from imagemill.products.books.service import (
+from imagemill.products.books.book_views import (
     ApprovalView,
     BookFile,
     BookFiles,
@@ -21,6 +19,8 @@ from imagemill.products.books.service import (
     PersonalizationView,
     VersionView,
 )
+from imagemill.products.books.links import BookLinks
+from imagemill.products.books.schemas import example
 from imagemill.web.routing import ResponseModel
 
 BOOKS = "/api/v1/books"

@@ -14,8 +14,10 @@ from imagemill.products.books.book_catalogue import BookCatalogue
 from imagemill.products.books.book_events import BookEventStream, BookFeed, after, callback_format, event_body
 from imagemill.products.books.book_manifest import Slug
 from imagemill.products.books.book_states import REFERENCE, BookState
+from imagemill.products.books.book_views import BookFilter, ChildDetails, PersonalizationSummary
 from imagemill.products.books.file_routes import find_page, send_picture
 from imagemill.products.books.photo_form import LARGEST_FORM
+from imagemill.products.books.progress import NAME
 from imagemill.products.books.responses import (
     BOOKS,
     PERSONALIZATIONS,
@@ -34,12 +36,6 @@ from imagemill.products.books.schemas import (
     GenerateRequest,
     RedrawRequest,
     ReferenceApproval,
-)
-from imagemill.products.books.service import (
-    NAME,
-    BookFilter,
-    ChildDetails,
-    PersonalizationSummary,
 )
 from imagemill.web.auth import caller
 from imagemill.web.http import cursor, json_response

@@ -6,6 +6,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from imagemill.products.books.book_manifest import TransferMode
+from imagemill.products.books.facts import BookRules
 from imagemill.settings import Listed, SettingsGroup
 
 _ALL_MODES = tuple(TransferMode)
@@ -97,3 +98,14 @@ class BookSettings(SettingsGroup):
         default=False,
         description="Send photos to a vision model outside this machine and the private network.",
     )
+
+    @property
+    def rules(self) -> BookRules:
+        return BookRules(
+            identity_limit=self.identity_limit,
+            automatic_redraws=self.automatic_redraws,
+            redraws=self.redraws,
+            photo_days=self.photo_days,
+            delete_photo_at_approval=self.delete_photo_at_approval,
+            change_window_h=self.change_window_h,
+        )

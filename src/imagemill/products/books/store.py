@@ -12,7 +12,7 @@ from imagemill.db.database import Database
 from imagemill.db.group_commit import Tx
 from imagemill.db.locks import lock_names
 from imagemill.db.statements import dump, load
-from imagemill.domain.errors import Conflict, ImagemillError, NotFound
+from imagemill.domain.errors import ImagemillError, NotFound
 from imagemill.domain.jobs import TERMINAL, JobStatus
 from imagemill.jobs.store.lanes import failure_from
 from imagemill.products.books import tables
@@ -150,6 +150,10 @@ class BookStore:
         Raises `NotFound` for another owner's book, and what the decision raises.
         """
         return self._write(self._deciding, DecideBook(id_, owner, decide))
+
+    def remove(self, id_: str) -> None:
+        """Remove a book whose first jobs were refused."""
+        self._write(_remove, id_)
 
     def mark_submitted(self, job_ids: Sequence[str]) -> None:
         self._write(_mark_submitted, tuple(job_ids))
@@ -356,6 +360,14 @@ def _create(tx: Tx, requests: Sequence[NewPersonalization]) -> list[None]:
     return [None] * len(requests)
 
 
+def _remove(tx: Tx, ids: Sequence[str]) -> list[None]:
+    for id_ in ids:
+        for table in (tables.jobs, tables.photos):
+            tx.conn.execute(sa.delete(table).where(table.c.personalization_id == id_))
+        tx.conn.execute(sa.delete(tables.personalizations).where(_books.id == id_))
+    return [None] * len(ids)
+
+
 def _apply(tx: Tx, id_: str, changes: BookChanges) -> None:
     if changes.set:
         tx.conn.execute(sa.update(tables.personalizations).where(_books.id == id_).values(dict(changes.set)))
@@ -517,11 +529,3 @@ def mark_erased(tx: Tx, id_: str, *, photo_only: bool, now: int) -> None:
     if not photo_only:
         whole = sa.and_(_books.id == id_, _books.erased_at.is_(None))
         tx.conn.execute(sa.update(tables.personalizations).where(whole).values(erased_at=now))
-
-
-def check_page(facts: Facts, page: int, version: int) -> VersionFact:
-    """Return a version that was asked for. Raises `Conflict` for one that was not."""
-    found = facts.version(page, version)
-    if found is None:
-        raise Conflict(f"page {page} of {facts.book.id} has no version {version}")
-    return found

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from imagemill.domain.errors import Conflict
+from imagemill.domain.errors import Conflict, MissingExtra
 from imagemill.domain.images import RenderSpec
 from imagemill.media.transforms import ImageTransform
 from imagemill.products.books.book_manifest import Box, TransferMode
@@ -12,8 +12,20 @@ from imagemill.products.books.book_manifest import Box, TransferMode
 Size = tuple[int, int]
 """Width and height in pixels."""
 
+FacePlace = tuple[Box, float]
+"""The box of a face, and its tilt in degrees."""
+
+PhotoProblem = Literal["no_face", "several_faces", "too_small", "blurred", "turned_away"]
+"""The reason why a photo cannot be used."""
+
 FACE_INPUT = "face."
 """Prefix of the inputs with crops of faces: ``face.`` and the character's id."""
+
+
+def check_faces(feature: str) -> None:
+    """Raise `MissingExtra` where a package that finds faces is missing."""
+    for module in ("numpy", "cv2", "dlib", "face_recognition_models"):
+        MissingExtra.check(module, "faces", feature)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +42,16 @@ class FaceTarget:
     """The face from hair line to chin, and from ear to ear; None means that it is found."""
     tilt: float = 0.0
     """Degrees by which the head leans to the right."""
+
+
+@dataclass(frozen=True, slots=True)
+class CropBox:
+    """A square of a picture, in pixels of the picture that it was cut from."""
+
+    left: int
+    top: int
+    side: int
+    picture: Size
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,22 +5,36 @@ from dataclasses import dataclass
 
 from imagemill.media.transforms import OutputFile, TransformContext
 from imagemill.products.books.book_manifest import Box
-from imagemill.products.books.identity.base import FaceTarget, Size
+from imagemill.products.books.identity.base import CropBox, FaceTarget, Size, check_faces
+
+_FEATURE = "putting faces onto pages"
 
 
-@dataclass(frozen=True, slots=True)
-class CropBox:
-    """A square of a picture, in pixels of the picture that it was cut from."""
+def face_box(base: bytes, target: FaceTarget) -> Box:
+    """Return the box of a target's face, also of one that has a mask or nothing. Raises `InvalidImage`."""
+    check_faces(_FEATURE)
+    from imagemill.products.books.identity.masks import face_area
+    from imagemill.products.books.identity.rasters import read_pixels
 
-    left: int
-    top: int
-    side: int
-    picture: Size
+    page = read_pixels(base)
+    return face_area(page, target).frame.box(page.shape[1], page.shape[0])
 
 
 def crop_for(base: bytes, box: Box, side: int) -> tuple[bytes, CropBox]:
-    """Return the square around a face as a PNG of ``side`` pixels, and its place in the illustration."""
-    raise NotImplementedError
+    """Return the square around a face as a PNG of ``side`` pixels, and its place. Raises `InvalidImage`."""
+    check_faces(_FEATURE)
+    from imagemill.products.books.identity import crops
+
+    left, top, length, picture, part = crops.cut(base, box, side)
+    return part, CropBox(left, top, length, picture)
+
+
+def crop_mask(base: bytes, target: FaceTarget, crop: CropBox, side: int) -> bytes:
+    """Return the target's feathered mask within the crop, as a grey PNG of ``side`` pixels."""
+    check_faces(_FEATURE)
+    from imagemill.products.books.identity import crops
+
+    return crops.cut_mask(base, target, crop, side)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,4 +51,10 @@ class PasteBack:
     quality: int = 95
 
     def __call__(self, data: bytes, context: TransformContext) -> Sequence[OutputFile]:
-        raise NotImplementedError
+        check_faces(_FEATURE)
+        from imagemill.products.books.identity import crops, rasters
+
+        page = rasters.resized(rasters.read_pixels(self.base), self.size)
+        painted = crops.paste(page, rasters.read_pixels(data), self.crop, self.target)
+        picture = rasters.write_jpeg(painted, self.quality, dpi=rasters.PRINT_DPI)
+        return (OutputFile(picture, "image/jpeg", *self.size),)
