@@ -4,11 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test serve check bench chaos clients docs fuzz proof lock image clean format
+.PHONY: demo demo-book test serve check bench chaos clients docs fuzz proof lock image clean format
 
 demo: $(VENV)/.base
 	$(BIN)/imagemill demo
 	@echo "  The command is $(abspath $(BIN))/imagemill"
+
+# The sample book, from a drawn photo to the print files, in demo-book/; PHOTO is another photo.
+PHOTO ?=
+demo-book: $(VENV)/.books
+	$(BIN)/imagemill books demo $(PHOTO)
 
 serve: $(VENV)/.base
 	$(BIN)/imagemill serve

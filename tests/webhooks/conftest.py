@@ -82,7 +82,7 @@ def make_post(store: Stores) -> Iterator[Callable[..., Post]]:
         poll_s = values.pop("poll_s", 0.05)
         settings = tuned(WebhookSettings, validate=False, **values)
         guard = UrlGuard(LOCAL if allow else [], resolver=resolver)
-        render = renderer(UrlSigner(b"k" * 32, life_s=60), "http://mill.example")
+        render = renderer(UrlSigner(b"k" * 32, life_s=60), "http://mill.example", lambda dialect: None)
         dispatcher = WebhookDispatcher(
             store.webhooks, store.jobs, store.accounts, guard, settings, render, poll_s=poll_s, tracer=tracer
         )

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from fastapi import APIRouter
 
     from imagemill.webhooks.batch_callbacks import BatchFormat
+    from imagemill.webhooks.messages import WebhookData
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,8 @@ class ApiModule:
     """The name of the settings group that ``router``, ``context`` and ``webhook_format`` receive."""
     webhook_format: Callable[[Services, Any], Format] | None = None
     """Replaces ``callback`` where the body needs more than the delivery."""
+    webhook_data: "Callable[[Services], WebhookData] | None" = None
+    """Builds the function that writes what webhook messages say about its jobs, in place of the job itself."""
     policies: tuple[PathPolicy, ...] = ()
     """Permissions, caching and CORS of its paths; a path without a policy is for administrators only."""
     tags: Mapping[str, str] = field(default_factory=dict[str, str])

@@ -22,7 +22,7 @@ from imagemill.web.http import json_response
 from imagemill.web.policies import CHANGING, READING, PathPolicy
 from imagemill.web.routing import ApiRoute, Cursor, Flag, RequestModel, ResponseModel
 from imagemill.web.sse import event_body
-from imagemill.webhooks.messages import WebhookEvent
+from imagemill.webhooks.messages import WebhookData, WebhookEvent
 from imagemill.webhooks.store import DeliveryAttempt, Endpoint, Message, MessagePage
 
 _EventName = Annotated[str, Field(max_length=64, json_schema_extra={"enum": list(CHOICES)})]
@@ -200,18 +200,21 @@ def attempt_body(attempt: DeliveryAttempt) -> dict[str, Any]:
     }
 
 
-def renderer(signer: UrlSigner, base_url: str) -> Callable[[WebhookEvent], Mapping[str, Any]]:
+def renderer(
+    signer: UrlSigner, base_url: str, of_dialect: Callable[[str], WebhookData | None]
+) -> Callable[[WebhookEvent], Mapping[str, Any]]:
     """Return the function that writes the body of an event; pictures are addressed below ``base_url``."""
 
+    def own(event_: WebhookEvent) -> Mapping[str, Any]:
+        job = _without_graph(job_body(event_.view, signer, base_url))
+        return {"event": event_body(event_.event), "job": job}
+
     def render(event_: WebhookEvent) -> Mapping[str, Any]:
+        write = of_dialect(event_.view.job.dialect) or own
         return {
             "type": event_.type,
             "timestamp": moment(event_.event.at),
-            "data": {
-                "user": event_.user,
-                "event": event_body(event_.event),
-                "job": _without_graph(job_body(event_.view, signer, base_url)),
-            },
+            "data": {"user": event_.user, **write(event_)},
         }
 
     return render

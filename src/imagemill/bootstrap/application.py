@@ -137,7 +137,8 @@ class Application:
         self.fleet = self._fleet()
         self.dispatcher: Dispatcher = self.fleet or self.inline
         self.leader = LeaderElection(self.stores.leases, self.process_lock, lease_s=settings.leader_lease_s)
-        self.webhooks = self._messenger()
+        formats = CallbackFormats(lambda: self.dialects, lambda: self.services, self.settings_group)
+        self.webhooks = self._messenger(formats)
         self.sweeper = self._sweeper()
         self.advancer = self._advancer()
         self.node_backend = NodeBackendAdapter(settings, self.backends)
@@ -152,7 +153,6 @@ class Application:
             self.roles.queues,
             imagemill.__version__,
         )
-        formats = CallbackFormats(lambda: self.dialects, lambda: self.services, self.settings_group)
         self.callbacks = self._notifier(formats)
         self.batch_callbacks = self._batch_notifier(formats)
         self._listening: ListenerThread | None = None
@@ -429,9 +429,9 @@ class Application:
         told = {"poll_s": self.settings.sweep_s, "meters": seen.metrics, "tracer": seen.tracer}
         return CallbackDispatcher(self.stores.callbacks, formats, self.guard, deliveries, leads=leads, **told)
 
-    def _messenger(self) -> WebhookDispatcher:
+    def _messenger(self, formats: CallbackFormats) -> WebhookDispatcher:
         settings = self.settings
-        render = build.lazy_renderer(build.of_answers(settings).signer, build.address(settings))
+        render = build.lazy_renderer(build.of_answers(settings).signer, build.address(settings), formats)
         leads, seen = self.leader.leads, self.observer
         told = {"poll_s": settings.sweep_s, "meters": seen.metrics, "tracer": seen.tracer}
         stores, rules = self.stores, settings.webhook

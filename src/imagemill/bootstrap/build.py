@@ -25,6 +25,7 @@ from imagemill.backends.simulator.faults import STUCK, is_stuck
 from imagemill.blobs.base import BlobStore
 from imagemill.blobs.local import LocalBlobs
 from imagemill.blobs.settings import S3Settings
+from imagemill.bootstrap.plugins import CallbackFormats
 from imagemill.bootstrap.stores import Stores
 from imagemill.config import Settings
 from imagemill.credits.pricing import Prices
@@ -180,13 +181,15 @@ def recipes(settings: Settings, found: Sequence[Recipe | Callable[[Settings], Re
     return {recipe.name: recipe for recipe in built}
 
 
-def lazy_renderer(signer: UrlSigner, base_url: str) -> "Callable[[WebhookEvent], Mapping[str, Any]]":
+def lazy_renderer(
+    signer: UrlSigner, base_url: str, formats: CallbackFormats
+) -> "Callable[[WebhookEvent], Mapping[str, Any]]":
     """Return the renderer of webhook messages. It uses our own API's format, loaded for the first message."""
 
     def render(told: "WebhookEvent") -> Mapping[str, Any]:
         from imagemill.api.webhooks import renderer
 
-        return renderer(signer, base_url)(told)
+        return renderer(signer, base_url, formats.of_webhooks)(told)
 
     return render
 

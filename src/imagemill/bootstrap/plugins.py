@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from imagemill.safety.chain import Check
     from imagemill.webhooks.batch_callbacks import BatchFormat
     from imagemill.webhooks.callbacks import Format
+    from imagemill.webhooks.messages import WebhookData
 
 
 def plugins(kind: str) -> list[Any]:
@@ -100,6 +101,15 @@ class CallbackFormats(Mapping[str, "Format"]):
     def _of_batches(self) -> "Mapping[str, BatchFormat]":
         modules = [each for each in self._dialects() if each.batch_format is not None]
         return {each.name: each.batch_format(self._services()) for each in modules if each.batch_format}
+
+    def of_webhooks(self, name: str) -> "WebhookData | None":
+        """Return what writes a dialect's part of webhook messages; None for the job as our own API has it."""
+        return self._of_webhooks.get(name)
+
+    @cached_property
+    def _of_webhooks(self) -> "Mapping[str, WebhookData]":
+        modules = [each for each in self._dialects() if each.webhook_data is not None]
+        return {each.name: each.webhook_data(self._services()) for each in modules if each.webhook_data}
 
     def _format(self, module: "ApiModule") -> "Format":
         if module.webhook_format is None:

@@ -55,6 +55,8 @@ class WebhookEvent:
 
 Render = Callable[[WebhookEvent], Mapping[str, Any]]
 """The JSON body of a message."""
+WebhookData = Callable[[WebhookEvent], Mapping[str, Any]]
+"""Writes what a message says about a job, in the form of the job's dialect."""
 Sending = tuple[Endpoint, Message]
 
 

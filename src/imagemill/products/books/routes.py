@@ -326,7 +326,7 @@ def api_module(service: OpenService, catalogue: BookCatalogue) -> ApiModule:
                 Scope.BOOKS_UNLOCK,
                 owner_methods=frozenset({"POST"}),
             ),
-            *(PathPolicy(path, _READ, signed=True, owner_methods=READING) for path in _SIGNED_PATHS),
+            *(PathPolicy(path, _READ, signed=True) for path in _SIGNED_PATHS),
         ),
         tags={"books": "Picture books in which a child is the hero, from one photo to the print files."},
     )
