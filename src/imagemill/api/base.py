@@ -111,7 +111,7 @@ class ApiModule:
     webhook_format: Callable[[Services, Any], Format] | None = None
     """Replaces ``callback`` where the body needs more than the delivery."""
     webhook_data: "Callable[[Services], WebhookData] | None" = None
-    """Builds the function that writes what webhook messages say about its jobs, in place of the job itself."""
+    """Builds the function that writes the data of webhook messages about its jobs, instead of the job."""
     policies: tuple[PathPolicy, ...] = ()
     """Permissions, caching and CORS of its paths; a path without a policy is for administrators only."""
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
