@@ -23,7 +23,7 @@ POLL_S = 60.0
 """Workers look by themselves so rarely that in these tests only wake-ups and sweeps count."""
 
 
-CELERY = "celery -A imagemill.dispatch.celery worker -Q gpu,celery --concurrency=1 -n own@%h"
+CELERY = "celery -A imagemill.dispatch.celery worker --concurrency=1 -n own@%h"
 
 
 class Fleet:
@@ -96,13 +96,13 @@ class Fleet:
 
 
 @contextmanager
-def running_celery(folder: Path, **variables: str) -> Iterator[Program]:
+def running_celery(folder: Path, queues: str = "gpu,celery", **variables: str) -> Iterator[Program]:
     """Celery's own command; killed at the end with its children, if it still runs then."""
     log = folder / f"celery-{time.monotonic_ns()}.log"
     given = environment(**variables, IMAGEMILL_LOG_FORMAT="json", REMAP_SIGTERM="SIGQUIT")
     with log.open("wb") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", *CELERY.split()],
+            [sys.executable, "-m", *CELERY.split(), "-Q", queues],
             cwd=folder,
             env=given,
             stdout=file,

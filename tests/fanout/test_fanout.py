@@ -18,7 +18,11 @@ from tests.redis import RedisServer
 from tests.service.build import wait_until
 
 NEWS = ClusterEvent(
-    (Notice("job-1", 3, True),), cancelled_jobs=("job-2",), queues_with_work=("gpu",), has_deliveries=True
+    (Notice("job-1", 3, True),),
+    cancelled_jobs=("job-2",),
+    queues_with_work=("gpu",),
+    has_deliveries=True,
+    advances=True,
 )
 
 

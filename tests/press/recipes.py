@@ -72,6 +72,9 @@ RECIPES: Mapping[str, Recipe] = {
 }
 
 
+DRAWN = RECIPES["drawn"]
+
+
 class PageParts(ProductParts):
     recipes = tuple(RECIPES.values())
 

@@ -118,7 +118,7 @@ def test_files_of_the_recipe_and_of_the_client_come_together(pages: Server) -> N
 def test_files_of_any_type_get_their_keys_by_position(pages: Server) -> None:
     job = run(pages, "joined", keys=["books/{owner}/block-{ms}.pdf"])
     document, picture = artifacts(pages, job["id"])
-    started_ms = pages.app.stores.jobs.job(job["id"]).started_at // 1000
+    started_ms = (pages.app.stores.jobs.job(job["id"]).started_at or 0) // 1000
     assert document.blob_key == f"books/{folder(pages)}/block-{started_ms}.pdf"
     assert picture.blob_key == f"jobs/{job['id']}/1/1.png"
     assert pages.app.blobs.get(document.blob_key).startswith(b"%PDF")

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import pickle
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -21,11 +22,20 @@ from imagemill.backends.base import (
 )
 from imagemill.backends.press.backend import Press
 from imagemill.backends.press.pool import Order, PressPool
+from imagemill.backends.press.scratch import ScratchFolder
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.images import PageSpec
 from imagemill.media.page_work import PageFile, PageResult
 from tests.press.works import PDF, Facts, Fail, Hang, Join, Pages, Rectangle, facts, png
+
+
+@pytest.fixture
+def place(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where temporary files are."""
+    place = tmp_path_factory.mktemp("temporary")
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    return place
 
 
 @pytest.fixture
@@ -208,9 +218,35 @@ def test_memory_is_limited(press: Press) -> None:
     assert run(press, Rectangle()).outputs
 
 
-def test_files_cannot_be_written(press: Press, tmp_path: Path) -> None:
-    failure(press, Fail("file", str(tmp_path / "file")))
-    assert not (tmp_path / "file").exists() or not (tmp_path / "file").read_bytes()
+def folders(place: Path) -> list[Path]:
+    return sorted(place.glob("imagemill-press-*"))
+
+
+def test_temporary_files_are_deleted_with_the_work(press: Press, place: Path, tmp_path: Path) -> None:
+    (tmp_path / "kept.txt").write_text("not of the work")
+    found = run(press, Fail("files", str(tmp_path))).details[OUTPUT]
+    (folder,) = folders(place)
+    assert found == {"folder": str(folder)}
+    assert list(folder.iterdir()) == []
+    assert (tmp_path / "kept.txt").exists()
+    press.close()
+    assert folders(place) == []
+
+
+def test_temporary_files_are_deleted_when_the_process_is_killed(press: Press, place: Path) -> None:
+    failure(press, Fail("files and kill"))
+    assert folders(place) == []
+    assert run(press, Rectangle()).outputs
+
+
+def test_files_of_a_server_that_was_killed_are_deleted_by_the_next(press: Press, place: Path) -> None:
+    abandoned, held = place / "imagemill-press-abandoned", ScratchFolder()
+    abandoned.mkdir()
+    (abandoned / "photo.png").write_bytes(b"a photo")
+    run(press, Rectangle())
+    assert not abandoned.exists()
+    assert held.path.exists()
+    held.remove()
 
 
 def test_too_large_values_are_refused(press: Press) -> None:

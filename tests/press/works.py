@@ -2,6 +2,7 @@
 
 import os
 import signal
+import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -102,8 +103,13 @@ class Fail:
             case "print":
                 os.write(1, b"a library prints this")
                 return PageResult(values={"printed": True})
-            case "file":
-                Path(self.secret).write_bytes(b"kept")
+            case "files":
+                Path(tempfile.mkdtemp(), "photo.png").write_bytes(b"a photo")
+                os.symlink(self.secret, Path(tempfile.gettempdir(), "link"))
+                return PageResult(values={"folder": tempfile.gettempdir()})
+            case "files and kill":
+                Path(tempfile.mkdtemp(), "photo.png").write_bytes(b"a photo")
+                os.kill(os.getpid(), signal.SIGKILL)
             case _:
                 code = FailureCode(self.how)
                 raise BackendError(code, f"the work failed by {code}", after_s=3.0, counts=False)

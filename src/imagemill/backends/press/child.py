@@ -1,14 +1,15 @@
 """The program that does page work: ``python -m imagemill.backends.press.child``.
 
 The work decodes untrusted photos with large libraries, so it runs in this process: it can be killed at any
-moment, its memory and processor time are limited, and it cannot write files. `imagemill.backends.press.pool`
-starts it and talks to it.
+moment, and its memory, its processor time and its files are limited. Its temporary files are in a folder of
+its own, which is deleted with it. `imagemill.backends.press.pool` starts it and talks to it.
 """
 
 import json
 import os
 import pickle
 import select
+import shutil
 import sys
 import threading
 import time
@@ -25,6 +26,8 @@ from imagemill.media.sandbox_child import confine, extend_cpu_time
 
 _OPEN_FILES = 64
 """Fonts and models are opened one after the other."""
+_FILE_BYTES = 2**30
+"""Largest temporary file."""
 _PARENT_CHECK_S = 1.0
 _LONGEST_TRACE = 20_000
 """Characters of a traceback that are kept, its end."""
@@ -82,10 +85,11 @@ def _trace(error: Exception, *, is_private: bool) -> str:
     return "".join(lines)[-_LONGEST_TRACE:]
 
 
-def _end_with(parent: int) -> None:
-    """End this process when its parent has ended, even in the middle of work."""
+def _end_with(parent: int, folder: str) -> None:
+    """End this process and delete its files when its parent has ended, even in the middle of work."""
     while os.getppid() == parent:
         time.sleep(_PARENT_CHECK_S)
+    shutil.rmtree(folder, ignore_errors=True)
     os._exit(1)
 
 
@@ -96,9 +100,9 @@ def main() -> None:
     requests = sys.stdin.buffer
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints must not get between the messages
-    confine(memory_bytes, _OPEN_FILES)
+    confine(memory_bytes, _OPEN_FILES, _FILE_BYTES)
     os.nice(nice)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=_end_with, args=(parent, os.environ["TMPDIR"]), daemon=True).start()
     while select.select([requests], [], [], idle_s)[0]:
         request = channel.read(requests, sys.maxsize)
         if request is None:

@@ -14,6 +14,7 @@ from typing import IO, Any
 
 from imagemill.backends.checked_call import CheckedCall
 from imagemill.backends.press import channel
+from imagemill.backends.press.scratch import ScratchFolder, remove_abandoned
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
 
@@ -63,6 +64,7 @@ class PressPool:
         self._all: set[_PressProcess] = set()
         self._lock = threading.Lock()
         self._closed = False
+        self._has_cleaned = False
 
     def run(
         self, order: Order, check: Callable[[], None], on_progress: Callable[[int, int, str], None]
@@ -78,7 +80,7 @@ class PressPool:
                 answer = call.wait(check)
                 if answer is not None:
                     if answer.ran_out_of_memory:
-                        child.kill()  # what is left of its memory may be in pieces
+                        self._discard(child)  # what is left of its memory may be in pieces
                     return answer
                 why = child.end()
                 if not child.ended_idle:
@@ -87,7 +89,7 @@ class PressPool:
     def close(self) -> None:
         with self._lock:
             self._closed = True
-            children = list(self._all)
+            children = [child for child in self._all if child.owner == os.getpid()]
         for child in children:
             self._discard(child)
 
@@ -113,6 +115,9 @@ class PressPool:
             self._free.release()
 
     def _started(self) -> "_PressProcess":
+        if not self._has_cleaned:
+            self._has_cleaned = True
+            remove_abandoned()
         child = _PressProcess(self._idle_s)
         with self._lock:
             self._all.add(child)
@@ -132,14 +137,16 @@ class PressPool:
 
     def _put_back(self, child: "_PressProcess") -> None:
         with self._lock:
-            if not self._closed:
+            if not self._closed and child in self._all:
                 self._idle.append(child)
                 return
         self._discard(child)
 
     def _discard(self, child: "_PressProcess") -> None:
         with self._lock:
-            self._all.discard(child)
+            if child not in self._all:  # another thread has discarded it
+                return
+            self._all.remove(child)
         child.kill()
 
 
@@ -147,6 +154,7 @@ class _PressProcess:
     def __init__(self, idle_s: float) -> None:
         self.owner = os.getpid()
         self._orders = 0
+        self._scratch = ScratchFolder()
         self._process = subprocess.Popen(  # noqa: S603 - our own module
             [
                 sys.executable,
@@ -169,6 +177,7 @@ class _PressProcess:
                 "OPENBLAS_NUM_THREADS": "1",
                 "OMP_NUM_THREADS": "1",
                 "OPENCV_FOR_THREADS_NUM": "1",
+                "TMPDIR": str(self._scratch.path),
             },
         )
 
@@ -198,6 +207,7 @@ class _PressProcess:
             while (message := channel.read(self._answers, _FILE_BYTES)) is not None:
                 match message[0]:
                     case {"answer": answer}:
+                        self._scratch.clear()
                         return Answer(answer, message[1])
                     case {"progress": [done, total, note]}:
                         on_progress(done, total, note)
@@ -208,11 +218,10 @@ class _PressProcess:
         return None
 
     def end(self) -> str:
-        """Kill the process and return how it ended, as the end of a sentence."""
+        """Return how the process ended, as the end of a sentence."""
         try:
             code = self._process.wait(1.0)
         except subprocess.TimeoutExpired:
-            self.kill()
             return "its process answered what is no message, or more than may be kept"
         if code == -signal.SIGKILL:
             return "its process was killed by SIGKILL, as the system does when memory is short"
@@ -226,6 +235,7 @@ class _PressProcess:
         for stream in (self._requests, self._answers):
             with contextlib.suppress(OSError, ValueError):
                 stream.close()
+        self._scratch.remove()
 
     @property
     def _requests(self) -> IO[bytes]:
