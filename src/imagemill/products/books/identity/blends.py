@@ -21,6 +21,8 @@ _SMALL = 192
 """Longer side in pixels at which the colours of the edge are spread over the face; they are smooth."""
 _CORE, _RIM = 0.6, 0.02
 """Opacities: the middle of a face is above the first, its edge between them."""
+_SHOULDER = 215.0
+"""Level from which brightened skin approaches white without reaching it."""
 _DARKEST = 8
 """Level from which ratios of colours are taken; below it they are noise."""
 
@@ -81,10 +83,12 @@ def meet_edge(
     width = 0.22 * float(np.sqrt(core.sum()))
     total = cv2.GaussianBlur(weight, (0, 0), width) + 1e-4
     spread = cv2.GaussianBlur(ratio * weight[..., None], (0, 0), width) / total[..., None]
-    share = 1 - (1 - middle) * np.clip((small_alpha - 0.5) * 2, 0, 1)
-    share = cv2.GaussianBlur(share.astype(np.float32), (0, 0), max(1.0, width * 0.3))
+    # The share falls over the whole face: a fall near the edge would show as a ring where the skins differ.
+    depth = cv2.GaussianBlur(core.astype(np.float32), (0, 0), width)
+    depth = np.clip((depth - 0.5) / max(1e-3, float(depth.max()) - 0.5), 0, 1)
+    share = 1 - (1 - middle) * depth
     step = cv2.resize(spread * share[..., None], (columns, rows), interpolation=cv2.INTER_CUBIC)
-    return (face * np.exp(step)).astype(np.float32)
+    return _soft_white(face * np.exp(step))
 
 
 def lay_over(page: Pixels, area: FaceArea, face: Floats) -> None:
@@ -93,6 +97,13 @@ def lay_over(page: Pixels, area: FaceArea, face: Floats) -> None:
     mixed = beneath + (face - beneath) * area.alpha[..., None]
     changed = area.alpha > 0
     page[area.part][changed] = np.clip(np.rint(mixed), 0, 255).astype(np.uint8)[changed]
+
+
+def _soft_white(levels: NDArray[np.floating]) -> Floats:
+    """Return the levels with the brightest ones pressed together below white, so that highlights keep shape."""
+    room = 255 - _SHOULDER
+    pressed = _SHOULDER + room * (1 - np.exp(-np.maximum(levels - _SHOULDER, 0) / room))
+    return np.where(levels > _SHOULDER, pressed, levels).astype(np.float32)
 
 
 def _distance(a: Floats, b: NDArray[np.floating]) -> NDArray[np.floating]:

@@ -59,16 +59,18 @@ def measure(
     face = None if place is None else _embedding(shown, place, model)
     if face is None:
         return None
-    known = _reference_embeddings(_Reference(reference), reference_faces, model)
-    likeness = _cosine_score if model else _distance_score
-    return max((likeness(face, each) for each in known), default=None)
+    known = _reference_embeddings(reference, reference_faces, model)
+    score = cosine_score if model else distance_score
+    return max((score(face, each) for each in known), default=None)
 
 
-def _distance_score(a: Embedding, b: Embedding) -> float:
+def distance_score(a: Embedding, b: Embedding) -> float:
+    """Return the score of two of dlib's embeddings."""
     return max(0.0, 1 - float(np.linalg.norm(a - b)) / _FURTHEST)
 
 
-def _cosine_score(a: Embedding, b: Embedding) -> float:
+def cosine_score(a: Embedding, b: Embedding) -> float:
+    """Return the score of two embeddings of an operator's model."""
     cosine = float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b) + 1e-9))
     return float(np.clip(0.5 + (cosine - _SAME_COSINE) / (2 * (1 - _SAME_COSINE)), 0, 1))
 
@@ -80,18 +82,13 @@ def _page_frame(page: Pixels, box: Box | None, tilt: float) -> FaceFrame | None:
     return frame_of(found[0]) if found else None
 
 
-class _Reference:
-    """A reference that is told apart by its digest, so that the cache does not keep the picture."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-        self._digest = sha256(data).digest()
-
-    def __hash__(self) -> int:
-        return hash(self._digest)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Reference) and self._digest == other._digest
+def embed_faces(picture: Pixels, places: tuple[FacePlace, ...], model: Path | None) -> tuple[Embedding, ...]:
+    """Return the embeddings of the faces at these places, or of those that are found if none is given."""
+    height, width = picture.shape[:2]
+    frames = [frame_of_box(box, tilt, width, height) for box, tilt in places]
+    frames = frames or [frame_of(face) for face in find_faces(picture, quick=True)]
+    found = (_embedding(picture, frame, model) for frame in frames)
+    return tuple(each for each in found if each is not None)
 
 
 def _embedding(picture: Pixels, frame: FaceFrame, model: Path | None) -> Embedding | None:
@@ -151,17 +148,21 @@ def _is_plausible(corners: Corners, x: float, y: float, distance: float) -> bool
     return 0.6 < found / distance < 1.6 and away < 0.8 * distance
 
 
-@lru_cache(maxsize=16)
+_MOST_KNOWN = 8
+_known: dict[tuple[bytes, tuple[FacePlace, ...], Path | None], tuple[Embedding, ...]] = {}
+"""The embeddings of the last references of this process: all pages of a book are scored with the same one."""
+
+
 def _reference_embeddings(
-    reference: _Reference, places: tuple[FacePlace, ...], model: Path | None
+    reference: bytes, places: tuple[FacePlace, ...], model: Path | None
 ) -> tuple[Embedding, ...]:
-    """The embeddings of the faces on a reference; all pages of a book are scored with the same ones."""
-    picture = read_pixels(reference.data)
-    height, width = picture.shape[:2]
-    frames = [frame_of_box(box, tilt, width, height) for box, tilt in places]
-    frames = frames or [frame_of(face) for face in find_faces(picture, quick=True)]
-    found = (_embedding(picture, frame, model) for frame in frames)
-    return tuple(each for each in found if each is not None)
+    key = (sha256(reference).digest(), places, model)
+    if (found := _known.get(key)) is None:
+        found = embed_faces(read_pixels(reference), places, model)
+        while len(_known) >= _MOST_KNOWN:
+            _known.pop(next(iter(_known)), None)
+        _known[key] = found
+    return found
 
 
 def _onnx_embedding(upright: Pixels, corners: Corners, model: Path) -> Embedding:

@@ -59,7 +59,7 @@ class _Variation:
     def of(cls, seed: int, index: int) -> "_Variation":
         """Seed 0 is the plain one."""
         if seed == 0:
-            return cls(0, 1, (0, 0), 0, 0, 0, 0, 0.55)
+            return cls(0, 1, (0, 0), 0, 0, 0, 0, 0.6)
         random = Random(f"{seed}/{index}")  # noqa: S311 - no secret
         return cls(
             tilt=random.uniform(1.2, 4) * random.choice((-1, 1)),
@@ -69,7 +69,7 @@ class _Variation:
             warmth=random.uniform(-6, 7),
             light_from=random.uniform(0, 360),
             light=random.uniform(8, 22),
-            blend=random.uniform(0.35, 0.75),
+            blend=random.uniform(0.5, 0.75),
         )
 
 
