@@ -91,7 +91,9 @@ class Maker:
     def kept(self) -> Mapping[str, list[tuple[int, int]]]:
         """The sizes of the pictures that lie on the node, by folder; blank ones of one pixel are left out."""
         found: dict[str, list[tuple[int, int]]] = {}
-        for kind in ("input", "output", "temp") if self.node is not None else ():
+        if self.node is None:
+            return found
+        for kind in ("input", "output", "temp"):
             for subfolder, name in list(self.node.files.names(kind)):
                 stored = self.node.files.read(kind, subfolder, name)
                 size = Image.open(io.BytesIO(stored.data)).size if stored is not None else (1, 1)
