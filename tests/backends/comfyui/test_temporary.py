@@ -135,6 +135,18 @@ def test_a_prompt_that_ended_while_its_worker_was_dead_is_collected_and_erased(n
     second.close()
 
 
+def test_a_health_check_leaves_the_inputs_of_a_render_that_is_being_sent(
+    comfy: ComfyUI, node: TestNode
+) -> None:
+    node.answer("/prompt", None, delay_s=0.4, method="POST")
+    shown = {
+        "1": {"class_type": "LoadImage", "inputs": {"image": "photo"}},
+        "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "x"}},
+    }
+    rendered = render(comfy, of_a_photo(work=GraphSpec(shown)))
+    assert Image.open(io.BytesIO(rendered.outputs[0].data)).getpixel((5, 5)) == (255, 0, 0)
+
+
 def test_a_node_that_keeps_uploads_is_refused_before_it_has_a_photo(comfy: ComfyUI, node: TestNode) -> None:
     node.behave(only_input=True)
     with pytest.raises(BackendError, match=r"folder input.*update its ComfyUI") as refused:

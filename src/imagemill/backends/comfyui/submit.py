@@ -76,8 +76,7 @@ def _attach(connection: NodeConnection, request: RenderRequest) -> PromptRun | N
     log.info("%s already has the prompt: attached to it", connection.name)
     prompt_run = _prompt_run(connection, request, found.graph or {})
     prompt_run.paid_call = connection.partner.open_call(request)
-    if request.leaves_nothing:
-        temporary.remember(connection, request, SUBFOLDER)
+    connection.leftovers.pop(request.reference, None)
     # Its events go to the socket of the process that sent it, so it is polled.
     prompt_run.client_id = ""
     if found.state is PromptState.RUNNING:
@@ -90,14 +89,13 @@ def _attach(connection: NodeConnection, request: RenderRequest) -> PromptRun | N
 def _send(connection: NodeConnection, request: RenderRequest) -> PromptRun:
     connection.socket.wait_tried(FIRST_SOCKET_S)
     inventory = connection.inventory or connection.read_inventory()
+    connection.leftovers.pop(request.reference, None)
     try:
-        graph = prepare_graph(connection, request, inventory)
-    except (MissingFile, BackendError) as error:
-        code = error.failure if isinstance(error, BackendError) else FailureCode.MISSING_MODEL
-        old = connection.clock() - connection.inventory_at > STALE_INVENTORY_S
-        if not old or code not in (FailureCode.MISSING_MODEL, FailureCode.MISSING_NODE):
-            raise
-        graph = prepare_graph(connection, request, connection.read_inventory())
+        graph = _prepare_graph(connection, request, inventory)
+    except BaseException:
+        if request.leaves_nothing:
+            temporary.erase(connection, request, SUBFOLDER)
+        raise
     prompt_run = connection.register(_prompt_run(connection, request, graph))
     try:
         if partners := partner_nodes_of(graph, [inventory.catalogue]):
@@ -108,10 +106,24 @@ def _send(connection: NodeConnection, request: RenderRequest) -> PromptRun:
         connection.release(prompt_run)
         is_free = not prompt_run.maybe_received
         connection.partner.ended(prompt_run.paid_call, REFUSED if is_free else UNKNOWN, free=is_free)
+        if request.leaves_nothing:
+            (temporary.erase if is_free else temporary.erase_later)(connection, request, SUBFOLDER)
         raise
     if prompt_run.paid_call:
         connection.partner.sent(prompt_run.paid_call, prompt_run.reference)
     return prompt_run
+
+
+def _prepare_graph(connection: NodeConnection, request: RenderRequest, inventory: NodeInventory) -> Graph:
+    """Prepare the graph, with a fresh inventory where something is missing in an old one."""
+    try:
+        return prepare_graph(connection, request, inventory)
+    except (MissingFile, BackendError) as error:
+        code = error.failure if isinstance(error, BackendError) else FailureCode.MISSING_MODEL
+        old = connection.clock() - connection.inventory_at > STALE_INVENTORY_S
+        if not old or code not in (FailureCode.MISSING_MODEL, FailureCode.MISSING_NODE):
+            raise
+        return prepare_graph(connection, request, connection.read_inventory())
 
 
 def _prompt_run(connection: NodeConnection, request: RenderRequest, graph: Mapping[str, Any]) -> PromptRun:

@@ -64,18 +64,12 @@ def upload_inputs(connection: NodeConnection, request: RenderRequest, subfolder:
     first.
     """
     placed = _places(request, subfolder)
-    remember(connection, request, subfolder)
     for name, file in placed.items():
         if not connection.keeps_temp_apart:
             _put(connection, file, _BLANK)
             connection.keeps_temp_apart = True
         _put(connection, file, request.inputs[name])
     return {name: f"{file.path} [{KIND}]" for name, file in placed.items()}
-
-
-def remember(connection: NodeConnection, request: RenderRequest, subfolder: str) -> None:
-    """Note the files of a prompt that are to be overwritten when it has ended."""
-    connection.leftovers[request.reference] = tuple(_places(request, subfolder).values())
 
 
 def _places(request: RenderRequest, subfolder: str) -> Mapping[str, File]:
@@ -99,19 +93,24 @@ def _put(connection: NodeConnection, file: File, data: bytes) -> None:
 
 
 def erase(connection: NodeConnection, request: RenderRequest, subfolder: str) -> None:
-    """Overwrite the temporary files of a prompt that nobody follows now, and delete it from the history.
+    """Overwrite the temporary files of a prompt that has ended, and delete it from the history.
 
-    What fails, or is too early, is repeated with the next health check.
+    The last follower does it. What fails, or is too early, is repeated with the next health check.
     """
-    remember(connection, request, subfolder)
     if request.reference in connection.prompt_runs:
         return
+    erase_later(connection, request, subfolder)
     try:
         _erase(connection, request.reference)
     except ComfyError as error:
         log.warning(
             "temporary files of a prompt on %s could not be overwritten yet: %s", connection.name, error
         )
+
+
+def erase_later(connection: NodeConnection, request: RenderRequest, subfolder: str) -> None:
+    """Leave it to a later health check: the prompt may be on the node, and another attempt may find it."""
+    connection.leftovers[request.reference] = tuple(_places(request, subfolder).values())
 
 
 def erase_all(connection: NodeConnection) -> None:

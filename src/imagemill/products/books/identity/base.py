@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from imagemill.domain.errors import Conflict, MissingExtra
+from imagemill.domain.errors import BackendError, Conflict, MissingExtra
+from imagemill.domain.failures import FailureCode
 from imagemill.domain.images import RenderSpec
 from imagemill.media.transforms import ImageTransform
 from imagemill.products.books.book_manifest import Box, TransferMode
@@ -80,6 +81,13 @@ class PictureRequest:
     """The wish with which a parent has asked for another picture."""
     whole: bool = False
     """Whether a node draws the whole picture anew, in place of the surroundings of the face."""
+
+    def check_faces(self) -> None:
+        """Raise `BackendError` where a target's character has no photo."""
+        for target in self.targets:
+            if target.character not in self.faces:
+                message = f"the photo of {target.character} is missing; upload one"
+                raise BackendError(FailureCode.BAD_INPUT, message)
 
 
 @dataclass(frozen=True, slots=True)
