@@ -135,6 +135,12 @@ def side_sheet(profile: PrintProfile, kind: PageKind) -> Sheet:
     return Sheet(frame.bleed.width, frame.bleed.height, frame.trim, (frame,))
 
 
+def picture_pixels(profile: PrintProfile, kind: PageKind = "page") -> tuple[int, int]:
+    """Return the size of a picture that fills a page or side of the cover at the profile's resolution."""
+    picture, dpi = side_sheet(profile, kind).frames[0].picture, profile.page.dpi
+    return round(picture.width / 72 * dpi), round(picture.height / 72 * dpi)
+
+
 def _cover_side(profile: PrintProfile, kind: PageKind) -> PageFrame:
     """Return a side of the cover with its bleed on all four sides; the picture covers the hinge, too."""
     cover, page = profile.cover, profile.page

@@ -81,7 +81,7 @@ def _add_spread(pdf: Pdf, forms: Sequence[tuple[Any, Sequence[float]]]) -> None:
     drawn: list[str] = []
     x = 0.0
     for (form, (left, bottom, _, _)), width in zip(forms, widths, strict=True):
-        name = page.add_resource(form, Name.XObject)
+        name = _add_object(page, form)
         drawn.append(f"q 1 0 0 1 {_number(x - left)} {_number(-bottom)} cm {name} Do Q")
         x += width
     page.contents_add("\n".join(drawn).encode())
@@ -115,10 +115,16 @@ def _draw_ground(pdf: Pdf, page: pikepdf.Page, ground: Ground) -> bytes:
 
 
 def _draw(page: pikepdf.Page, picture: Stream, rect: Rect, sheet_height: float) -> str:
-    name = page.add_resource(picture, Name.XObject)
+    name = _add_object(page, picture)
     bottom = sheet_height - rect.bottom
     matrix = " ".join(map(_number, (rect.width, 0, 0, rect.height, rect.left, bottom)))
     return f"q {matrix} cm {name} Do Q"
+
+
+def _add_object(page: pikepdf.Page, drawn: Any) -> Name:
+    """Add a picture or form to the page's resources; its name depends on its place alone."""
+    known = page.resources.get(Name.XObject, Dictionary())
+    return page.add_resource(drawn, Name.XObject, Name(f"/Drawn{len(known)}"))
 
 
 def _clip(rect: Rect, sheet_height: float) -> str:

@@ -1,8 +1,11 @@
-"""The checks of laid-out pages before they are printed. Each finding names the page and the remedy."""
+"""The checks of laid-out pages before they are printed. Each finding names the page and the remedy.
+
+A finding cites no text, which may hold the child's name.
+"""
 
 import io
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import floor
@@ -137,8 +140,8 @@ def _check_characters(laid: LaidPage, missing: frozenset[str]) -> Iterator[Print
         yield laid.finding(
             "error",
             FindingCode.GLYPH_MISSING,
-            f"the font has no letter for {', '.join(map(_name, lacking[:8]))}",
-            "use a font of the language, or write the text without it",
+            f"the font has no glyph for {_describe(lacking)}",
+            "use a font of the language, or write the text or the name without it",
         )
     hidden = [
         character
@@ -149,18 +152,23 @@ def _check_characters(laid: LaidPage, missing: frozenset[str]) -> Iterator[Print
         yield laid.finding(
             "warning",
             FindingCode.TEXT_INVISIBLE,
-            f"the text has invisible characters: {', '.join(map(_name, hidden[:8]))}",
+            f"the text has invisible characters: {_describe(hidden)}",
             "write the text or the name without them",
         )
 
 
-def _name(character: str) -> str:
-    name = f"U+{ord(character):04X}"
-    return f"{character} ({name})" if character.isprintable() else name
+def _describe(characters: Sequence[str]) -> str:
+    """Name the characters; of letters the script alone, since they may be a child's name."""
+    letters = [each for each in characters if unicodedata.category(each)[0] in "LM"]
+    scripts = dict.fromkeys(unicodedata.name(each, "unknown").split()[0].title() for each in letters)
+    others = [f"{unicodedata.name(each, 'a character')} (U+{ord(each):04X})" for each in characters[:12]]
+    signs = [name for name, each in zip(others, characters[:12], strict=True) if each not in letters]
+    count = "1 letter" if len(letters) == 1 else f"{len(letters)} letters"
+    return ", ".join([*([f"{count} ({', '.join(scripts)})"] if letters else []), *signs])
 
 
 def _check_block(laid: LaidPage, block: MeasuredBlock, profile: PrintProfile) -> Iterator[PrintFinding]:
-    start = f"the text “{_excerpt(block)}”"
+    start = _title(block)
     yield from _check_place(laid, block, start)
     yield from _check_size(laid, block, start, profile)
     if block.has_widow:
@@ -181,9 +189,9 @@ def _check_block(laid: LaidPage, block: MeasuredBlock, profile: PrintProfile) ->
     yield from _check_contrast(laid, block, start)
 
 
-def _excerpt(block: MeasuredBlock) -> str:
-    text = " ".join(block.block.text.split())
-    return text if len(text) <= 24 else f"{text[:23]}…"
+def _title(block: MeasuredBlock) -> str:
+    row, _, column = block.block.position.partition("-")
+    return f"the text at the {row} {column}"
 
 
 def _check_place(laid: LaidPage, block: MeasuredBlock, start: str) -> Iterator[PrintFinding]:
@@ -234,7 +242,7 @@ def _check_neighbours(laid: LaidPage) -> Iterator[PrintFinding]:
             yield laid.finding(
                 "warning",
                 FindingCode.TEXT_OVERLAP,
-                f"the texts “{_excerpt(one)}” and “{_excerpt(other)}” overlap",
+                f"{_title(one)} and {_title(other)} overlap",
                 "change their positions, offsets or widths",
             )
     if laid.picture is None:
@@ -245,7 +253,7 @@ def _check_neighbours(laid: LaidPage) -> Iterator[PrintFinding]:
             yield laid.finding(
                 "warning",
                 FindingCode.TEXT_ON_FACE,
-                f"the text “{_excerpt(block)}” lies on a face",
+                f"{_title(block)} lies on a face",
                 "change its position or its width",
             )
 
@@ -295,7 +303,7 @@ def _luminance_around(laid: LaidPage, block: MeasuredBlock) -> _Floats:
         ground.paste(shadow.colour, (0, 0, *size), mask)
     whole = Rect(*block.ink_at, block.ink.width / PX_PER_POINT, block.ink.height / PX_PER_POINT)
     ink = _resample(block.ink, whole, region, size)
-    near = np.asarray(ink.filter(ImageFilter.MaxFilter(5))) > 100
+    near = np.asarray(ink.filter(ImageFilter.MaxFilter(3))) > 100
     pixels = np.asarray(ground, dtype=np.float64)
     return _luminance(pixels[near] if near.any() else pixels.reshape(-1, 3))
 

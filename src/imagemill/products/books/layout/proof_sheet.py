@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typst
 from PIL import Image
@@ -14,9 +14,7 @@ from PIL import Image
 from imagemill.media.page_work import PageFile, PageResult
 from imagemill.products.books.layout.page_layouts import BUILT_IN_FONTS
 from imagemill.products.books.layout.pdf_files import FORMAT, PdfFacts, join
-
-if TYPE_CHECKING:
-    from imagemill.products.books.layout.works import LayProof, ProofPage
+from imagemill.products.books.layout.proof_pages import ProofPage, ProofSheet
 
 COLUMNS = 4
 PREVIEW_PX = 540
@@ -26,12 +24,12 @@ CLEAR_SCORE = 0.1
 """A score this far above the limit is good."""
 
 
-def lay_proof(proof: "LayProof", inputs: Mapping[str, bytes]) -> PageResult:
+def lay_proof(proof: ProofSheet, inputs: Mapping[str, bytes]) -> PageResult:
     """Do `imagemill.products.books.layout.works.LayProof`."""
     with tempfile.TemporaryDirectory(prefix="imagemill-proof-") as folder:
         root = Path(folder)
         for name in proof.fonts.inputs:
-            (root / f"{name}.font").write_bytes(inputs.get(name, b""))
+            (root / f"{name}.ttf").write_bytes(inputs.get(name, b""))
         known = typst.Fonts(include_system_fonts=False, font_paths=[root])
         own = sorted({font.family for font in known.fonts() if font.path is not None})
         cells = [_cell(page, number, inputs, root, proof.limit) for number, page in enumerate(proof.pages)]
@@ -50,7 +48,7 @@ def lay_proof(proof: "LayProof", inputs: Mapping[str, bytes]) -> PageResult:
     return PageResult((PageFile(join([made], PdfFacts(proof.title, "en")), FORMAT),))
 
 
-def _head(proof: "LayProof") -> dict[str, Any]:
+def _head(proof: ProofSheet) -> dict[str, Any]:
     profile = proof.profile
     every = [*proof.findings, *(finding for page in proof.pages for finding in page.findings)]
     ordered = sorted(every, key=lambda finding: finding["level"] != "error")
@@ -79,7 +77,7 @@ def _head(proof: "LayProof") -> dict[str, Any]:
 
 
 def _cell(
-    page: "ProofPage", number: int, inputs: Mapping[str, bytes], root: Path, limit: float
+    page: ProofPage, number: int, inputs: Mapping[str, bytes], root: Path, limit: float
 ) -> dict[str, Any]:
     preview = _write_preview(inputs.get(page.preview or ""), root / f"preview-{number}.jpg")
     lines = [

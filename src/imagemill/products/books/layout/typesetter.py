@@ -27,7 +27,12 @@ PX_PER_POINT = 2
 """Resolution of measured blocks: 144 dpi."""
 _MARGIN_PT = 48.0
 """Around a measured block, so that what sticks out of its box is seen."""
+_FONT_END = ".ttf"
+"""Typst ignores files of other names; it reads TrueType and OpenType from these."""
 _MISSING = re.compile(r'the text `"(.*?)"` could not be displayed', re.DOTALL)
+_HANGUL = re.compile("(?<=[\uac00-\ud7a3])(?=[\uac00-\ud7a3])")
+"""Between two syllables of a Korean word, where no line should end."""
+_LINE_END = re.compile(r"\r\n|[\n\r\v\f\x85\u2028\u2029]")
 _END = re.compile(r"(\S+)([^\S\n\r]+)\S+\s*$")
 """The last two words of a line, and the spaces between them."""
 _ESCAPE = re.compile(r"\\u\{([0-9a-fA-F]+)\}")
@@ -159,7 +164,7 @@ def open_typesetter(fonts: FontFiles, inputs: Mapping[str, bytes], language: str
     with tempfile.TemporaryDirectory(prefix="imagemill-layout-") as folder:
         root = Path(folder)
         for name in fonts.inputs:
-            (root / f"{name}.font").write_bytes(inputs.get(name, b""))
+            (root / f"{name}{_FONT_END}").write_bytes(inputs.get(name, b""))
         known = typst.Fonts(include_system_fonts=False, font_paths=[root] if fonts.inputs else [])
         (root / "text.typ").write_bytes(_source())
         packages = root / "no-packages"
@@ -172,7 +177,7 @@ def open_typesetter(fonts: FontFiles, inputs: Mapping[str, bytes], language: str
 def _find_fonts(fonts: FontFiles, known: typst.Fonts) -> FoundFonts:
     families = frozenset(known.families())
     files = {
-        Path(font.path).name.removesuffix(".font"): FontFace(font.family, font.weight, font.style)
+        Path(font.path).name.removesuffix(_FONT_END): FontFace(font.family, font.weight, font.style)
         for font in known.fonts()
         if font.path is not None
     }
@@ -203,10 +208,13 @@ def _style_data(style: TextStyle) -> dict[str, Any]:
 
 
 def _runs_data(runs: Sequence[TextRun]) -> list[dict[str, Any]]:
-    return [
-        {"lines": re.split(r"\r\n|[\n\r\v\f\x85\u2028\u2029]", run.text), "accent": run.accent}
-        for run in runs
-    ]
+    data: list[dict[str, Any]] = []
+    before = ""
+    for run in runs:
+        joined = _HANGUL.sub("\u2060", before + run.text)[len(before) :]
+        data.append({"lines": _LINE_END.split(joined), "accent": run.accent})
+        before = run.text[-1:] or before
+    return data
 
 
 def _block_data(block: TextBlock, width: float) -> dict[str, Any]:

@@ -4,13 +4,14 @@ The press runs it in a child process. Typst, pikepdf and pypdfium2 are loaded th
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from imagemill.domain.errors import MissingExtra
 from imagemill.media.page_work import PageResult
 from imagemill.products.books.layout.page_layouts import BUILT_IN_FONTS, BookLayout, FontFiles, PageLayout
 from imagemill.products.books.layout.profiles import PrintProfile
+from imagemill.products.books.layout.proof_pages import ProofPage as ProofPage
+from imagemill.products.books.layout.proof_pages import ProofSheet
 
 PREVIEW_PX = 1080
 """The longer side of a preview."""
@@ -65,39 +66,8 @@ class LayBook:
 
 
 @dataclass(frozen=True, slots=True)
-class ProofPage:
-    """One page on the proof sheet."""
-
-    name: str
-    preview: str | None
-    """The input with its preview; None where the page has failed."""
-    score: float | None = None
-    """Identity from 0 to 1; None for a page without a face."""
-    flagged: bool = False
-    redraws: int = 0
-    note: str = ""
-    """Such as the cause of a failure."""
-    findings: tuple[Mapping[str, Any], ...] = ()
-    """Those that `LayPage` returned."""
-
-
-@dataclass(frozen=True, slots=True)
-class LayProof:
+class LayProof(ProofSheet):
     """Make the proof sheet ``proof.pdf``: every page's preview with its number, score and findings."""
-
-    title: str
-    pages: tuple[ProofPage, ...]
-    profile: PrintProfile
-    dated: str
-    """The date that is printed on it, such as ``2026-11-29``."""
-    limit: float = 0.5
-    """The score below which a page is shown as unlike the reference."""
-    facts: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Further lines of the head, by label."""
-    findings: tuple[Mapping[str, Any], ...] = ()
-    """Those of the book as a whole."""
-    fonts: FontFiles = BUILT_IN_FONTS
-    """The book's fonts, for what findings cite."""
 
     def __call__(self, inputs: Mapping[str, bytes]) -> PageResult:
         check_extra()
