@@ -8,7 +8,7 @@ import os
 import stat
 import tomllib
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from io import BytesIO
@@ -18,10 +18,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from imagemill.domain.errors import FieldError
+from imagemill.domain.errors import FieldError, InvalidInput
 from imagemill.media.intake import parse
 from imagemill.media.layout import InvalidImage
 from imagemill.products.books.book_manifest import BookManifest, Fonts, Illustration, TextLayer
+from imagemill.products.books.layout import profiles
+from imagemill.products.books.layout.profiles import PageRules
 from imagemill.products.books.texts import check_text
 
 MANIFEST_FILES = ("book.toml", "book.json")
@@ -33,6 +35,10 @@ _MOST_FONT_BYTES = 32 * 2**20
 _MOST_PIXELS = 100_000_000
 _LEAST_SIDE_PX = 64
 _RATIO_TOLERANCE = 0.01
+_WHITE = 128
+_SMALL_FACE_PX = 300
+"""An inch at 300 dpi."""
+_MOST_LISTED = 5000
 _BUILT_IN_SCRIPTS = ("LATIN", "CYRILLIC", "GREEK")
 """The scripts of the font family that the package brings, as Unicode names of letters begin."""
 
@@ -236,7 +242,8 @@ def _check_characters(manifest: BookManifest) -> Iterator[FieldError]:
                 yield FieldError(
                     f"{place}.characters[{position}].id", f"is {each}; the book has {', '.join(ids)}"
                 )
-        if repeated := _repeated(named):
+        # The reference sheet shows the hero from several sides.
+        if place != "reference" and (repeated := _repeated(named)):
             yield FieldError(f"{place}.characters", f"names {repeated} twice")
         for field in ("prompt", "negative_prompt"):
             yield from _check_prompt(f"{place}.{field}", getattr(illustration, field))
@@ -306,7 +313,7 @@ def _foreign_letter(text: str) -> str | None:
 def _check_file(
     folder: Path, place: str, path: str, kind: str, files: dict[str, AssetFile]
 ) -> Iterator[FieldError]:
-    if path in files:
+    if path in files and (files[path].pixels is None) == (kind == "font"):
         return
     try:
         data = read_inside(folder, path, _MOST_FONT_BYTES if kind == "font" else _MOST_PICTURE_BYTES)
@@ -344,11 +351,157 @@ def _font_problem(data: bytes) -> str | None:
 
 def _check_pictures(manifest: BookManifest, files: Mapping[str, AssetFile]) -> Iterator[FieldError]:
     across, down = (int(each) for each in manifest.ratio.split(":"))
+    least = _needed_pixels(manifest, lambda page: page.least_dpi)
     for place, path, kind in _named_files(manifest):
         pixels = files[path].pixels if path in files else None
         if kind == "font" or pixels is None:
             continue
+        if kind == "base" and (pixels[0] < least[0] or pixels[1] < least[1]):
+            yield FieldError(
+                place,
+                f"{path} has {pixels[0]} x {pixels[1]} pixels; the profile {manifest.profile} needs at least "
+                f"{least[0]} x {least[1]}",
+            )
         if abs(pixels[0] / pixels[1] * down / across - 1) > _RATIO_TOLERANCE:
             yield FieldError(
                 place, f"{path} has {pixels[0]} x {pixels[1]} pixels, which is not the ratio {manifest.ratio}"
             )
+
+
+def _needed_pixels(manifest: BookManifest, dpi: Callable[[PageRules], int]) -> tuple[int, int]:
+    """Return the size of a page with its bleed; 0 for a profile that the package does not bring."""
+    profile = profiles.load().get(manifest.profile)
+    if profile is None:
+        return 0, 0
+    page, bleed = profile.page, profile.page.bleed
+    width = page.width + bleed.outer + bleed.inner
+    height = page.height + bleed.top + bleed.bottom
+    # Rounded down: a picture that is short of a part of a pixel is large enough.
+    return int(width / profiles.MM_PER_INCH * dpi(page)), int(height / profiles.MM_PER_INCH * dpi(page))
+
+
+@dataclass(frozen=True, slots=True)
+class BookCheck:
+    """The result of checking a book's folder for its publisher."""
+
+    folder: Path
+    manifest: BookManifest | None
+    problems: tuple[FieldError, ...]
+    """With these the book is not offered."""
+    warnings: tuple[FieldError, ...]
+    """These are worth a look; the book is offered."""
+
+
+def check_folder(folder: Path) -> tuple[BookCheck, ...]:
+    """Check one book's folder, or each book in a folder of books; every picture is decoded.
+
+    Raises `InvalidInput` if there is neither a manifest nor a folder with one.
+    """
+    if manifest_path(folder) is not None:
+        return (_check_book(folder),)
+    inner = sorted(each for each in folder.iterdir() if each.is_dir()) if folder.is_dir() else []
+    books = [each for each in inner if manifest_path(each) is not None]
+    if not books:
+        raise InvalidInput.at(
+            str(folder), f"has no {' or '.join(MANIFEST_FILES)}, and no folder with one; name a book's folder"
+        )
+    return tuple(map(_check_book, books))
+
+
+def _check_book(folder: Path) -> BookCheck:
+    read = read_folder(folder, folder.resolve().name)
+    if read.manifest is None:
+        return BookCheck(folder, None, read.problems, ())
+    damaged = tuple(_check_decoding(folder, read.manifest, read.files))
+    warnings = tuple(_find_warnings(folder, read.manifest, read.files))
+    return BookCheck(folder, read.manifest, (*read.problems, *damaged), warnings)
+
+
+def _check_decoding(
+    folder: Path, manifest: BookManifest, files: Mapping[str, AssetFile]
+) -> Iterator[FieldError]:
+    from PIL import Image
+
+    seen: set[tuple[str, str]] = set()
+    for place, path, kind in _named_files(manifest):
+        if kind == "font" or path not in files or (path, kind) in seen:
+            continue
+        seen.add((path, kind))
+        try:
+            data = read_inside(folder, path, _MOST_PICTURE_BYTES)
+            with Image.open(BytesIO(data), formats=("PNG", "JPEG", "WEBP")) as picture:
+                picture.load()
+                white = picture.convert("L").histogram()[_WHITE:]
+        except (InvalidImage, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            yield FieldError(place, f"{path} cannot be decoded: {error}")
+            continue
+        if kind == "mask" and not any(white):
+            yield FieldError(place, f"{path} has no white area, so no face could be put there")
+
+
+def _find_warnings(
+    folder: Path, manifest: BookManifest, files: Mapping[str, AssetFile]
+) -> Iterator[FieldError]:
+    wanted = _needed_pixels(manifest, lambda page: page.dpi)
+    if wanted == (0, 0):
+        yield FieldError("profile", f"{manifest.profile} is no profile of the package; sizes are not checked")
+    for place, path, kind in _named_files(manifest):
+        pixels = files[path].pixels if path in files else None
+        if kind == "base" and pixels and (pixels[0] < wanted[0] or pixels[1] < wanted[1]):
+            yield FieldError(
+                place,
+                f"{path} has {pixels[0]} x {pixels[1]} pixels; {wanted[0]} x {wanted[1]} print sharply",
+            )
+    yield from _find_weak_faces(manifest, files)
+    if not any(manifest.faces(page) for page in manifest.preview_pages):
+        yield FieldError("pages", "has no page with a face in the preview, which parents decide by")
+    yield from _find_page_count(manifest)
+    if unused := sorted(_all_files(folder) - files.keys() - set(MANIFEST_FILES)):
+        names = ", ".join(unused[:5]) + (f" and {len(unused) - 5} more" if len(unused) > 5 else "")
+        yield FieldError("", f"the manifest names no {names}")
+
+
+def _find_weak_faces(manifest: BookManifest, files: Mapping[str, AssetFile]) -> Iterator[FieldError]:
+    for place, illustration in illustrations(manifest):
+        pixels = files[illustration.base].pixels if illustration.base in files else None
+        faces = manifest.faces(illustration)
+        for position, each in enumerate(illustration.characters):
+            where = f"{place}.characters[{position}]"
+            if each not in faces:
+                continue
+            if each.box is None and each.mask is None:
+                yield FieldError(
+                    where, "has neither a box nor a mask; the face is searched for in the picture"
+                )
+            elif each.box is not None and pixels and each.box.width * pixels[0] < _SMALL_FACE_PX:
+                width = round(each.box.width * pixels[0])
+                yield FieldError(
+                    f"{where}.box",
+                    f"is {width} pixels wide; below {_SMALL_FACE_PX} a face is hard to recognise",
+                )
+
+
+def _find_page_count(manifest: BookManifest) -> Iterator[FieldError]:
+    profile = profiles.load().get(manifest.profile)
+    if profile is None:
+        return
+    count = len(manifest.pages)
+    rules = profile.pages
+    if count > rules.most:
+        yield FieldError("pages", f"has {count} pages; the profile {manifest.profile} takes {rules.most}")
+    elif count < rules.least and not manifest.fill:
+        yield FieldError(
+            "pages",
+            f"has {count} pages; the profile {manifest.profile} needs {rules.least}; add some, or `fill`",
+        )
+
+
+def _all_files(folder: Path) -> set[str]:
+    found: set[str] = set()
+    for current, folders, names in os.walk(folder):
+        folders[:] = [each for each in folders if not each.startswith(".")]
+        inside = Path(current).relative_to(folder)
+        found |= {(inside / name).as_posix() for name in names if not name.startswith(".")}
+        if len(found) > _MOST_LISTED:
+            break
+    return found

@@ -56,9 +56,13 @@ class Box(Part):
     """A rectangle in fractions of a picture's width and height."""
 
     x: float = Field(ge=0, le=1)
+    """The left edge."""
     y: float = Field(ge=0, le=1)
+    """The upper edge."""
     width: float = Field(gt=0, le=1)
+    """The width as a share of the picture's width."""
     height: float = Field(gt=0, le=1)
+    """The height as a share of the picture's height."""
 
     @model_validator(mode="after")
     def _check_inside(self) -> Self:
@@ -88,18 +92,27 @@ class BookCharacter(Part):
 
 
 class StyleLora(Part):
+    """A LoRA of the style."""
+
     air: Annotated[str, StringConstraints(min_length=1, max_length=400)]
+    """Its AIR, or its file on the nodes."""
     strength: float = Field(default=1.0, ge=-10, le=10)
+    """How strongly it is applied."""
 
 
 class Style(Part):
     """The style in which nodes draw: a checkpoint or a stored workflow, LoRAs, and words."""
 
     checkpoint: Annotated[str, StringConstraints(max_length=400)] = ""
+    """AIR or file of the checkpoint. Only one of checkpoint and workflow may be given."""
     workflow: Annotated[str, StringConstraints(max_length=64)] = ""
+    """Name of a stored workflow."""
     loras: tuple[StyleLora, ...] = Field(default=(), max_length=8)
+    """LoRAs that are applied to the checkpoint."""
     words: Words = ""
+    """Words that each prompt gets, such as the technique of the drawings."""
     negative_words: Words = ""
+    """Words that each negative prompt gets."""
 
     @model_validator(mode="after")
     def _check_one(self) -> Self:
@@ -112,9 +125,13 @@ class Shadow(Part):
     """A shadow of the text. Lengths in points."""
 
     x: float = Field(default=1.0, ge=-72, le=72)
+    """The distance to the right."""
     y: float = Field(default=1.0, ge=-72, le=72)
+    """The distance down."""
     blur: float = Field(default=0.0, ge=0, le=36)
+    """The radius of the blur."""
     colour: Colour = "#000000"
+    """The colour."""
 
 
 class Outline(Part):
@@ -123,31 +140,44 @@ class Outline(Part):
     width: float = Field(default=0.5, gt=0, le=12)
     """In points."""
     colour: Colour = "#ffffff"
+    """The colour."""
 
 
 class TextStyle(Part):
+    """The look of a text."""
+
     size: float = Field(default=18.0, ge=4, le=200)
     """In points."""
     colour: Colour = "#1d1d1b"
+    """The colour of the letters."""
     leading: float = Field(default=1.3, ge=0.8, le=3)
     """The distance of lines, in font sizes."""
     outline: Outline | None = None
+    """A line around the letters; none by default."""
     shadow: Shadow | None = None
+    """A shadow; none by default."""
 
 
 class Fonts(Part):
     """Font files of the book's folder; the family built in has Latin, Greek and Cyrillic letters."""
 
     family: Annotated[str, StringConstraints(min_length=1, max_length=80)] = "Libertinus Serif"
+    """The name of the family, as the font files have it."""
     regular: FilePath | None = None
+    """A TrueType or OpenType file. None takes the family that is built in."""
     bold: FilePath | None = None
+    """The bold font, for accents."""
 
 
 class Typography(Part):
+    """The fonts and styles of the book's texts."""
+
     fonts: Fonts = Fonts()
+    """The fonts of all languages without fonts of their own."""
     by_language: Mapping[Language, Fonts] = {}
     """Other fonts for some languages, such as Arabic or Japanese."""
     body: TextStyle = TextStyle()
+    """The style of layers."""
     accent: TextStyle = TextStyle(size=20.0)
     """The style of words between two asterisks on each side, and of layers with the style ``accent``."""
 
@@ -160,51 +190,71 @@ class TextLayer(Part):
     """
 
     text: Texts = Field(min_length=1)
+    """The text, in each language of the book."""
     position: Position = "bottom-center"
+    """The place in the safe area."""
     width: float = Field(default=1.0, gt=0.05, le=1)
     """Width of the box as a fraction of the safe area."""
     offset: tuple[float, float] = (0.0, 0.0)
     """Points to the right and down."""
     style: Literal["body", "accent"] = "body"
+    """The style that the layer begins with."""
     size: float | None = Field(default=None, ge=4, le=200)
+    """Another size than that of the style, in points."""
     colour: Colour | None = None
+    """Another colour than that of the style."""
     outline: Outline | None = None
+    """Another outline than that of the style."""
     shadow: Shadow | None = None
+    """Another shadow than that of the style."""
 
 
 class PageCharacter(Part):
     """A character on a page, and where the head is: by a mask, by a box, or as it is found."""
 
     id: CharacterId
+    """The id of one of the book's characters."""
     mask: FilePath | None = None
-    """A picture that is white where the face may change; of any size, scaled to the page."""
+    """A picture that is white where the face may change. It is scaled to the page."""
     box: Box | None = None
     """The face: from hair line to chin, and from ear to ear."""
     tilt: float = Field(default=0.0, ge=-90, le=90)
-    """Degrees by which the head leans to the right."""
+    """Degrees by which the head is turned clockwise; the box is the upright head's, around its centre."""
 
 
 class Availability(Part):
+    """When a page is made."""
+
     preview: bool = False
     """Whether the page is made before the book is paid for."""
     full: bool = True
+    """Whether the page belongs to the whole book."""
 
 
 class Illustration(Part):
     """An illustration with characters on it."""
 
     base: FilePath
+    """The illustration, with the bleed."""
     characters: tuple[PageCharacter, ...] = Field(default=(), max_length=8)
+    """The characters on it; those with `needs_photo` get the face of a photo."""
     prompt: Words = ""
+    """The words for models that draw the face, such as the clothes and the mood. In English."""
     negative_prompt: Words = ""
+    """The words for what such a model should not draw."""
     transfer: TransferMode | None = None
-    """None means the first mode that the installation has."""
+    """The way in which faces get onto it. None means the first mode that the installation has."""
 
 
 class Page(Illustration):
+    """A page of the story."""
+
     page_num: int = Field(ge=1, le=MOST_PAGES)
+    """The number. Pages stand in order, from 1."""
     availability: Availability = Availability()
+    """Whether the page is in the preview."""
     text_layers: tuple[TextLayer, ...] = Field(default=(), max_length=12)
+    """The texts on the page."""
 
 
 class ReferenceSheet(Illustration):
@@ -212,29 +262,45 @@ class ReferenceSheet(Illustration):
 
 
 class Cover(Illustration):
+    """One side of the cover, an illustration of the size of a page with bleed."""
+
     text_layers: tuple[TextLayer, ...] = Field(default=(), max_length=12)
+    """The texts on it."""
 
 
 class Spine(Part):
+    """The spine of the cover."""
+
     text: Texts = {}
+    """The text, if the book is thick enough for one."""
     colour: Colour = "#ffffff"
+    """The colour of the text."""
     background: Colour = "#3a4a6b"
+    """The colour of the spine."""
 
 
 class Covers(Part):
+    """The cover: both sides and the spine."""
+
     front: Cover
+    """The front."""
     back: Cover
+    """The back. Keep its lower right corner free for a barcode."""
     spine: Spine = Spine()
+    """The spine."""
 
 
 class FillPage(Part):
     """A page that brings the block to a count that the print shop takes."""
 
     kind: Literal["title", "dedication", "end", "blank"]
+    """The kind of page."""
     base: FilePath | None = None
-    """None means an empty page."""
+    """The illustration. None means an empty page."""
     background: Colour = "#ffffff"
+    """The colour of a page without an illustration."""
     text_layers: tuple[TextLayer, ...] = Field(default=(), max_length=12)
+    """The texts on it."""
     place: Literal["before", "after"] = "after"
     """Whether it stands before the first page of the book or after the last."""
 
@@ -243,25 +309,42 @@ class BookPrice(Part):
     """Credits of a page picture and of the print files; None means the recipe's price."""
 
     page: int | None = Field(default=None, ge=0, le=100_000)
+    """Credits of one page's picture."""
     book: int | None = Field(default=None, ge=0, le=10_000_000)
+    """Credits of the print files."""
 
 
 class BookManifest(Part):
+    """A personalised picture book."""
+
     slug: Slug
+    """The name of the book in URLs, and of its folder."""
     title: Texts = Field(min_length=1)
+    """The title."""
     description: Texts = {}
+    """A sentence for the catalogue."""
     languages: tuple[Language, ...] = Field(min_length=1, max_length=40)
+    """The languages in which all texts are written, the main one first."""
     characters: tuple[BookCharacter, ...] = Field(min_length=1, max_length=8)
+    """The people and animals of the book."""
     style: Style = Style()
+    """The style in which models draw."""
     ratio: Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]?:[1-9][0-9]?$")] = "1:1"
+    """Width to height of the pages, and of all illustrations."""
     profile: Slug = "square-8-25in"
     """The print profile, unless the personalization names another one."""
     typography: Typography = Typography()
+    """The fonts and styles of texts."""
     reference: ReferenceSheet
+    """The sheet by which parents approve how the hero looks."""
     covers: Covers
+    """The cover."""
     pages: tuple[Page, ...] = Field(min_length=1, max_length=MOST_PAGES)
+    """The story."""
     fill: tuple[FillPage, ...] = Field(default=(), max_length=16)
+    """Pages that may be added, the most wanted first, until the print shop takes the count."""
     price: BookPrice = BookPrice()
+    """The price in credits, where it is not that of the recipes."""
 
     @property
     def preview_pages(self) -> tuple[Page, ...]:

@@ -65,9 +65,9 @@ _TWO = PluralRule(("one", "other"), lambda n: 0 if n == 1 else 1)
 _ZERO_IS_ONE = PluralRule(("one", "other"), lambda n: 0 if n <= 1 else 1)
 _EAST = ("one", "few", "many")
 _RULES: tuple[tuple[str, PluralRule], ...] = (
-    ("id ja ko ms th vi zh", _ONE),
+    ("id ja ko ms th zh", _ONE),
     ("az bg ca da de el en es et eu fi gl hu it ka kk ky nb nl no sq sv sw ta te tr ur uz", _TWO),
-    ("bn fa fr hi hy pt", _ZERO_IS_ONE),
+    ("bn fa fr hi hy pt vi", _ZERO_IS_ONE),
     ("is mk", PluralRule(("one", "other"), _two_ending_in_one)),
     ("be ru uk", PluralRule(_EAST, _slavic_east)),
     ("bs hr sr", PluralRule(("one", "few", "other"), _slavic_east)),

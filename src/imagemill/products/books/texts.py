@@ -199,6 +199,8 @@ def _placeholder(inside: str, language: str) -> _Value | _Forms:
                 f"{{child_gender}} has no word in the language {language}; write {{gender:...|...|...}}"
             )
         return _Value(name)
+    if "**" in rest:
+        raise ValueError(f"{{{inside}}} has ** inside of {{...}}; write it around the braces")
     forms = tuple(rest.split("|"))
     if colon and name == "gender":
         if len(forms) != len(Gender):
