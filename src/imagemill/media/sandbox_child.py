@@ -122,12 +122,12 @@ def _jpeg_options(picture: JpegImagePlugin.JpegImageFile, swapped: bool) -> dict
     return {"qtables": tables, "subsampling": sampling if same else 0}
 
 
-def confine(memory_bytes: int, open_files: int = 16) -> None:
-    """Limit the address space and the open files, and forbid written files and core dumps."""
+def confine(memory_bytes: int, open_files: int = 16, file_bytes: int = 0) -> None:
+    """Limit the address space, the open files and the bytes of a written file, and forbid core dumps."""
     if sys.platform == "linux":  # other systems have no such limit
         resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     for kind, bound in (
-        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_FSIZE, file_bytes),
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_NOFILE, open_files),
     ):

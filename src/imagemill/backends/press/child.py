@@ -1,7 +1,7 @@
 """The program that does page work: ``python -m imagemill.backends.press.child``.
 
 The work decodes untrusted photos with large libraries, so it runs in this process: it can be killed at any
-moment, its memory and processor time are limited, and it cannot write files. `imagemill.backends.press.pool`
+moment, its memory and processor time are limited, and it can write no large file. `imagemill.backends.press.pool`
 starts it and talks to it.
 """
 
@@ -25,6 +25,8 @@ from imagemill.media.sandbox_child import confine, extend_cpu_time
 
 _OPEN_FILES = 64
 """Fonts and models are opened one after the other."""
+_FILE_BYTES = 64 * 2**20
+"""Typst reads its source and the fonts of a book from files."""
 _PARENT_CHECK_S = 1.0
 _LONGEST_TRACE = 20_000
 """Characters of a traceback that are kept, its end."""
@@ -96,7 +98,7 @@ def main() -> None:
     requests = sys.stdin.buffer
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints must not get between the messages
-    confine(memory_bytes, _OPEN_FILES)
+    confine(memory_bytes, _OPEN_FILES, _FILE_BYTES)
     os.nice(nice)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     while select.select([requests], [], [], idle_s)[0]:
