@@ -18,9 +18,13 @@ from psycopg import sql
 from imagemill.db import migrate
 from imagemill.db import tables as db_tables
 from imagemill.db.engine import normalise
+from imagemill.products.books import tables as book_tables
+from imagemill.products.books.product import PRODUCT as BOOKS
 from imagemill.products.characters import tables as character_tables
 from imagemill.products.library import tables as library_tables
 
+PRODUCTS = {BOOKS.name: BOOKS.migrations}
+"""The migrations of the products that have tables of their own."""
 _DURABILITY = ("fsync", "full_page_writes", "synchronous_commit")
 _OTHERS = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -42,7 +46,7 @@ def sqlite_database(path: Path) -> str:
 def _migrated_file() -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "migrated.db")
-        migrate.upgrade(f"sqlite:///{path}")
+        migrate.upgrade(f"sqlite:///{path}", products=PRODUCTS)
         return path.read_bytes()
 
 
@@ -72,7 +76,7 @@ def kept_database(server: str, prefix: str) -> Iterator[str]:
     with administration(server) as administer:
         administer(f"CREATE DATABASE {name}")
         administer(f"ALTER DATABASE {name} SET synchronous_commit = off")
-        migrate.upgrade(named(server, name))
+        migrate.upgrade(named(server, name), products=PRODUCTS)
         yield name
         administer(f"DROP DATABASE {name} WITH (FORCE)")
 
@@ -84,7 +88,8 @@ def named(server: str, database: str) -> str:
 def empty(url: str, *, pooled: bool = False) -> None:
     """Leave no row, no table of a test's own and, except behind a pooler, no connection."""
     assert {character_tables.metadata, library_tables.metadata} == {db_tables.metadata}
-    tables = [table.name for table in reversed(db_tables.metadata.sorted_tables)]
+    metadatas = (book_tables.metadata, db_tables.metadata)
+    tables = [table.name for metadata in metadatas for table in reversed(metadata.sorted_tables)]
     with psycopg.connect(_plain(url), autocommit=True, prepare_threshold=None) as connection:
         if not pooled:
             connection.execute(_OTHERS)
@@ -92,7 +97,7 @@ def empty(url: str, *, pooled: bool = False) -> None:
             name
             for (name,) in connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
         }
-        foreign = there.difference(tables, {"alembic_version"})
+        foreign = there.difference(tables, {"alembic_version"}, {f"alembic_version_{name}" for name in PRODUCTS})
         commands = [sql.SQL("DROP TABLE {}").format(sql.Identifier(name)) for name in sorted(foreign)]
         commands += [sql.SQL("DELETE FROM {}").format(sql.Identifier(name)) for name in tables]
         # One message, hence one transaction.

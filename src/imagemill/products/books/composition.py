@@ -18,7 +18,7 @@ from imagemill.products.books.book_catalogue import Book, BookCatalogue
 from imagemill.products.books.book_manifest import Box, FillPage, Fonts, Illustration
 from imagemill.products.books.book_states import BACK_COVER, FILL, FRONT_COVER, REFERENCE
 from imagemill.products.books.facts import ApprovalFact, Facts, FileFact, FileKind, VersionFact, texts_of
-from imagemill.products.books.identity.base import FaceTarget, PictureRequest, Size
+from imagemill.products.books.identity.base import FacePlace, FaceTarget, PictureRequest, Size
 from imagemill.products.books.identity.describe import words_for
 from imagemill.products.books.layout import profiles
 from imagemill.products.books.layout.page_layouts import (
@@ -36,7 +36,6 @@ from imagemill.products.books.texts import Child, Gender, choose_text, fill, fil
 _RIGHT_TO_LEFT = frozenset({"ar", "fa", "he", "ur", "yi"})
 _PROMPT_LANGUAGE = "en"
 _FONT_INPUT = "font."
-_EMBEDDING_INPUT = "embedding"
 _REFERENCE_INPUT = "reference"
 
 
@@ -46,7 +45,7 @@ class ScoredFace:
 
     box: Box | None
     tilt: float
-    reference_boxes: tuple[Box, ...]
+    reference: tuple[FacePlace, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +58,8 @@ class ComposePage:
 
     lay: LayPage
     faces: tuple[ScoredFace, ...] = ()
+    model: Path | None = None
+    """An operator's ONNX file of a face embedding."""
 
     def __call__(self, inputs: Mapping[str, bytes]) -> PageResult:
         laid = self.lay(inputs)
@@ -76,8 +77,8 @@ class ComposePage:
                 face.box,
                 inputs[_REFERENCE_INPUT],
                 tilt=face.tilt,
-                reference_boxes=face.reference_boxes,
-                model=inputs.get(_EMBEDDING_INPUT),
+                reference_faces=face.reference,
+                model=self.model,
             )
             for face in self.faces
         ]
@@ -189,11 +190,9 @@ class BookComposer:
         faces = self._scored(facts, version.page)
         if faces:
             data[_REFERENCE_INPUT] = self._reference(facts)
-            if self._embedding_model is not None:
-                data[_EMBEDDING_INPUT] = self._embedding_model.read_bytes()
         profile = profiles.find(facts.book.profile)
         lay = LayPage(layout, profile, fonts.files, facts.book.language or _PROMPT_LANGUAGE)
-        return Composition(ComposePage(lay, faces), data)
+        return Composition(ComposePage(lay, faces, self._embedding_model), data)
 
     def proof(self, facts: Facts, dated: str) -> Composition:
         """Return the work that makes the proof sheet of the current versions."""
@@ -329,11 +328,15 @@ class BookComposer:
         if page == REFERENCE or not isinstance(sheet, Illustration):
             return ()
         on_sheet = facts.manifest.reference.characters
-        boxes = {
-            each.id: tuple(known.box for known in on_sheet if known.id == each.id and known.box is not None)
+        places = {
+            each.id: tuple(
+                (known.box, known.tilt)
+                for known in on_sheet
+                if known.id == each.id and known.box is not None
+            )
             for each in sheet.characters
         }
-        return tuple(ScoredFace(each.box, each.tilt, boxes[each.id]) for each in facts.manifest.faces(sheet))
+        return tuple(ScoredFace(each.box, each.tilt, places[each.id]) for each in facts.manifest.faces(sheet))
 
     # Files
 

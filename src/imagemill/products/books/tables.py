@@ -66,12 +66,16 @@ personalizations = sa.Table(
         postgresql_where=sa.text(_HAS_PHOTO),
     ),
 )
-_book = sa.ForeignKey("book_personalizations.id", ondelete="CASCADE")
+
+
+def _part_of_book() -> sa.ForeignKey:
+    return sa.ForeignKey("book_personalizations.id", ondelete="CASCADE")
+
 
 photos = sa.Table(
     "book_photos",
     metadata,
-    sa.Column("personalization_id", _id, _book, primary_key=True),
+    sa.Column("personalization_id", _id, _part_of_book(), primary_key=True),
     sa.Column("character_id", sa.String(32), primary_key=True),
     sa.Column("key", _blob_key, nullable=False, index=True),
     sa.Column("sha256", _digest, nullable=False),
@@ -83,7 +87,7 @@ photos = sa.Table(
 analyses = sa.Table(
     "book_analyses",
     metadata,
-    sa.Column("personalization_id", _id, _book, primary_key=True),
+    sa.Column("personalization_id", _id, _part_of_book(), primary_key=True),
     sa.Column("character_id", sa.String(32), primary_key=True),
     sa.Column("usable", sa.Boolean, nullable=False),
     sa.Column("problem", sa.String(32)),
@@ -94,7 +98,7 @@ analyses = sa.Table(
 versions = sa.Table(
     "book_versions",
     metadata,
-    sa.Column("personalization_id", _id, _book, primary_key=True),
+    sa.Column("personalization_id", _id, _part_of_book(), primary_key=True),
     # 0 is the reference sheet; see book_states.
     sa.Column("page", sa.Integer, primary_key=True),
     sa.Column("version", sa.Integer, primary_key=True),
@@ -114,7 +118,7 @@ jobs = sa.Table(
     "book_jobs",
     metadata,
     sa.Column("id", _id, primary_key=True),
-    sa.Column("personalization_id", _id, _book, nullable=False),
+    sa.Column("personalization_id", _id, _part_of_book(), nullable=False),
     sa.Column("kind", sa.String(16), nullable=False),
     sa.Column("page", sa.Integer, nullable=False),
     sa.Column("version", sa.Integer, nullable=False),
@@ -138,7 +142,7 @@ jobs = sa.Table(
 files = sa.Table(
     "book_files",
     metadata,
-    sa.Column("personalization_id", _id, _book, primary_key=True),
+    sa.Column("personalization_id", _id, _part_of_book(), primary_key=True),
     sa.Column("kind", sa.String(16), primary_key=True),
     sa.Column("page", sa.Integer, primary_key=True),
     sa.Column("version", sa.Integer, primary_key=True),
@@ -155,7 +159,7 @@ files = sa.Table(
 approvals = sa.Table(
     "book_approvals",
     metadata,
-    sa.Column("personalization_id", _id, _book, primary_key=True),
+    sa.Column("personalization_id", _id, _part_of_book(), primary_key=True),
     sa.Column("number", sa.Integer, primary_key=True),
     sa.Column("edition", _digest, nullable=False),
     sa.Column("at", _instant, nullable=False),
