@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from imagemill.products.base import Product, ProductContext, ProductParts
 
 if TYPE_CHECKING:
+    import typer
     from pydantic import BaseModel
 
     from imagemill.api.base import ApiModule, Services
@@ -43,6 +44,11 @@ class Books(Product):
         from imagemill.products.books.store import referenced_files
 
         return referenced_files
+
+    def commands(self) -> "Mapping[str, typer.Typer]":
+        from imagemill.products.books import commands
+
+        return {"books": commands.commands}
 
     def build(self, context: ProductContext) -> "BookParts":
         return BookParts(context)
