@@ -25,8 +25,10 @@ def pace(node: TestNode, **costs: float) -> None:
 
 
 def settings(**changes: Any) -> ComfySettings:
-    """Everything that takes seconds in earnest takes tenths of one here, but for answers: a loaded machine may
-    pause a node for a second, which an examination would report as a node that is away."""
+    """Everything that takes seconds in earnest takes tenths of one here, but for answers.
+
+    A loaded machine may pause a node for a second, which an examination would report as a node that is away.
+    """
     quick: dict[str, Any] = {
         "connect_s": 5.0,
         "read_s": 5.0,
