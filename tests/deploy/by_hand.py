@@ -41,14 +41,14 @@ class ByHand:
 
     def start(self, names: Iterable[str]) -> None:
         """As compose does: together, and when this returns the condition of each holds."""
-        infrastructure = {"postgres": self._postgres, "redis": self._redis, "seaweedfs": self._seaweedfs}
+        infrastructure = {"db": self._postgres, "redis": self._redis, "seaweedfs": self._seaweedfs}
         for name in names:
             infrastructure.get(name, partial(self._ours, name))()
             self.started.append(name)
         for name in names:
             if name in self.processes:
                 arguments = self._service(name)["command"]
-                self.processes[name].line("listening on" if name == "api" else f"{arguments[1]} started")
+                self.processes[name].line("listening on" if name == "web" else f"{arguments[1]} started")
                 self.check_health(name)
 
     def _service(self, name: str) -> dict[str, Any]:
@@ -56,7 +56,7 @@ class ByHand:
 
     def _postgres(self) -> None:
         url = sa.make_url(self.database)
-        self.places["imagemill:{POSTGRES_PASSWORD}@postgres:5432/imagemill"] = url.render_as_string(
+        self.places["imagemill:{POSTGRES_PASSWORD}@db:5432/imagemill"] = url.render_as_string(
             hide_password=False
         ).partition("://")[2]
 
@@ -116,9 +116,9 @@ class ByHand:
     def environment(self, name: str) -> dict[str, str]:
         given = {key: self._placed(value) for key, value in self._service(name)["environment"].items()}
         given.pop("IMAGEMILL_LOG_FORMAT")  # what runs programs here reads JSON, too, and says so itself
-        if name == "api" and "127.0.0.1:8700" not in self.places:
+        if name == "web" and "127.0.0.1:8700" not in self.places:
             self.places["127.0.0.1:8700"] = f"127.0.0.1:{free_ports(1)[0]}"
-        if name == "api":
+        if name == "web":
             given["IMAGEMILL_PORT"] = self.places["127.0.0.1:8700"].rpartition(":")[2]
         return {**given, "IMAGEMILL_DATA_DIR": str(self.folder / name / "data")}
 

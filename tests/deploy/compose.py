@@ -24,6 +24,16 @@ class Compose:
     services: Mapping[str, dict[str, Any]]
     volumes: Mapping[str, Any]
 
+    def started(self, *names: str) -> set[str]:
+        """The services that ``up NAMES`` starts: these, and all they depend on."""
+        found: set[str] = set()
+        waiting = list(names)
+        while waiting:
+            name = waiting.pop()
+            found.add(name)
+            waiting += [other for other in self.services[name].get("depends_on", ()) if other not in found]
+        return found
+
     def order(self) -> list[list[str]]:
         """What starts together, after all it depends on; services of profiles are left out."""
         wanted = [name for name, service in self.services.items() if "profiles" not in service]

@@ -45,11 +45,11 @@ def finished(client: httpx2.Client, job_id: str) -> dict[str, Any]:
 def test_all_services_start_in_the_files_order(fleet: ByHand) -> None:
     request = [name for names in fleet.compose.order() for name in names]
     assert fleet.started == [name for name in request if name != "edge"]
-    assert fleet.started.index("migrate") > fleet.started.index("postgres")
+    assert fleet.started.index("migrate") > fleet.started.index("db")
 
 
 def test_a_job_of_the_api_runs_on_the_worker_and_its_picture_is_fetched(fleet: ByHand) -> None:
-    with fleet.processes["api"].client() as client:
+    with fleet.processes["web"].client() as client:
         client.headers["Authorization"] = f"Bearer {SECRETS['IMAGEMILL_AUTH__ADMIN_KEY']}"
         answer = client.post("/v1/consumer/jobs", json=image_job())
         assert answer.status_code == 200, answer.text

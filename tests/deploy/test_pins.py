@@ -12,7 +12,7 @@ from tests.deploy.compose import FILE, FOLDER
 from tests.deploy.test_compose import SECRETS
 
 OURS = {"imagemill", "imagemill-comfyui", "imagemill-flower"}
-VERSION = re.compile(r"[a-z0-9./-]+:\d+\.\d+[\w.-]*")
+VERSION = re.compile(r"[a-z0-9./-]+:v?\d+\.\d+[\w.-]*")
 DEFAULTS = dict(re.findall(r"\$\{([A-Z_]+_IMAGE):-([^}]*)\}", FILE.read_text(encoding="utf-8")))
 DIGEST = f"sha256:{'5' * 64}"
 
@@ -42,7 +42,7 @@ def _arguments(service: "dict[str, object]") -> list[str]:
 
 def test_a_dockerfile_alone_builds_on_the_same_versions_as_compose() -> None:
     loaded = compose.load(SECRETS)
-    for name in ("api", "comfyui", "flower"):
+    for name in ("web", "comfyui", "flower"):
         build = loaded.services[name]["build"]
         text = (FOLDER / build["context"] / build.get("dockerfile", "Dockerfile")).read_text(encoding="utf-8")
         given = dict(re.findall(r"^ARG (\w+_(?:IMAGE|REF))=(\S+)$", text, re.MULTILINE))

@@ -26,9 +26,10 @@ UNREAD = {
     "REDIS_URL": "write CELERY_BROKER_URL, or IMAGEMILL_REDIS_URL",
     "R2_PUBLIC_URL": "write IMAGEMILL_CHARACTERS__PUBLIC_BASE_URL",
     "NODE_ENV": "choose a profile: IMAGEMILL_PROFILE",
-    "HF_HOME": "models lie on the ComfyUI nodes; set it there",
-    "INSIGHTFACE_HOME": "models lie on the ComfyUI nodes; set it there",
-    "QWEN_MODEL_ID": "name the model in a job or a workflow, or the language model in LLM_MODEL",
+    "HF_HOME": "it belongs into deploy/.env, for the service vision of Compose",
+    "INSIGHTFACE_HOME": "write INSIGHTFACE_MODELS into deploy/.env, for the service comfyui of Compose",
+    "QWEN_MODEL_ID": "it belongs into deploy/.env, for the service vision of Compose; for another one write "
+    "IMAGEMILL_LANGUAGE_MODEL__VISION_MODEL",
     "IPADAPTER_STRENGTH_SCALE": "make it an input of a workflow",
 }
 """Beginnings of names that the systems read which Imagemill takes the place of, and what to do instead."""
