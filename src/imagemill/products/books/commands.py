@@ -20,7 +20,7 @@ from imagemill.products.books.book_client import (
     save_file,
     start_book,
 )
-from imagemill.products.books.demo import demo
+from imagemill.products.books.book_demo import demo
 from imagemill.products.books.page_progress import page_name, reason, wait_for
 
 commands = typer.Typer(

@@ -43,7 +43,7 @@ _PAGE_RATE = Rate(base=1.0)
 """Credits of a page's picture, where the manifest names no price."""
 _FREE_RATE = Rate()
 _MEGAPIXELS = 6.5
-"""Of a page at print size, for the fair order."""
+"""Millions of pixels of a page at print size, for the fair order."""
 
 
 _NO_TEXTS = PromptTexts("")
@@ -54,14 +54,14 @@ RunTransform = Callable[[ImageTransform, bytes, TransformContext], Sequence[Outp
 
 @dataclass(frozen=True, slots=True)
 class ReadyWork:
-    """What a worker has prepared for a job."""
+    """The plan and the texts that a worker has prepared for a job."""
 
     plan: Plan
     texts: PromptTexts = _NO_TEXTS
 
 
 class BookJobInput(BaseModel):
-    """What is to be made of which book."""
+    """The book of a job, and what is made for it."""
 
     model_config = ConfigDict(extra="forbid")
 

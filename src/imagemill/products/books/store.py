@@ -82,7 +82,7 @@ Decision = Callable[[Facts], BookChanges]
 class DecideBook:
     id: str
     owner: str | None
-    """None: whoever owns it."""
+    """The book is decided for any owner if this is None."""
     decide: Decision
 
 

@@ -37,7 +37,7 @@ class PdfFacts:
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """What lies beneath the text of a sheet: a rectangle of colour, then the pages with their pictures."""
+    """The layer beneath the text of a sheet: a rectangle of colour, then the pages with their pictures."""
 
     sheet: Sheet
     pages: tuple[LaidPage, ...]
