@@ -49,7 +49,7 @@ PACKAGES = {
     "accounts": ("core", "owners, keys, users, audit log"),
     "model_registry": ("core", "registered checkpoints and LoRAs by AIR"),
     "recipes": ("making", "what is made: input model to render plan"),
-    "backends": ("making", "where it is made: ComfyUI, fal, simulator, the server itself"),
+    "backends": ("making", "where it is made: ComfyUI, fal, simulator, the worker itself"),
     "language": ("making", "chat completions of a language model"),
     "graphs": ("making", "ComfyUI graphs, without I/O"),
     "media": ("making", "picture bytes in, picture bytes out"),

@@ -214,6 +214,16 @@ def _of_ann() -> Filter:
     return Filter("ann")
 
 
+@pytest.mark.parametrize("is_running", [False, True])
+def test_an_erased_job_gives_back_what_it_held(rich: Stores, is_running: bool):
+    job_id = buy_one(rich, 2.5).id
+    if is_running:
+        claim(rich)
+    rich.jobs.erase("ann", [job_id])
+    assert purse(rich) == (10_000, 0)
+    assert rich.ledger.faults() == []
+
+
 def test_submissions_of_one_moment_are_refused_one_by_one(rich: Stores):
     futures = [
         rich.jobs.begin_submit(submission(draft(cost=3.0), owner="ann", is_charged=True)) for _ in range(5)

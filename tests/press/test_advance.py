@@ -74,7 +74,7 @@ def begin(server: Server) -> None:
     chain_of(server.app).submit(server.app.services.submitter, 1)
 
 
-def numbers(server: Server) -> list[str | None]:
+def numbers(server: Server) -> list[str]:
     """The names of the jobs that have succeeded."""
     jobs = server.app.stores.jobs.list_jobs(Filter(owner=server.app.settings.owner, limit=100))
     return sorted(str(job.name) for job in jobs if job.status is S.SUCCEEDED)

@@ -10,6 +10,7 @@ import pytest
 from imagemill.bootstrap.application import Roles
 from imagemill.domain.blob_keys import owner_folder
 from imagemill.domain.jobs import JobStatus as S
+from imagemill.jobs.erasure import erase_jobs
 from imagemill.jobs.submit import JobRequest, draw_ids
 from tests.conftest import Server, image_job
 from tests.press.recipes import PageProduct, installed
@@ -88,6 +89,16 @@ def test_a_cancelled_job_ends_its_process(pages: Server) -> None:
     wait_until(lambda: pids(pages) == [])
 
 
+def test_an_erased_job_ends_its_process_and_leaves_nothing(pages: Server, tmp_path: Path) -> None:
+    app = pages.app
+    job_id = submit(pages, work="hang", argument=str(tmp_path / "over"))
+    wait_until(lambda: is_running(pages, job_id))
+    erase_jobs(app.stores.jobs, app.blobs, app.settings.owner, [job_id])
+    wait_until(lambda: pids(pages) == [] and app.runner.active == 0)
+    assert pages.client.get(f"/api/v1/jobs/{job_id}").status_code == 404
+    assert [blob.key for blob in app.blobs.list("jobs/")] == []
+
+
 def test_a_job_whose_process_dies_is_tried_again(pages: Server, tmp_path: Path) -> None:
     job = run(pages, "drawn", work="die", argument=str(tmp_path / "died"))
     assert job["status"] == "succeeded"
@@ -123,6 +134,13 @@ def test_files_of_any_type_get_their_keys_by_position(pages: Server) -> None:
     assert picture.blob_key == f"jobs/{job['id']}/1/1.png"
     assert pages.app.blobs.get(document.blob_key).startswith(b"%PDF")
     assert download(pages, job, 0).startswith(b"%PDF")
+
+
+def test_a_document_is_served_as_what_it_is(pages: Server) -> None:
+    url = run(pages, "joined")["artifacts"][0]["url"]
+    answer = pages.client.get(url, headers={"Authorization": ""})
+    assert answer.headers["content-type"] == "application/pdf"
+    assert answer.headers["x-content-type-options"] == "nosniff"
 
 
 def test_an_empty_key_stands_for_the_folder_of_the_job(pages: Server) -> None:

@@ -27,7 +27,7 @@ from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.images import PageSpec
 from imagemill.media.page_work import PageFile, PageResult
-from tests.press.works import PDF, Facts, Fail, Hang, Join, Pages, Rectangle, facts, png
+from tests.press.works import PDF, Facts, Fail, Hang, Join, Pages, Rectangle, can_leave_network, facts, png
 
 
 @pytest.fixture
@@ -118,6 +118,13 @@ def test_a_process_is_kept_for_the_next_work_and_gives_way_to_the_server(press: 
     assert press.pool.processes == [first["pid"]]
     assert first["pid"] != os.getpid()
     assert first["nice"] == facts()["nice"] + 10
+
+
+@pytest.mark.skipif(not can_leave_network(), reason="the system allows no network of one's own")
+def test_a_process_has_no_network(press: Press) -> None:
+    found = run(press, Facts()).details[OUTPUT]
+    assert found["devices"] == ["lo"]
+    assert found["network"] != facts()["network"]
 
 
 def test_two_slots_work_at_the_same_time_and_a_third_waits(press: Press) -> None:

@@ -40,7 +40,7 @@ def fleet(folder: Path, broker_url: str | None, way: str) -> Iterator[tuple[Serv
         f"IMAGEMILL_{name.upper()}": str(value) for name, value in shared.items() if value
     }
     variables |= {"PYTHONPATH": plug_in(folder), "IMAGEMILL_JOB__HEARTBEAT_S": "0.5"}
-    settings = Settings(_env_file=None, **shared, job={"heartbeat_s": 0.5, "retry_base_s": 0.01})
+    settings = Settings(**{**shared, "_env_file": None, "job": {"heartbeat_s": 0.5, "retry_base_s": 0.01}})
     with installed(PageProduct()), running_server(settings, Roles(worker=False)) as server:
         if way == "celery":
             worker = running_celery(folder, queues=QUEUES, **variables)

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import socket
+import subprocess
 import tempfile
 import time
 from collections.abc import Mapping
@@ -132,7 +134,19 @@ class DieOnce:
 
 
 def facts() -> dict[str, Any]:
-    return {"pid": os.getpid(), "nice": os.nice(0)}
+    devices = [name for _, name in socket.if_nameindex()]
+    return {"pid": os.getpid(), "nice": os.nice(0), "network": network(), "devices": devices}
+
+
+def network() -> str:
+    """The network of this process, as the system names it."""
+    return os.readlink("/proc/self/ns/net")
+
+
+def can_leave_network() -> bool:
+    """Whether the system allows a process to leave the network, asked with a process of its own."""
+    flags = ["--net"] if os.geteuid() == 0 else ["--net", "--user"]
+    return subprocess.run(["unshare", *flags, "true"], capture_output=True, check=False).returncode == 0
 
 
 @dataclass(frozen=True)

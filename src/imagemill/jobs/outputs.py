@@ -135,7 +135,8 @@ def keep(
         flags = [seen.judge(claim.job, each.data, each.info) if each.width else () for each in ready]
     if plan.transform is not None:
         ready = [made for each in ready for made in _transformed(plan.transform, plan, claim.job, each, seen)]
-    ready = _with_keys(ready, plan, claim.job)
+    if plan.file_keys:
+        ready = _with_keys(ready, plan, claim.job)
     converted = time.perf_counter()
     resolver = _BlobWriter(blobs, time.monotonic() + limits.patience_s, control)
     artifacts = tuple(_stored(resolver, claim, position, each) for position, each in enumerate(ready))

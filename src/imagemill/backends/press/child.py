@@ -1,10 +1,13 @@
 """The program that does page work: ``python -m imagemill.backends.press.child``.
 
 The work decodes untrusted photos with large libraries, so it runs in this process: it can be killed at any
-moment, and its memory, its processor time and its files are limited. Its temporary files are in a folder of
-its own, which is deleted with it. `imagemill.backends.press.pool` starts it and talks to it.
+moment, its memory, its processor time and its files are limited, and it has no network. Its temporary files
+are in a folder of its own, which is deleted with it. `imagemill.backends.press.pool` starts it and talks to
+it.
 """
 
+import contextlib
+import ctypes
 import json
 import os
 import pickle
@@ -28,6 +31,8 @@ _OPEN_FILES = 64
 """Fonts and models are opened one after the other."""
 _FILE_BYTES = 2**30
 """Largest temporary file."""
+_NEW_USER, _NEW_NETWORK = 0x10000000, 0x40000000
+"""The flags of Linux's ``unshare``."""
 _PARENT_CHECK_S = 1.0
 _LONGEST_TRACE = 20_000
 """Characters of a traceback that are kept, its end."""
@@ -85,6 +90,16 @@ def _trace(error: Exception, *, is_private: bool) -> str:
     return "".join(lines)[-_LONGEST_TRACE:]
 
 
+def _leave_network() -> None:
+    """Go into a network of its own without any device, where the system allows it: photos stay here."""
+    if sys.platform != "linux":
+        return
+    # Root keeps its user, as files of others are closed to it in a user namespace.
+    wanted = _NEW_NETWORK if os.geteuid() == 0 else _NEW_USER | _NEW_NETWORK
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).unshare(wanted)
+
+
 def _end_with(parent: int, folder: str) -> None:
     """End this process and delete its files when its parent has ended, even in the middle of work."""
     while os.getppid() == parent:
@@ -102,6 +117,7 @@ def main() -> None:
     os.dup2(2, 1)  # what a library prints must not get between the messages
     confine(memory_bytes, _OPEN_FILES, _FILE_BYTES)
     os.nice(nice)
+    _leave_network()
     threading.Thread(target=_end_with, args=(parent, os.environ["TMPDIR"]), daemon=True).start()
     while select.select([requests], [], [], idle_s)[0]:
         request = channel.read(requests, sys.maxsize)
