@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from imagemill.media.layout import InvalidImage
+from imagemill.media.sandbox import DecoderPool, transform_limits
 from imagemill.media.transforms import TransformContext
 from imagemill.products.books.book_manifest import Box
 from imagemill.products.books.identity.base import CropBox, FaceTarget
@@ -17,6 +18,7 @@ from imagemill.products.books.identity.paste import PasteBack, crop_for, crop_ma
 from imagemill.products.books.identity.rasters import read_pixels, write_png
 from tests.books.drawn_pages import PAGES, draw_page
 
+SIZE = (1275, 1275)
 FACTS = TransformContext("job-1", 1, 0, None, "", "")
 PAGE = PAGES[2]
 TARGET = PAGE.targets[0]
@@ -120,3 +122,19 @@ def test_a_damaged_picture_of_a_node_is_refused():
     _, place = crop_for(draw_page(PAGE), BOX, 512)
     with pytest.raises(InvalidImage, match="cannot be decoded"):
         PasteBack(draw_page(PAGE), place, TARGET, (500, 500))(b"\x89PNG\r\n\x1a\nnot really", FACTS)
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("target", [TARGET, FaceTarget("hero")], ids=["box", "found"])
+def test_the_transform_runs_in_a_confined_process(target: FaceTarget):
+    """A node's picture is untrusted: it is decoded with limited memory, and no file can be written."""
+    base = draw_page(PAGE)
+    crop, place = crop_for(base, BOX, 512)
+    pool = DecoderPool(transform_limits(4_000_000, 120), count=1)
+    try:
+        (file,) = pool.transform(
+            PasteBack(base, place, target, SIZE), write_png(drawn_by_a_node(crop)), FACTS
+        )
+    finally:
+        pool.close()
+    assert (file.media_type, file.width, file.height) == ("image/jpeg", *SIZE)
