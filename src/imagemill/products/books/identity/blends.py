@@ -100,7 +100,7 @@ def lay_over(page: Pixels, area: FaceArea, face: Floats) -> None:
 
 
 def _soft_white(levels: NDArray[np.floating]) -> Floats:
-    """Return the levels with the brightest ones pressed together below white: highlights keep their shape."""
+    """Return the levels, the brightest ones pressed together below white: highlights keep their shape."""
     room = 255 - _SHOULDER
     pressed = _SHOULDER + room * (1 - np.exp(-np.maximum(levels - _SHOULDER, 0) / room))
     return np.where(levels > _SHOULDER, pressed, levels).astype(np.float32)

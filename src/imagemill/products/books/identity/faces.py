@@ -29,6 +29,8 @@ found."""
 _CNN_SIDE = 480
 """Longer side at which the CNN searches; it takes about 0.4 s on one core there and four times that at
 960."""
+_CNN_LEAST_SIDE = 64
+"""Pixels of the shorter side below which the CNN is not asked: no face fits, and it can crash the process."""
 _GRAIN = 1.0
 """Pixels of blur before sharpness is measured, so that the grain of a dark photo does not count as
 sharpness."""
@@ -112,6 +114,8 @@ def find_faces(picture: Pixels, *, quick: bool = False) -> tuple[FoundFace, ...]
         return ()
     scale = min(1.0, _CNN_SIDE / longer)
     small = _resized(picture, scale)
+    if min(small.shape[:2]) < _CNN_LEAST_SIDE:
+        return ()
     return _largest_first(small, [each.rect for each in _cnn()(small, 0)], scale)
 
 

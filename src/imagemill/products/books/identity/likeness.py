@@ -22,7 +22,7 @@ from imagemill.products.books.identity.faces import (
     frontal_faces,
 )
 from imagemill.products.books.identity.masks import FACE_ABOVE, FACE_BELOW, FaceFrame, frame_of, frame_of_box
-from imagemill.products.books.identity.rasters import Pixels, read_pixels
+from imagemill.products.books.identity.rasters import Pixels, read_pixels, shrunk
 
 Embedding = NDArray[np.float64]
 
@@ -107,9 +107,7 @@ def _cut_upright(picture: Pixels, frame: FaceFrame) -> tuple[Pixels, float]:
     scale = _UPRIGHT / (_CUT_OUT * size)
     x, y = frame.x, frame.y
     if scale < 0.5:
-        picture = np.asarray(
-            cv2.resize(picture, None, fx=2 * scale, fy=2 * scale, interpolation=cv2.INTER_AREA), np.uint8
-        )
+        picture = shrunk(picture, 2 * scale)
         x, y, scale = x * 2 * scale, y * 2 * scale, 0.5
     angle = radians(-frame.tilt)
     linear = scale * np.array(((cos(angle), -sin(angle)), (sin(angle), cos(angle))))

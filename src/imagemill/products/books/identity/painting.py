@@ -13,7 +13,7 @@ from imagemill.products.books.identity.base import FACE_INPUT, FaceTarget
 from imagemill.products.books.identity.blends import Floats, lab, lay_over, match_tone, meet_edge, rgb
 from imagemill.products.books.identity.faces import find_faces
 from imagemill.products.books.identity.masks import FaceArea, FaceFrame, face_area, frame_of
-from imagemill.products.books.identity.rasters import Pixels, read_pixels
+from imagemill.products.books.identity.rasters import Pixels, read_pixels, shrunk
 
 _MOST_STRETCH = 1.18
 """Most by which a face is stretched in one direction to fill its place: more would change who it is."""
@@ -102,10 +102,8 @@ def _warped(crop: Pixels, frame: FaceFrame, area: FaceArea, variation: _Variatio
     across, down = even / stretch**0.5 * variation.scale, even * stretch**0.5 * variation.scale
     if (shrink := max(across, down)) < 0.5:
         # Affine warps do not filter, so a much larger crop is reduced first.
-        crop = np.asarray(
-            cv2.resize(crop, None, fx=2 * shrink, fy=2 * shrink, interpolation=cv2.INTER_AREA), np.uint8
-        )
         factor = 2 * shrink
+        crop = shrunk(crop, factor)
         across, down = across / factor, down / factor
         frame = FaceFrame(
             frame.x * factor, frame.y * factor, frame.width * factor, frame.height * factor, frame.tilt
@@ -118,12 +116,13 @@ def _warped(crop: Pixels, frame: FaceFrame, area: FaceArea, variation: _Variatio
                        goal.y - area.top + variation.shift[1] * goal.width))  # fmt: skip
     offset = centre - linear @ np.array((frame.x, frame.y))
     rows, columns = area.alpha.shape
+    # A reflected border would never end for a crop of one pixel.
     moved = cv2.warpAffine(
         crop,
         np.column_stack((linear, offset)),
         (columns, rows),
         flags=cv2.INTER_CUBIC,
-        borderMode=cv2.BORDER_REFLECT_101,
+        borderMode=cv2.BORDER_REPLICATE,
     )
     return moved.astype(np.float32)
 

@@ -39,7 +39,7 @@ def analyse(data: bytes) -> tuple[PhotoProblem | None, dict[str, Any], bytes]:
     """
     photo = read_pixels(data, _MOST_SIDE)
     faces = find_faces(photo)
-    problem = _problem(photo, faces)
+    problem = problem_of(photo, faces)
     facts = _facts(photo, faces[0]) if faces else {}
     crop = write_jpeg(crop_face(photo, faces[0]), _CROP_QUALITY) if problem is None else b""
     return problem, facts, crop
@@ -60,7 +60,8 @@ def crop_face(photo: Pixels, face: FoundFace) -> Pixels:
     return np.ascontiguousarray(crop, np.uint8)
 
 
-def _problem(photo: Pixels, faces: tuple[FoundFace, ...]) -> PhotoProblem | None:
+def problem_of(photo: Pixels, faces: tuple[FoundFace, ...]) -> PhotoProblem | None:
+    """Return why a photo with these faces cannot be used, the largest first; None where it can."""
     if not faces:
         return "no_face"
     face = faces[0]

@@ -2,6 +2,7 @@
 
 import io
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
@@ -39,17 +40,11 @@ def read_pixels(data: bytes, most_side: int | None = None) -> Pixels:
         if orientation != 1:
             shown.getexif()[0x0112] = orientation
             shown = ImageOps.exif_transpose(shown)
-    except (
-        OSError,
-        ValueError,
-        SyntaxError,
-        EOFError,
-        KeyError,
-        MemoryError,
-        Image.DecompressionBombError,
-    ) as error:
-        if isinstance(error, InvalidImage):
-            raise
+    except Image.DecompressionBombError as error:
+        raise InvalidImage(f"has more than {MOST_PIXELS} pixels; at most so many are accepted") from error
+    except InvalidImage:
+        raise
+    except (OSError, ValueError, SyntaxError, EOFError, KeyError, MemoryError) as error:
         raise InvalidImage("cannot be decoded: the file is damaged; save the picture again") from error
     return np.array(shown, np.uint8)
 
@@ -60,6 +55,13 @@ def read_grey(data: bytes, size: tuple[int, int]) -> NDArray[np.uint8]:
     if shown.size != size:
         shown = shown.resize(size, Image.Resampling.BILINEAR)
     return np.array(shown, np.uint8)
+
+
+def shrunk(pixels: Pixels, factor: float) -> Pixels:
+    """Return the picture made smaller without aliasing, at least one pixel in each direction."""
+    height, width = pixels.shape[:2]
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def resized(pixels: Pixels, size: tuple[int, int]) -> Pixels:
