@@ -194,6 +194,6 @@ def test_a_book_without_a_checkpoint_takes_the_default_one(store: Stores) -> Non
 
 
 def test_a_choice_opens_without_nodes(store: Stores) -> None:
-    for files in ({"diffusion_models": [QWEN_2511]}, {"diffusion_models": [KLEIN_4B]}, {}):
-        chosen = modes(store, node(**files)).choose(SDXL)
+    for files in ([QWEN_2511], [KLEIN_4B], []):
+        chosen = modes(store, node(diffusion_models=files)).choose(SDXL)
         assert open_mode(chosen, BookSettings()).choice == chosen

@@ -163,6 +163,7 @@ class BookComposer:
             negative_prompt=_joined(style.negative_words, sheet.negative_prompt),
             people={each: self._words(facts, each) for each in faces},
             feedback=version.feedback,
+            whole=sheet.whole,
         )
 
     def _words(self, facts: Facts, character: str) -> str:
@@ -330,9 +331,7 @@ class BookComposer:
         on_sheet = facts.manifest.reference.characters
         places = {
             each.id: tuple(
-                (known.box, known.tilt)
-                for known in on_sheet
-                if known.id == each.id and known.box is not None
+                (known.box, known.tilt) for known in on_sheet if known.id == each.id and known.box is not None
             )
             for each in sheet.characters
         }
