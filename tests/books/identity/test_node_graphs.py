@@ -166,6 +166,16 @@ def test_the_instruction_names_pictures_people_and_wishes() -> None:
     assert "image 1 is" in prompt_for(request_for(), "image")
 
 
+def test_the_hair_changes_where_the_mask_may_reach_over_it() -> None:
+    request = request_for()
+    masked = tuple(replace(target, mask=draw_page(SHEET)) for target in request.targets)
+    assert "Change only the faces of the people" in prompt_for(request)
+    assert "direction of view, hair, clothes" in prompt_for(request)
+    for other in (replace(request, targets=masked), replace(request, whole=True)):
+        assert "Change only the faces and the hair of the people" in prompt_for(other)
+        assert "direction of view, clothes" in prompt_for(other)
+
+
 def test_the_instruction_for_the_sheet_asks_for_three_views() -> None:
     prompt = prompt_for(request_for(base=draw_page(SHEET), targets=SHEET.targets, reference=None))
     assert "a front view, a three-quarter view and a full figure" in prompt
