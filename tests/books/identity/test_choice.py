@@ -12,7 +12,7 @@ from imagemill.model_registry.names import InstalledModels
 from imagemill.model_registry.registry import Registry
 from imagemill.products.books.book_manifest import Style, StyleLora, TransferMode
 from imagemill.products.books.identity.base import IdentityChoice, NoIdentityMode
-from imagemill.products.books.identity.modes import IdentityModes, open_mode
+from imagemill.products.books.identity.modes import READ_NODES_S, IdentityModes, open_mode
 from imagemill.products.books.settings import BookSettings
 from tests.comfyui.catalogue_images import Catalogue as NodeCatalogue
 from tests.comfyui.catalogue_packs import IPADAPTER
@@ -133,6 +133,18 @@ def test_more_people_than_a_model_takes_pictures_of(store: Stores) -> None:
     assert qwen.choose(SDXL, faces=2).mode is TransferMode.EDIT
     assert "3 people" in refusal(qwen, TransferMode.EDIT, faces=3)
     assert qwen.choose(SDXL, faces=3).mode is TransferMode.LOCAL
+
+
+def test_pages_wait_until_the_nodes_are_read_but_not_for_ever(store: Stores) -> None:
+    now, unread = [0.0], NodeModels("a", None)
+    installed = InstalledModels(lambda: (unread,), built_in())
+    registry = Registry(store.resources, strict=True, is_available=lambda _: False, installed=installed)
+    chosen = IdentityModes(BookSettings(), registry, lambda: now[0])
+    assert chosen.choose(SDXL, TransferMode.LOCAL).mode is TransferMode.LOCAL
+    with pytest.raises(NoIdentityMode, match="models of a have not been read yet"):
+        chosen.choose(SDXL)
+    now[0] = READ_NODES_S
+    assert chosen.choose(SDXL).mode is TransferMode.LOCAL
 
 
 # IPAdapter.
