@@ -244,6 +244,8 @@ class Illustration(Part):
     """The words for what such a model should not draw."""
     transfer: TransferMode | None = None
     """The way in which faces get onto it. None means the first mode that the installation has."""
+    whole: bool = False
+    """Whether the mode edit draws the whole picture anew, in place of the surroundings of the faces."""
 
 
 class Page(Illustration):

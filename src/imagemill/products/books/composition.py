@@ -163,6 +163,7 @@ class BookComposer:
             negative_prompt=_joined(style.negative_words, sheet.negative_prompt),
             people={each: self._words(facts, each) for each in faces},
             feedback=version.feedback,
+            whole=sheet.whole,
         )
 
     def _words(self, facts: Facts, character: str) -> str:

@@ -139,10 +139,14 @@ def edit_prompt(request: PictureRequest, names: Sequence[str], word: str) -> str
             "the clothes, the layout and the background."
         )
     else:
+        kind = "a page" if request.whole else "a part of a page"
+        # A mask may reach over the hair; the place of a face alone does not.
+        may_change_hair = request.whole or all(target.mask for target in request.targets)
+        changed, kept = ("the faces and the hair", "") if may_change_hair else ("the faces", " hair,")
         task = (
-            f"{page} is {'a page' if request.whole else 'a part of a page'} of an illustrated children's "
-            "book. Change only the faces and the hair of the people who are described below. Everything else "
-            f"in {page} stays as it is: pose, expression, direction of view, clothes, background and light."
+            f"{page} is {kind} of an illustrated children's book. Change only {changed} of the people who "
+            f"are described below. Everything else in {page} stays as it is: pose, expression, direction of view,"
+            f"{kept} clothes, background and light."
         )
     style = f"Draw in the style, the colours and the light of {page}, not like a photo."
     parts = [task, *_people(request, numbers), style]

@@ -1,5 +1,6 @@
 """Choose the way in which a picture gets its faces, by what the book wants and the nodes have."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 
 from imagemill.domain.air import InvalidAir
@@ -29,6 +30,9 @@ EDIT_FAMILIES = ("qwen-edit", "flux2-klein")
 """The families of edit models that are looked for, the preferred one first."""
 _EDIT_VARIANTS = ("2511", "2509", "rapid", "4b-base", "4b")
 """The preferred variants of them, the best likeness first."""
+READ_NODES_S = 60.0
+"""Seconds from the start of a process in which its nodes should have been read; a node that cannot be reached
+holds up no book for longer."""
 _NONCOMMERCIAL = "IMAGEMILL_BOOKS__ALLOW_NONCOMMERCIAL_MODELS=true"
 _RESEARCH = "IMAGEMILL_BOOKS__ALLOW_RESEARCH_WEIGHTS=true"
 
@@ -77,8 +81,11 @@ def open_mode(
 class IdentityModes:
     """The ways of an installation."""
 
-    def __init__(self, settings: BookSettings, registry: Registry) -> None:
-        self._settings, self._registry = settings, registry
+    def __init__(
+        self, settings: BookSettings, registry: Registry, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._settings, self._registry, self._clock = settings, registry, clock
+        self._patient_until = clock() + READ_NODES_S
         self._find: Mapping[TransferMode, Callable[[Style, int], IdentityChoice]] = {
             TransferMode.EDIT: self._edit,
             TransferMode.IPADAPTER: self._ipadapter,
@@ -96,8 +103,17 @@ class IdentityModes:
             try:
                 return self._find[mode](style, faces)
             except NoIdentityMode as error:
+                if mode is not TransferMode.LOCAL:
+                    self._wait_for_nodes()
                 problems.append(f"{mode}: {error}")
         raise NoIdentityMode("no way to put the face onto the page can be used; " + "; ".join(problems))
+
+    def _wait_for_nodes(self) -> None:
+        """Raise `NoIdentityMode` while the nodes are being read, so that no page gets a lesser mode for that."""
+        unread = [each.node for each in self._registry.installed.nodes() if each.catalogue is None]
+        if unread and self._clock() < self._patient_until:
+            message = f"the models of {', '.join(unread)} have not been read yet; try again in some seconds"
+            raise NoIdentityMode(message)
 
     # An edit model.
 

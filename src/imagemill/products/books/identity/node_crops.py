@@ -56,10 +56,14 @@ def _around(one: Box, other: Box) -> Box:
 def _one_target(
     page: Pixels, targets: Sequence[FaceTarget], areas: Sequence[FaceArea], box: Box
 ) -> FaceTarget:
-    """The only target with the box of its face, so that it is not searched again; or the mask of several."""
+    """The only target with the box of its face, so that it is not searched again; or the mask of several.
+
+    The box also tells how wide the soft edge is, which is that of one face.
+    """
+    frame = areas[0].frame
     if len(targets) == 1:
-        return replace(targets[0], box=box, tilt=areas[0].frame.tilt)
+        return replace(targets[0], box=box, tilt=frame.tilt)
     union = np.zeros(page.shape[:2], np.uint8)
     for area in areas:
         union[area.part] = np.maximum(union[area.part], np.rint(area.alpha * 255).astype(np.uint8))
-    return FaceTarget(targets[0].character, mask=write_png(union))
+    return FaceTarget(targets[0].character, write_png(union), box, frame.tilt)
