@@ -7,7 +7,7 @@ from typing import Any
 
 import pypdfium2
 
-from imagemill.media.page_work import PageFile, PageResult
+from imagemill.media.page_work import PageFile, PageResult, report
 from imagemill.products.books.book_manifest import TextStyle
 from imagemill.products.books.layout import pdf_files
 from imagemill.products.books.layout.findings import FindingCode, PrintFinding, findings_values, stopping
@@ -135,7 +135,10 @@ def lay_book(book: BookLayout, icc: bytes | None, inputs: Mapping[str, bytes]) -
         whole = _LaidBook(tuple(laid[:-2]), sheets, cover, tuple(laid[-2:]), spine)
         block_text, cover_text, missing = _lay_text(setter, whole)
         found += [*spine_findings, *check_fonts(book.fonts, setter)]
-    read = [_read_and_check(each, inputs, book.profile, missing, found) for each in laid]
+    read: list[LaidPage] = []
+    for each in laid:
+        read.append(_read_and_check(each, inputs, book.profile, missing, found))
+        report(len(read), len(laid), each.page.name)
     whole = replace(whole, block=tuple(read[:-2]), sides=tuple(read[-2:]))
     facts, intent = _facts(book, icc)
     found += intent
