@@ -6,6 +6,7 @@ from pathlib import Path
 
 from benchmarks import (
     access,
+    books,
     claims,
     comfyui,
     fleet,
@@ -36,6 +37,7 @@ def main() -> int:
             *scheduling.measure(root),
             *pixels.measure(root),
             *glossary.measure(root),
+            *books.measure(root),
         ]
     width = max(len(name) for name, _, _ in rows)
     for name, value, aim in rows:

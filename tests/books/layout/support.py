@@ -30,12 +30,15 @@ DARK = TextStyle(size=20, colour="#101018")
 
 
 @cache
-def picture(seed: int = 0, size: tuple[int, int] = (PRINT_PX, PRINT_PX), quality: int = 90) -> bytes:
+def picture(
+    seed: int = 0, size: tuple[int, int] = (PRINT_PX, PRINT_PX), quality: int = 90, noise: int = 0
+) -> bytes:
     """A calm, light picture with waves of colour, as a JPEG."""
     rng = np.random.default_rng(seed)
     down, across = np.mgrid[0 : size[1], 0 : size[0]] / max(size)
     waves = [np.sin(6.28 * (across * a + down * b) + c) for a, b, c in rng.uniform(0.5, 3, (3, 3))]
     pixels = np.stack([190 + 45 * wave for wave in waves], axis=-1)
+    pixels += rng.integers(-noise, noise + 1, (size[1], size[0], 1))
     file = io.BytesIO()
     Image.fromarray(pixels.astype(np.uint8)).save(file, "JPEG", quality=quality)
     return file.getvalue()

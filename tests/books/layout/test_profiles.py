@@ -70,6 +70,22 @@ def test_an_operators_folder_adds_and_replaces(tmp_path):
     assert profiles.find("square-8-25in").page.safe == 9.525
 
 
+def test_a_broken_profile_does_not_hinder_others(tmp_path):
+    write(tmp_path, "slug =", "broken.toml")
+    write(tmp_path, own())
+    assert profiles.find("own", tmp_path).slug == "own"
+    assert profiles.find("kdp-8-5in", tmp_path).shop == "Amazon KDP"
+    with pytest.raises(InvalidInput, match=r"broken\.toml: cannot be read as TOML"):
+        profiles.find("broken", tmp_path)
+
+
+def test_a_slug_reaches_no_other_file(tmp_path):
+    (tmp_path / "inner").mkdir()
+    write(tmp_path, own())
+    with pytest.raises(NotFound, match="own"):
+        profiles.find("../own", tmp_path / "inner")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -37,7 +37,7 @@ class PdfFacts:
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """The layer beneath the text of a sheet: a rectangle of colour, then the pages with their pictures."""
+    """The pages of a sheet with their pictures, which lie beneath its text."""
 
     sheet: Sheet
     pages: tuple[LaidPage, ...]

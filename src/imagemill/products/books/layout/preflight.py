@@ -43,8 +43,9 @@ class PagePicture:
 
     data: bytes
     size: tuple[int, int]
-    small: Image.Image
     components: int
+    small: Image.Image | None
+    """None once the page is checked, since 24 of them are 30 MB."""
 
 
 def open_picture(data: bytes) -> PagePicture:
@@ -60,7 +61,7 @@ def open_picture(data: bytes) -> PagePicture:
             small = picture.convert("RGB")
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError("is not a JPEG that can be decoded") from error
-    return PagePicture(data, size, small, 1 if mode == "L" else 3)
+    return PagePicture(data, size, 1 if mode == "L" else 3, small)
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,7 +311,7 @@ def _luminance_around(laid: LaidPage, block: MeasuredBlock) -> _Floats:
 
 def _ground(laid: LaidPage, region: Rect, size: tuple[int, int]) -> Image.Image:
     ground = Image.new("RGB", size, laid.page.background)
-    if laid.picture is not None:
+    if laid.picture is not None and laid.picture.small is not None:
         drawn, small = laid.frame.place_picture(laid.picture.size), laid.picture.small
         seen = region.clip(drawn)
         if seen.width and seen.height:

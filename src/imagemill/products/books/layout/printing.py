@@ -7,7 +7,7 @@ from typing import Any
 
 import pypdfium2
 
-from imagemill.media.page_work import PageFile, PageResult
+from imagemill.media.page_work import PageFile, PageResult, report
 from imagemill.products.books.book_manifest import TextStyle
 from imagemill.products.books.layout import pdf_files
 from imagemill.products.books.layout.findings import FindingCode, PrintFinding, findings_values, stopping
@@ -59,9 +59,10 @@ def lay_page(
     """Do `imagemill.products.books.layout.works.LayPage`."""
     sheet = side_sheet(profile, page.kind)
     with open_typesetter(fonts, inputs, language) as setter:
-        (laid,) = _measure(setter, [(page, sheet.frames[0])], inputs)
+        (laid,) = _measure(setter, [(page, sheet.frames[0])])
         text, missing = setter.lay([TextSheet(sheet.width, sheet.height, laid.blocks)])
-        findings = [*check_fonts(fonts, setter), *check_page(laid, profile, missing)]
+        findings = check_fonts(fonts, setter)
+    laid = _read_and_check(laid, inputs, profile, missing, findings)
     pdf = pdf_files.assemble(text, [Ground(sheet, (laid,))], PdfFacts("", language))
     preview = PageFile(rasterise(pdf, sheet.trim, sheet, preview_px), "image/jpeg")
     digest = text_sha256(page, fonts, inputs)
@@ -83,27 +84,33 @@ def rasterise(pdf: bytes, area: Rect, sheet: Sheet, longer_px: int) -> bytes:
     return file.getvalue()
 
 
-def _measure(
-    setter: Typesetter, pages: Sequence[tuple[PageLayout, PageFrame]], inputs: Mapping[str, bytes]
-) -> list[LaidPage]:
-    """Return the pages with their text measured, in one run of the typesetter, and their pictures read."""
+def _measure(setter: Typesetter, pages: Sequence[tuple[PageLayout, PageFrame]]) -> list[LaidPage]:
+    """Return the pages with their text measured, in one run of the typesetter."""
     measured = setter.measure([(block, frame) for page, frame in pages for block in page.blocks])
     laid: list[LaidPage] = []
     for page, frame in pages:
         count = sum(block.is_visible for block in page.blocks)
         blocks, measured = tuple(measured[:count]), measured[count:]
-        laid.append(_read_picture(LaidPage(page, frame, blocks), inputs))
+        laid.append(LaidPage(page, frame, blocks))
     return laid
 
 
-def _read_picture(laid: LaidPage, inputs: Mapping[str, bytes]) -> LaidPage:
+def _read_and_check(
+    laid: LaidPage,
+    inputs: Mapping[str, bytes],
+    profile: PrintProfile,
+    missing: frozenset[str],
+    findings: list[PrintFinding],
+) -> LaidPage:
+    """Return the page with its picture, and add its findings."""
     data = inputs.get(laid.page.picture or "")
-    if data is None:
-        return laid
-    try:
-        return replace(laid, picture=open_picture(data))
-    except ValueError as error:
-        return replace(laid, picture_error=str(error))
+    if data is not None:
+        try:
+            laid = replace(laid, picture=open_picture(data))
+        except ValueError as error:
+            laid = replace(laid, picture_error=str(error))
+    findings += check_page(laid, profile, missing)
+    return replace(laid, picture=replace(laid.picture, small=None)) if laid.picture is not None else laid
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +130,16 @@ def lay_book(book: BookLayout, icc: bytes | None, inputs: Mapping[str, bytes]) -
     found = list(findings)
     with open_typesetter(book.fonts, inputs, book.language) as setter:
         frames = [(page, sheet.frames[0]) for page, sheet in zip(arranged, sheets, strict=True)]
-        laid = _measure(setter, [*frames, (book.back, cover.back), (book.front, cover.front)], inputs)
+        laid = _measure(setter, [*frames, (book.back, cover.back), (book.front, cover.front)])
         spine, spine_findings = _fit_spine(setter, book, cover, len(arranged))
         whole = _LaidBook(tuple(laid[:-2]), sheets, cover, tuple(laid[-2:]), spine)
         block_text, cover_text, missing = _lay_text(setter, whole)
         found += [*spine_findings, *check_fonts(book.fonts, setter)]
-    found += [finding for each in laid for finding in check_page(each, book.profile, missing)]
+    read: list[LaidPage] = []
+    for each in laid:
+        read.append(_read_and_check(each, inputs, book.profile, missing, found))
+        report(len(read), len(laid), each.page.name)
+    whole = replace(whole, block=tuple(read[:-2]), sides=tuple(read[-2:]))
     facts, intent = _facts(book, icc)
     found += intent
     files: tuple[PageFile, ...] = ()

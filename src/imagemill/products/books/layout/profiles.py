@@ -4,6 +4,7 @@ Those of the package are in ``profiles/``; an operator's own folder may add some
 millimetres.
 """
 
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from datetime import date
@@ -22,6 +23,7 @@ MM_PER_INCH = 25.4
 MOST_BYTES = 64 * 1024
 MOST_PROFILES = 200
 Words = Annotated[str, StringConstraints(max_length=400)]
+_SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 Millimetres = Annotated[float, Field(ge=0, le=2000)]
 Difference = Annotated[float, Field(ge=-50, le=50)]
 """In millimetres."""
@@ -213,11 +215,14 @@ def load(folder: Path | None = None) -> Mapping[str, PrintProfile]:
 
 
 def find(slug: str, folder: Path | None = None) -> PrintProfile:
-    """Return one profile. Raises `NotFound`, which lists those that exist."""
-    profiles = load(folder)
-    if slug not in profiles:
-        raise NotFound(f"there is no print profile {slug}; use one of {', '.join(sorted(profiles))}")
-    return profiles[slug]
+    """Return one profile; other files of the folder are not read. Raises `NotFound` and `InvalidInput`."""
+    own = folder / f"{slug}.toml" if folder is not None and _SLUG.fullmatch(slug) else None
+    if own is not None and own.is_file():
+        return read(own)
+    if slug not in _packaged():
+        known = {*_packaged(), *(file.stem for file in folder.glob("*.toml"))} if folder else {*_packaged()}
+        raise NotFound(f"there is no print profile {slug}; use one of {', '.join(sorted(known))}")
+    return _packaged()[slug]
 
 
 @cache

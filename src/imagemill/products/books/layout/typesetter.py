@@ -29,13 +29,14 @@ _MARGIN_PT = 48.0
 """Around a measured block, so that what sticks out of its box is seen."""
 _FONT_END = ".ttf"
 """Typst ignores files of other names; it reads TrueType and OpenType from these."""
-_MISSING = re.compile(r'the text `"(.*?)"` could not be displayed', re.DOTALL)
+_MISSING = re.compile(r'the text `"((?:[^"\\]|\\.)*)"` could not be displayed', re.DOTALL)
 _HANGUL = re.compile("(?<=[\uac00-\ud7a3])(?=[\uac00-\ud7a3])")
 """Between two syllables of a Korean word, where no line should end."""
 _LINE_END = re.compile(r"\r\n|[\n\r\v\f\x85\u2028\u2029]")
 _END = re.compile(r"(\S+)([^\S\n\r]+)\S+\s*$")
 """The last two words of a line, and the spaces between them."""
-_ESCAPE = re.compile(r"\\u\{([0-9a-fA-F]+)\}")
+_ESCAPE = re.compile(r"\\(?:u\{([0-9a-fA-F]+)\}|(.))", re.DOTALL)
+_ESCAPED = {"t": "\t", "n": "\n", "r": "\r", "0": "\0"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,8 +195,12 @@ def _source() -> bytes:
 
 def _missing_characters(error: typst.TypstError) -> frozenset[str]:
     texts = _MISSING.findall(error.diagnostic)
-    plain = (_ESCAPE.sub(lambda found: chr(int(found.group(1), 16)), text) for text in texts)
-    return frozenset(character for text in plain for character in text)
+    return frozenset(character for text in texts for character in _ESCAPE.sub(_unescape, text))
+
+
+def _unescape(found: re.Match[str]) -> str:
+    code, character = found.groups()
+    return chr(int(code, 16)) if code else _ESCAPED.get(character, character)
 
 
 def _style_data(style: TextStyle) -> dict[str, Any]:
@@ -211,9 +216,10 @@ def _runs_data(runs: Sequence[TextRun]) -> list[dict[str, Any]]:
     data: list[dict[str, Any]] = []
     before = ""
     for run in runs:
-        joined = _HANGUL.sub("\u2060", before + run.text)[len(before) :]
+        text = run.text.replace("\t", " ").encode("utf-8", "replace").decode()
+        joined = _HANGUL.sub("\u2060", before + text)[len(before) :]
         data.append({"lines": _LINE_END.split(joined), "accent": run.accent})
-        before = run.text[-1:] or before
+        before = text[-1:] or before
     return data
 
 
