@@ -21,7 +21,7 @@ SIDE_PX = 2551
 """8.25 inches of trim and an eighth of an inch of bleed on each side, at 300 dpi."""
 _MOST_BYTES = 258_000
 """For each picture, so that all 30 together stay below eight million bytes."""
-_QUALITIES = (90, 86, 82, 78, 72, 66, 58, 50)
+_QUALITIES = (84, 80, 76, 72, 66, 58, 50)
 
 
 def encode(picture: Image.Image, qualities: tuple[int, ...]) -> bytes:
