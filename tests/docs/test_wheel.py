@@ -49,3 +49,11 @@ def test_the_installed_command_says_what_to_do_next(wheel: Path, tmp_path: Path)
     )
     assert done.returncode == 0, done.stderr
     assert "imagemill demo" in done.stdout
+
+
+def test_the_sample_book_is_in_it(wheel: Path):
+    with zipfile.ZipFile(wheel) as archive:
+        names = {each.partition("/sample/")[2] for each in archive.namelist() if "/books/sample/" in each}
+    folder = ROOT / "src/imagemill/products/books/sample"
+    assert names == {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert "little-star/book.toml" in names

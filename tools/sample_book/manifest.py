@@ -34,11 +34,11 @@ words = "soft gouache picture book illustration, warm light, painted paper, roun
 negative_words = "photograph, 3d render, text, watermark"
 
 [typography.body]
-size = 17.0
+size = 21.0
 leading = 1.32
 
 [typography.accent]
-size = 18.5
+size = 23.0
 colour = "#ffd978"
 """
 
@@ -101,7 +101,7 @@ def _outside() -> Iterator[str]:
         story.texts("cover"),
         'position = "top-center"',
         'style = "accent"',
-        "size = 32.0",
+        "size = 35.0",
         *_tone(light=False, colour="#ffe6a6"),
     )
     yield "\n".join(("[covers.back]", *_illustration("back", ""), ""))
@@ -141,30 +141,36 @@ def _pages() -> Iterator[str]:
         yield "\n".join((*lines, ""))
         if page.texts:
             yield _layer(
-                "pages", page.texts, f'position = "{page.place}"', "width = 0.92", *_tone(light=page.light)
+                "pages", page.texts, f'position = "{page.place}"', "width = 0.9", *_tone(light=page.light)
             )
 
 
 def _fill() -> Iterator[str]:
-    for kind, scene, texts, light, place in (
-        ("title", "title", story.texts("title_page"), True, "before"),
-        ("dedication", "dedication", story.texts("dedication"), True, "before"),
-        ("end", "end", story.texts("the_end"), False, "after"),
-        ("blank", "", {}, True, "after"),
-    ):
-        lines = ["[[fill]]", f'kind = "{kind}"', f'place = "{place}"']
-        if scene:
-            lines.append(f'base = "{scene}.webp"')
-        yield "\n".join((*lines, ""))
-        if texts:
-            position = "middle-center" if scene == "end" else "top-center"
-            offset = "offset = [0.0, 20.0]" if scene == "end" else "offset = [0.0, 90.0]"
-            yield _layer(
-                "fill",
-                texts,
-                f'position = "{position}"',
-                offset,
-                'style = "accent"',
-                f"size = {26.0 if scene != 'end' else 40.0}",
-                *_tone(light=light, colour="" if light else "#ffe6a6"),
-            )
+    yield _fill_page("title", "before")
+    yield _layer(
+        "fill", story.texts("title"), *_top(70), 'style = "accent"', "size = 30.0", *_tone(light=True)
+    )
+    yield _layer("fill", story.texts("title_line"), *_top(130), *_tone(light=True))
+    yield _fill_page("dedication", "before")
+    yield _layer(
+        "fill", story.texts("dedication"), *_top(90), 'style = "accent"', "size = 26.0", *_tone(light=True)
+    )
+    yield _fill_page("end", "after")
+    yield _layer(
+        "fill",
+        story.texts("the_end"),
+        'position = "middle-center"',
+        "offset = [0.0, 20.0]",
+        'style = "accent"',
+        "size = 40.0",
+        *_tone(light=False, colour="#ffe6a6"),
+    )
+    yield "\n".join(("[[fill]]", 'kind = "blank"', ""))
+
+
+def _fill_page(kind: str, place: str) -> str:
+    return "\n".join(("[[fill]]", f'kind = "{kind}"', f'place = "{place}"', f'base = "{kind}.webp"', ""))
+
+
+def _top(points: float) -> tuple[str, str]:
+    return 'position = "top-center"', f"offset = [0.0, {float(points)}]"

@@ -328,9 +328,9 @@ def constellation(ink: Ink) -> list[FacePlace]:
         angle=86,
         length=26,
     )
-    people.far_child(ink, 400, 850, 0.4)
-    animals.fox(ink, 475, 850, 0.5)
     nature.calm(ink, "bottom", "#10193c", depth=220, strength=0.85)
+    people.far_child(ink, 400, 820, 0.4)
+    animals.fox(ink, 475, 820, 0.5)
     return []
 
 

@@ -434,9 +434,9 @@ def owl_tree(ink: Ink) -> list[FacePlace]:
     )
     for x, y, size in ((90, 850, 110), (930, 880, 130), (800, 840, 90)):
         nature.fern(ink, x, y, size, "#2f6f62")
-    people.far_child(ink, 190, 860, 0.5)
-    animals.fox(ink, 320, 862, 0.62)
-    animals.star(ink, 238, 775, 15, face=False, glow=7)
-    nature.fireflies(ink, 16, 420, 820)
     nature.calm(ink, "bottom", "#0c2232", depth=270, strength=0.8)
+    people.far_child(ink, 190, 768, 0.5)
+    animals.fox(ink, 320, 770, 0.62)
+    animals.star(ink, 238, 683, 15, face=False, glow=7)
+    nature.fireflies(ink, 16, 420, 820)
     return []

@@ -45,8 +45,10 @@ def rainy_lane(ink: Ink) -> list[FacePlace]:
         people.arm(ink, ((56, 106), (92, 160), (84, 130)), people.RAINCOAT)
     animals.fox(ink, 250, 800, 1.4, flip=True, look=-1, scarf="#5f8fa8")
     nature.bank(ink, 800, "#47636a", "#263a44", ("#5f8a72", "#3f6a60", "#7aa088"))
-    for x, y, far in ((170, 940, 90), (850, 900, 110)):
-        ink.ellipse(x, y, far, far * 0.16, "#8aa6b6", opacity=0.4)
+    for _ in range(16):
+        x, y, far = ink.random.uniform(0, 1000), ink.random.uniform(840, 1000), ink.random.uniform(14, 46)
+        ink.ellipse(x, y, far, far * 0.22, "none", stroke="#8fb0bd", stroke_width=2, opacity=0.35)
+        ink.ellipse(x, y, far * 0.5, far * 0.11, "none", stroke="#8fb0bd", stroke_width=2, opacity=0.3)
     nature.calm(ink, "bottom", "#243840", depth=220, strength=0.6)
     return [place]
 
@@ -133,13 +135,13 @@ def market(ink: Ink) -> list[FacePlace]:
         (440, 262, 34, "#c86a8a"),
     ):
         places.balloon(ink, x, y, size, colour, (430, 560))
-    ink.ellipse(470, 806, 90, 12, "#4a3424", opacity=0.35, blur=5)
-    people.far_child(ink, 470, 800, 0.62)
-    animals.walking_fox(ink, 330, 812, 0.68, behind=True)
-    for x, y in ((640, 800), (690, 812), (664, 776)):
+    nature.calm(ink, "bottom", "#fbe9cc", depth=250, strength=0.97)
+    ink.ellipse(470, 786, 90, 12, "#4a3424", opacity=0.35, blur=5)
+    people.far_child(ink, 470, 780, 0.62)
+    animals.walking_fox(ink, 330, 792, 0.68, behind=True)
+    for x, y in ((640, 764), (690, 776), (664, 740)):
         ink.ellipse(x, y, 26, 20, "#e8a03c")
         ink.line([(x, y - 20), (x + 3, y - 28)], "#5a7a3a", 5)
-    nature.calm(ink, "bottom", "#fbe9cc", depth=250, strength=0.97)
     return []
 
 
@@ -339,13 +341,13 @@ def at_the_helm(ink: Ink) -> list[FacePlace]:
         nature.cloud(ink, x, y, width, "#ffffff", "#b4cce0")
     nature.water(ink, 560, "#7cc0d4", "#2f6f9f", count=140)
     nature.wave(ink, 640, 10, "#6fb4cf", "#3a7fae", shift=20, length=200)
-    with ink.group(600, 830, 2.5):
+    with ink.group(600, 790, 2.5):
         places.sails(ink)
-    animals.fox(ink, 790, 770, 1.3, look=-1, scarf="#5f8fa8")
+    animals.fox(ink, 790, 730, 1.3, look=-1, scarf="#5f8fa8")
     place = people.child(
         ink,
         390,
-        360,
+        330,
         1.95,
         tilt=-4,
         look=0.5,
@@ -353,15 +355,15 @@ def at_the_helm(ink: Ink) -> list[FacePlace]:
         wind=24,
         arms=(((-56, 106), (-80, 148), (-58, 190)),),
     )
-    with ink.group(390, 360, 1.95):
+    with ink.group(390, 330, 1.95):
         people.arm(ink, ((56, 106), (92, 110), (112, 84)), people.RAINCOAT)
-    animals.star(ink, 640, 505, 34, turn=8, glow=3.6)
-    with ink.group(500, 820, 3.4):
+    animals.star(ink, 640, 475, 34, turn=8, glow=3.6)
+    with ink.group(500, 772, 3.4):
         places.hull(ink)
     for x, y, size in ((180, 440, 0.8), (860, 420, 0.7)):
         with ink.group(x, y, size):
             ink.line([(-40, -14), (-18, -22), (0, 0), (18, -22), (40, -14)], "#5a6a86", 6)
-    nature.wave(ink, 830, 12, "#4f9fc0", "#235a8a", shift=-60, length=240)
-    nature.wave(ink, 880, 8, "#2f6f9f", "#184a78", shift=30, length=280)
-    nature.calm(ink, "bottom", "#184a78", depth=250, strength=0.94)
+    nature.wave(ink, 800, 12, "#4f9fc0", "#235a8a", shift=-60, length=240)
+    nature.wave(ink, 860, 8, "#2f6f9f", "#184a78", shift=30, length=280)
+    nature.calm(ink, "bottom", "#184a78", depth=230, strength=0.9)
     return [place]

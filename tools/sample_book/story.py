@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.sample_book import scenes_cover, scenes_far, scenes_home, scenes_way
+from tools.sample_book import scenes_cover, scenes_example, scenes_far, scenes_home, scenes_way
 from tools.sample_book.ink import Ink
 from tools.sample_book.people import FacePlace
 
@@ -31,6 +31,7 @@ class StoryPage:
 
 
 PAGES = tuple(StoryPage(**page) for page in _CONTENT["pages"])
+EXAMPLE_SCENES = ("flying", "away", "sheet")
 SCENES = ("front", "back", "reference", "title", "dedication", "end", *(page.scene for page in PAGES))
 
 
@@ -42,7 +43,9 @@ def texts(name: str) -> Texts:
 def draw(scene: str) -> tuple[str, list[FacePlace]]:
     """Return the drawing of a scene, and the faces on it."""
     module = next(
-        each for each in (scenes_home, scenes_way, scenes_far, scenes_cover) if hasattr(each, scene)
+        each
+        for each in (scenes_home, scenes_way, scenes_far, scenes_cover, scenes_example)
+        if hasattr(each, scene)
     )
     ink = Ink(sum(ord(letter) for letter in scene))
     faces: list[FacePlace] = getattr(module, scene)(ink)

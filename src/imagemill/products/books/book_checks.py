@@ -5,6 +5,7 @@ Every problem has the path of its place in the manifest, such as ``pages[3].text
 
 import json
 import os
+import re
 import stat
 import tomllib
 import unicodedata
@@ -28,6 +29,7 @@ from imagemill.products.books.texts import check_text
 
 MANIFEST_FILES = ("book.toml", "book.json")
 _MOST_MANIFEST_BYTES = 2**20
+_MOST_DOTS = 30
 _MOST_DEPTH = 16
 """Most objects and lists within each other; a manifest has seven."""
 _MOST_PICTURE_BYTES = 64 * 2**20
@@ -106,7 +108,7 @@ def _read_manifest(folder: Path) -> tuple[dict[str, Any], bytes]:
     try:
         data = read_inside(folder, found[0], _MOST_MANIFEST_BYTES)
         text = data.decode("utf-8-sig")
-        content = tomllib.loads(text) if found[0].endswith(".toml") else json.loads(text)
+        content = _parse_toml(text) if found[0].endswith(".toml") else json.loads(text)
     except InvalidImage as error:
         raise _Refused(f"{found[0]} {error}") from None
     except (ValueError, RecursionError) as error:
@@ -116,6 +118,13 @@ def _read_manifest(folder: Path) -> tuple[dict[str, Any], bytes]:
     if _is_deeper(content, _MOST_DEPTH):
         raise _Refused(f"{found[0]} has more than {_MOST_DEPTH} objects within each other")
     return content, data
+
+
+def _parse_toml(text: str) -> dict[str, Any]:
+    # The time that tomllib takes for a dotted key grows with the cube of its parts.
+    if any(piece.count(".") > _MOST_DOTS for piece in re.split(r"[=,{}\[\]\n]", text)):
+        raise ValueError(f"a key has more than {_MOST_DOTS} dots, or a text has them without a comma between")
+    return tomllib.loads(text)
 
 
 def _is_deeper(content: object, most: int) -> bool:

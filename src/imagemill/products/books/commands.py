@@ -87,20 +87,32 @@ def _facts(book: Mapping[str, Any]) -> list[str]:
 
 @commands.command()
 def check(
-    folder: Annotated[Path, typer.Argument(help="The folder of a book, with its book.toml or book.json.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(help="The folder of a book, with book.toml or book.json, or a folder of books."),
+    ],
 ) -> None:
     """Check the manifest and the files of a book; the exit status is 1 if something is wrong."""
+    from imagemill.domain.errors import InvalidInput
     from imagemill.products.books.book_catalogue import write_problem
-    from imagemill.products.books.book_checks import read_folder
+    from imagemill.products.books.book_checks import check_folder
 
     out = Printer()
     with out.reporting():
-        read = read_folder(folder, folder.resolve().name)
-        if read.problems:
-            lines = tuple(write_problem(each) for each in read.problems)
+        try:
+            checks = check_folder(folder)
+        except InvalidInput as error:
+            raise CliError(str(error)) from error
+        for each in checks:
+            for warning in each.warnings:
+                out.say(f"{each.folder}: warning: {write_problem(warning)}")
+            if each.manifest is not None and not each.problems:
+                count = len(each.manifest.pages)
+                out.say(f"{each.folder}: {each.manifest.slug} has {count} pages and no problems")
+        found = [(each.folder, problem) for each in checks for problem in each.problems]
+        if found:
+            lines = tuple(f"{place}: {write_problem(problem)}" for place, problem in found)
             raise CliError(f"{folder}: {len(lines)} problems", REFUSED, details=lines)
-        assert read.manifest is not None  # noqa: S101 - without problems it was read
-        out.say(f"{folder}: {read.manifest.slug} has {len(read.manifest.pages)} pages and no problems")
 
 
 # Books in the making
