@@ -97,7 +97,9 @@ def empty(url: str, *, pooled: bool = False) -> None:
             name
             for (name,) in connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
         }
-        foreign = there.difference(tables, {"alembic_version"}, {f"alembic_version_{name}" for name in PRODUCTS})
+        foreign = there.difference(
+            tables, {"alembic_version"}, {f"alembic_version_{name}" for name in PRODUCTS}
+        )
         commands = [sql.SQL("DROP TABLE {}").format(sql.Identifier(name)) for name in sorted(foreign)]
         commands += [sql.SQL("DELETE FROM {}").format(sql.Identifier(name)) for name in tables]
         # One message, hence one transaction.

@@ -330,9 +330,7 @@ class BookComposer:
         on_sheet = facts.manifest.reference.characters
         places = {
             each.id: tuple(
-                (known.box, known.tilt)
-                for known in on_sheet
-                if known.id == each.id and known.box is not None
+                (known.box, known.tilt) for known in on_sheet if known.id == each.id and known.box is not None
             )
             for each in sheet.characters
         }
