@@ -40,6 +40,7 @@ MANIFEST = """
 slug = "two-pages"
 title = { en = "A Day of {child_name}", uk = "День {child_name}" }
 languages = ["en", "uk"]
+profile = "tiny"
 characters = [{ id = "hero" }]
 
 [reference]
@@ -78,6 +79,27 @@ kind = "title"
 base = "page.png"
 place = "before"
 """
+PROFILE = """
+slug = "tiny"
+shop = "none"
+product = "a page of 60 mm, for tests"
+dated = 2026-11-29
+[page]
+width = 60.0
+height = 60.0
+bleed = { top = 3.0, bottom = 3.0, outer = 3.0, inner = 3.0 }
+safe = 3.0
+dpi = 100
+least_dpi = 50
+[pages]
+least = 4
+most = 24
+[cover]
+kind = "soft"
+bleed = 3.0
+safe = 3.0
+spine = { per_page = 0.06, text_from_pages = 80 }
+"""
 PREVIEW = (1, 2)
 ALL_PAGES = (1, 2, 3, 1001, 1002, 1101)
 
@@ -94,8 +116,11 @@ def write_book(folder: Path, manifest: str = MANIFEST, slug: str = SLUG) -> Path
     book = folder / slug
     book.mkdir(parents=True, exist_ok=True)
     for name in ("page.png", "sheet.png"):
-        (book / name).write_bytes(picture(240))
+        (book / name).write_bytes(picture(260, colour="#e8c8b0"))
     (book / "book.toml").write_text(manifest)
+    profiles = folder / "profiles"
+    profiles.mkdir(exist_ok=True)
+    (profiles / "tiny.toml").write_text(PROFILE)
     return folder
 
 

@@ -371,3 +371,14 @@ def test_a_deletion_stops_a_running_job_and_its_late_result_changes_nothing(book
     assert books.get(id_).deletion["erasedAt"] is not None
     with pytest.raises(Exception, match="void"):
         books.end(running)
+
+
+def test_an_analysis_that_fails_is_tried_three_times(books: BookRig):
+    id_ = books.begin()
+    for _ in range(3):
+        assert books.get(id_).state is BookState.PENDING_ANALYSIS
+        assert books.work(fails=True)
+        books.advance()
+    assert not books.work()
+    view = books.get(id_)
+    assert (view.state, view.problem) == (BookState.ANALYSIS_FAILED, "the picture is blank")

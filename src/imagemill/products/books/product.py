@@ -73,6 +73,7 @@ class BookParts(ProductParts):
         self._composer = BookComposer(
             self.catalogue,
             context.blobs,
+            profiles_folder=settings.folder / "profiles" if settings.folder is not None else None,
             embedding_model=settings.embedding_model,
             icc_profile=settings.icc_profile,
             identity_limit=settings.identity_limit,

@@ -55,7 +55,6 @@ from imagemill.products.books.facts import (
     page_title,
     preview_pages,
 )
-from imagemill.products.books.layout import profiles
 from imagemill.products.books.progress import (
     BookProgress,
     ModeChoice,
@@ -183,7 +182,7 @@ class BookService:
     def _profile(self, request: NewBook, manifest: BookManifest) -> str:
         slug = request.profile or self._parts.profile or manifest.profile
         try:
-            return profiles.find(slug).slug
+            return self._composer.profile(slug).slug
         except NotFound as error:
             raise InvalidInput.at("profile", str(error)) from error
 
