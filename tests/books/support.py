@@ -16,6 +16,7 @@ from imagemill.bootstrap.application import Application
 from imagemill.config import Settings
 from imagemill.domain.blob_keys import artifact_id, owner_folder
 from imagemill.domain.clock import SECOND, now_us, uuid7
+from imagemill.domain.credits import CREDIT
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import Failure, FailureCode
 from imagemill.domain.jobs import Artifact, Claim, Failed, JobStatus, Succeeded
@@ -32,6 +33,7 @@ from imagemill.products.books.product import BookParts
 from imagemill.products.books.recipes import AnalyseCharacter
 from imagemill.products.books.records import AnalysisEntry, FilesEntry
 from imagemill.recipes.base import Plan
+from tests.money import build as money
 
 SLUG = "two-pages"
 OWNER = "local"
@@ -239,6 +241,17 @@ class BookRig:
         return Artifact(
             identity, claim.id, at, claim.attempt, key, media_type, size, 0, 0, digest, None, now_us()
         )
+
+    # Credits
+
+    def add_owner(self, name: str, credits_: int = 0) -> None:
+        money.add_owner(self.app.stores, name, credits_)
+
+    def grant(self, owner: str, credits_: int) -> None:
+        money.grant(self.app.stores, owner, credits_ * CREDIT)
+
+    def balance(self, owner: str) -> float:
+        return self.app.stores.ledger.balance(owner).available / CREDIT
 
     # Shortcuts to a state
 

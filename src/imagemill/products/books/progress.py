@@ -264,7 +264,17 @@ class BookProgress:
     def step(self, id_: str, submitter: Submitter) -> None:
         """Write and submit the next jobs of one book. Raises what the submission is refused with; then it is
         tried again later."""
-        self._store.decide(id_, None, self._next)
+        has_jobs = False
+
+        def next_(facts: Facts) -> BookChanges:
+            nonlocal has_jobs
+            changes = self._next(facts)
+            has_jobs = bool(changes.jobs) or any(not each.submitted for each in facts.jobs)
+            return changes
+
+        self._store.decide(id_, None, next_)
+        if not has_jobs:
+            return
         try:
             self.submit(id_, submitter)
         except StorageError:
