@@ -30,7 +30,6 @@ UNREAD = {
     "INSIGHTFACE_HOME": "write INSIGHTFACE_MODELS into deploy/.env, for the service comfyui of Compose",
     "QWEN_MODEL_ID": "it belongs into deploy/.env, for the service vision of Compose; for another one write "
     "IMAGEMILL_LANGUAGE_MODEL__VISION_MODEL",
-    "IPADAPTER_STRENGTH_SCALE": "make it an input of a workflow",
 }
 """Beginnings of names that the systems read which Imagemill takes the place of, and what to do instead."""
 

@@ -254,7 +254,7 @@ def _analyses(facts: Facts, details: Mapping[str, Mapping[str, Any]]) -> list[An
     for character in facts.photo_characters:
         known = facts.analyses.get(character)
         if known is None:
-            failure = facts.failure(JobKind.ANALYSIS, facts.position(character))
+            failure = facts.analysis_failure(facts.position(character))
             views.append(AnalysisView(character, None, None, failure))
         else:
             told = details.get(character, {})

@@ -35,6 +35,8 @@ from imagemill.products.books.texts import Child, Gender, choose_text, fill, fil
 
 _RIGHT_TO_LEFT = frozenset({"ar", "fa", "he", "ur", "yi"})
 _PROMPT_LANGUAGE = "en"
+_LEAST_SHARE, _MOST_SHARE = 0.99, 1.3
+"""An illustration is printed as it is from 1 % fewer pixels than the profile asks for, to 30 % more."""
 _FONT_INPUT = "font."
 _REFERENCE_INPUT = "reference"
 
@@ -117,24 +119,38 @@ class BookComposer:
         catalogue: BookCatalogue,
         blobs: BlobStore,
         *,
+        profiles_folder: Path | None = None,
         embedding_model: Path | None = None,
         icc_profile: Path | None = None,
         identity_limit: float = 0.5,
     ) -> None:
+        """``profiles_folder``: where the operator's own print profiles are; it need not exist."""
         self._catalogue = catalogue
+        self._profiles_folder = profiles_folder
         self._blobs = blobs
         self._embedding_model = embedding_model
         self._icc_profile = icc_profile
         self._identity_limit = identity_limit
 
+    def profile(self, slug: str) -> PrintProfile:
+        """Return a print profile. Raises `NotFound`."""
+        folder = self._profiles_folder
+        return profiles.find(slug, folder if folder is not None and folder.is_dir() else None)
+
     def picture_size(self, facts: Facts, page: int) -> Size:
-        """Return the pixels of a page's picture: the page with its bleed at the profile's resolution; those
-        of the illustration for the reference sheet."""
-        if page == REFERENCE:
-            known = self._book(facts).files.get(facts.manifest.reference.base)
-            if known is not None and known.pixels is not None:
-                return known.pixels
-        return page_pixels(profiles.find(facts.book.profile))
+        """Return the pixels of a page's picture.
+
+        They are those of the illustration where these suit the print, as nothing outside the faces changes
+        then; else those of the page with its bleed, at the profile's resolution.
+        """
+        wanted = page_pixels(self.profile(facts.book.profile))
+        sheet = facts.sheet(page)
+        known = self._book(facts).files.get(sheet.base) if sheet is not None and sheet.base else None
+        if known is None or known.pixels is None:
+            return wanted
+        shares = [have / need for have, need in zip(known.pixels, wanted, strict=True)]
+        suits = all(_LEAST_SHARE <= share <= _MOST_SHARE for share in shares)
+        return known.pixels if suits or page == REFERENCE else wanted
 
     def picture(self, facts: Facts, version: VersionFact) -> PictureRequest:
         """Return all that the picture of a version is made of. Raises `BackendError`."""
@@ -191,7 +207,7 @@ class BookComposer:
         faces = self._scored(facts, version.page)
         if faces:
             data[_REFERENCE_INPUT] = self._reference(facts)
-        profile = profiles.find(facts.book.profile)
+        profile = self.profile(facts.book.profile)
         lay = LayPage(layout, profile, fonts.files, facts.book.language or _PROMPT_LANGUAGE)
         return Composition(ComposePage(lay, faces, self._embedding_model), data)
 
@@ -216,7 +232,7 @@ class BookComposer:
                     findings=tuple(preview.body.get("findings", ())),
                 )
             )
-        profile = profiles.find(facts.book.profile)
+        profile = self.profile(facts.book.profile)
         title = self._title(facts)
         return Composition(LayProof(title, tuple(pages), profile, dated, self._identity_limit), data)
 
@@ -239,7 +255,7 @@ class BookComposer:
             layouts[page] = self.page_layout(facts, page, f"picture.{page}")
             if text_sha256(layouts[page]) != each["textSha256"]:
                 raise BackendError(FailureCode.BAD_INPUT, f"the text of page {page} is not the approved one")
-        profile = profiles.find(approval.profile)
+        profile = self.profile(approval.profile)
         if self._icc_profile is not None:
             data[ICC_INPUT] = self._icc_profile.read_bytes()
         return Composition(PrintBook(LayBook(self._book_layout(facts, layouts, profile, fonts.files))), data)

@@ -27,6 +27,8 @@ from imagemill.products.books.book_states import (
 
 _HOUR = 3600 * SECOND
 _DAY = 24 * _HOUR
+ANALYSIS_TRIES = 3
+"""Jobs that try to analyse a photo: no request of a client would begin another one."""
 GONE = "its job was deleted before it had ended; ask for the missing pages again"
 
 
@@ -252,6 +254,17 @@ class Facts:
             return None
         return job.problem if job.status is not JobStatus.SUCCEEDED else None
 
+    def analysis_tries(self, position: int) -> Sequence[JobFact]:
+        """Return the jobs of the analysis of a character's photo; ``version`` counts them."""
+        return [each for each in self.jobs if each.kind is JobKind.ANALYSIS and each.page == position]
+
+    def analysis_failure(self, position: int) -> str | None:
+        """Return why a photo could not be analysed, after all tries."""
+        tries = self.analysis_tries(position)
+        if len(tries) < ANALYSIS_TRIES or any(each.is_open for each in tries):
+            return None
+        return tries[-1].problem
+
     # Versions and pages
 
     def is_ready(self, version: VersionFact) -> bool:
@@ -405,10 +418,10 @@ class Facts:
             usable = all(self.analyses[each].usable for each in wanted)
             return BookState.ANALYZED if usable else BookState.ANALYSIS_FAILED
         missing = [self.position(each) for each in wanted if each not in self.analyses]
-        jobs = [self.job(JobKind.ANALYSIS, at) for at in missing]
-        if any(self.failure(JobKind.ANALYSIS, at) is not None for at in missing):
+        if any(self.analysis_failure(at) is not None for at in missing):
             return BookState.ANALYSIS_FAILED
-        begun = self.analyses or any(job is not None and job.status is JobStatus.RUNNING for job in jobs)
+        jobs = [job for at in missing for job in self.analysis_tries(at)]
+        begun = self.analyses or any(job.status is JobStatus.RUNNING for job in jobs)
         return BookState.ANALYZING if begun else BookState.PENDING_ANALYSIS
 
     def _state_of(self, pages: Sequence[int], generating: BookState) -> BookState | None:
@@ -440,7 +453,7 @@ class Facts:
             analysis = self.analyses.get(character.id)
             if analysis is not None and not analysis.usable:
                 yield analysis.message or "the photo cannot be used"
-            elif analysis is None and (problem := self.failure(JobKind.ANALYSIS, at)):
+            elif analysis is None and (problem := self.analysis_failure(at)):
                 yield problem
         for page in (REFERENCE, *self.wanted):
             if self.page_state(page) is PageState.FAILED:

@@ -70,9 +70,10 @@ class BookParts(ProductParts):
         self._rules = settings.rules
         self._store = BookStore(context.database)
         self.catalogue = BookCatalogue((settings.folder,) if settings.folder is not None else ())
-        self._composer = BookComposer(
+        self.composer = BookComposer(
             self.catalogue,
             context.blobs,
+            profiles_folder=settings.folder / "profiles" if settings.folder is not None else None,
             embedding_model=settings.embedding_model,
             icc_profile=settings.icc_profile,
             identity_limit=settings.identity_limit,
@@ -83,7 +84,7 @@ class BookParts(ProductParts):
             context.language_model, shrink_photo(context.run_transform), external=settings.external_vision
         )
         self.recipes = BookRecipes(
-            self._store, context.jobs, context.blobs, self._composer, settings, self._describer
+            self._store, context.jobs, context.blobs, self.composer, settings, self._describer
         ).all()
 
     def _choose(self, facts: "Facts", sheet: "Illustration") -> Mapping[str, Any]:
@@ -101,7 +102,7 @@ class BookParts(ProductParts):
             ServiceParts(
                 store=self._store,
                 catalogue=self.catalogue,
-                composer=self._composer,
+                composer=self.composer,
                 progress=self._progress,
                 submitter=services.submitter,
                 blobs=self._context.blobs,
@@ -113,6 +114,10 @@ class BookParts(ProductParts):
                 profile=self._settings.profile,
             )
         )
+
+    def facts(self, id_: str) -> "Facts":
+        """Return all facts about a book, whoever owns it. Raises `NotFound`."""
+        return self._store.facts(id_)
 
     def api(self) -> "ApiModule":
         from imagemill.products.books.routes import api_module

@@ -22,6 +22,7 @@ from imagemill.jobs.submit import JobRequest, Submitter, draw_ids
 from imagemill.products.books.book_manifest import FillPage, Illustration
 from imagemill.products.books.book_states import FRONT_COVER, REFERENCE, PageState
 from imagemill.products.books.facts import (
+    ANALYSIS_TRIES,
     BookRules,
     Facts,
     FileKind,
@@ -156,8 +157,12 @@ def _erasure(facts: Facts, what: str) -> list[tuple[JobKind, int, int, str]]:
 
 def _analyses(facts: Facts) -> list[tuple[JobKind, int, int, str]]:
     missing = [each for each in facts.photo_characters if each in facts.photos and each not in facts.analyses]
-    places = [facts.position(each) for each in missing]
-    return [(JobKind.ANALYSIS, at, 0, "") for at in places if facts.may_try(JobKind.ANALYSIS, at)]
+    steps: list[tuple[JobKind, int, int, str]] = []
+    for at in map(facts.position, missing):
+        tries = facts.analysis_tries(at)
+        if len(tries) < ANALYSIS_TRIES and not any(each.is_open for each in tries):
+            steps.append((JobKind.ANALYSIS, at, len(tries), ""))
+    return steps
 
 
 def _next_versions(facts: Facts, rules: BookRules, choose: ModeChoice, now: int) -> list[VersionFact]:
@@ -259,7 +264,17 @@ class BookProgress:
     def step(self, id_: str, submitter: Submitter) -> None:
         """Write and submit the next jobs of one book. Raises what the submission is refused with; then it is
         tried again later."""
-        self._store.decide(id_, None, self._next)
+        has_jobs = False
+
+        def next_(facts: Facts) -> BookChanges:
+            nonlocal has_jobs
+            changes = self._next(facts)
+            has_jobs = bool(changes.jobs) or any(not each.submitted for each in facts.jobs)
+            return changes
+
+        self._store.decide(id_, None, next_)
+        if not has_jobs:
+            return
         try:
             self.submit(id_, submitter)
         except StorageError:

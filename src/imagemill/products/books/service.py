@@ -4,6 +4,7 @@ A request is one decision over the facts, made under a lock of the book, and the
 """
 
 import hashlib
+import logging
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
@@ -55,7 +56,6 @@ from imagemill.products.books.facts import (
     page_title,
     preview_pages,
 )
-from imagemill.products.books.layout import profiles
 from imagemill.products.books.progress import (
     BookProgress,
     ModeChoice,
@@ -67,6 +67,8 @@ from imagemill.products.books.recipes import book_folder
 from imagemill.products.books.settings import BookSettings
 from imagemill.products.books.store import BookChanges, BookStore, Decision, NewPersonalization, Withdrawal
 from imagemill.products.books.texts import MOST_AGE, Gender, clean_name
+
+log = logging.getLogger(__name__)
 
 MOST_FEEDBACK = 300
 """Characters of a wish: one sentence."""
@@ -183,7 +185,7 @@ class BookService:
     def _profile(self, request: NewBook, manifest: BookManifest) -> str:
         slug = request.profile or self._parts.profile or manifest.profile
         try:
-            return profiles.find(slug).slug
+            return self._composer.profile(slug).slug
         except NotFound as error:
             raise InvalidInput.at("profile", str(error)) from error
 
@@ -369,7 +371,7 @@ class BookService:
         for job in self._store.facts(id_, owner).jobs:
             if job.submitted and job.is_open and job.kind is not JobKind.ERASURE:
                 self._parts.cancel_job(Cancel(job.id, owner, self._parts.clock()))
-        self._parts.progress.step(id_, self._parts.submitter)
+        self._follow(id_)
         return self.get(owner, id_)
 
     def erase(self, owner: str, id_: str) -> PersonalizationView:
@@ -381,10 +383,19 @@ class BookService:
             return BookChanges(set={"deleted_at": self._parts.clock()})
 
         self._store.decide(id_, owner, decide)
-        self._parts.progress.step(id_, self._parts.submitter)
+        self._follow(id_)
         return self.get(owner, id_)
 
     # Changes
+
+    def _follow(self, id_: str) -> None:
+        """Submit what follows; what is refused now, such as by a full queue, is submitted later."""
+        try:
+            self._parts.progress.step(id_, self._parts.submitter)
+        except StorageError:
+            raise
+        except ImagemillError as refusal:
+            log.warning("the jobs that follow for book %s are submitted later: %s", id_, refusal)
 
     def _change(self, owner: str, id_: str, decide: Decision) -> PersonalizationView:
         """Decide and submit what follows. A request whose jobs are refused is taken back."""
@@ -395,6 +406,9 @@ class BookService:
             return decide(facts)
 
         changes = self._store.decide(id_, owner, remembered)
+        if not (changes.set or changes.versions or changes.approval):
+            self._follow(id_)
+            return self.get(owner, id_)
         try:
             self._parts.progress.step(id_, self._parts.submitter)
         except StorageError:
@@ -416,6 +430,7 @@ class BookService:
                 [each.id for each in mine],
                 {**values, "problem": former.problem, "due_at": former.due_at},
                 versions,
+                changes.approval.number if changes.approval is not None else None,
             )
         )
 

@@ -20,8 +20,8 @@ class BookSettings(SettingsGroup):
 
     folder: Path | None = Field(
         default=None,
-        description="Folder with a subfolder for each book; none: the sample book that comes with the "
-        "package is offered alone.",
+        description="Folder with a subfolder for each book, and the print profiles of your own in its "
+        "subfolder profiles; none: the sample book that comes with the package is offered alone.",
     )
     profile: str | None = Field(
         default=None,

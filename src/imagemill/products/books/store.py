@@ -97,6 +97,8 @@ class Withdrawal:
     """The former values of the columns that the request had changed."""
     versions: Sequence[tuple[int, int]]
     """The pages and versions that the request had added."""
+    approval: int | None = None
+    """The number of the approval that it had added."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -426,6 +428,10 @@ def _withdraw_one(tx: Tx, request: Withdrawal) -> bool:
             of_book.personalization_id == request.id, of_book.page == page, of_book.version == version
         )
         tx.conn.execute(sa.delete(tables.versions).where(this))
+    if request.approval is not None:
+        of_approval = tables.approvals.c
+        this = sa.and_(of_approval.personalization_id == request.id, of_approval.number == request.approval)
+        tx.conn.execute(sa.delete(tables.approvals).where(this))
     if request.set:
         tx.conn.execute(
             sa.update(tables.personalizations).where(_books.id == request.id).values(dict(request.set))
