@@ -11,7 +11,14 @@ from imagemill.net import pools
 from imagemill.products.books import catalogue_routes, file_routes
 from imagemill.products.books.book_api import BookApi, BooksDep, OpenService, PageNumber, PersonalizationId
 from imagemill.products.books.book_catalogue import BookCatalogue
-from imagemill.products.books.book_events import BookEventStream, BookFeed, after, callback_format, event_body
+from imagemill.products.books.book_events import (
+    BookEventStream,
+    BookFeed,
+    after,
+    callback_format,
+    event_body,
+    webhook_data,
+)
 from imagemill.products.books.book_manifest import Slug
 from imagemill.products.books.book_states import REFERENCE, BookState
 from imagemill.products.books.book_views import BookFilter, ChildDetails, PersonalizationSummary
@@ -313,7 +320,8 @@ def api_module(service: OpenService, catalogue: BookCatalogue) -> ApiModule:
         router=_routes,
         context=lambda services, _: BookApi(services, service(services), catalogue),
         callback=no_callback,
-        webhook_format=lambda services, _: callback_format(services, service(services)),
+        webhook_format=lambda services, _: callback_format(service(services)),
+        webhook_data=lambda services: webhook_data(service(services)),
         policies=(
             PathPolicy(BOOKS, _READ),
             PathPolicy(f"{BOOKS}/", _READ),
