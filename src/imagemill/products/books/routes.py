@@ -49,7 +49,7 @@ from imagemill.web.http import cursor, json_response
 from imagemill.web.policies import READING, PathPolicy
 from imagemill.web.routing import ApiRoute, Cursor, Flag
 
-router = APIRouter(tags=["books"], route_class=ApiRoute)
+router = APIRouter(prefix=PERSONALIZATIONS, tags=["books"], route_class=ApiRoute)
 _MOST_READ = 2000
 """Personalizations that one request reads to find those in a state, which is derived and in no column."""
 _REFUSED_MOVE: dict[int | str, dict[str, Any]] = {
@@ -293,9 +293,8 @@ def _wants_picture(request: Request) -> bool:
 
 
 _routes = APIRouter()
-_routes.include_router(catalogue_routes.router, prefix=BOOKS)
-_routes.include_router(router, prefix=PERSONALIZATIONS)
-_routes.include_router(file_routes.router, prefix=PERSONALIZATIONS)
+for _each in (catalogue_routes.router, router, file_routes.router):
+    _routes.include_router(_each)
 _READ, _WRITE = Scope.JOBS_READ, Scope.JOBS_WRITE
 _SIGNED_PATHS = (
     f"{BOOKS}/{{slug}}/previews/{{name}}",
