@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 import secrets
 import time
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from tests.conftest import LORA, Server, image_job
 from tests.graphs import graph
 
 CHARACTERS = "/api/v1/image-generation"
+BOOKS = "/api/v1/personalizations"
 ADMIN_KEY = "an-administrators-key-of-the-settings"
 JWT_SECRET = "what signs the sessions of these tests"
 
@@ -102,6 +104,9 @@ COMMON = {
     "nodes/{name}",
     "faults/{fault_id}",
     "library/{template}",
+    "books/{slug}",
+    "previews/{name}",
+    "pages/{page}",
     "stories/{story_id}",
     "chats/{chat_id}",
     *FAL_APP,
@@ -143,6 +148,8 @@ def settle(party: Party, paths: set[str]) -> Belongings:
         _add_upload(has)
     if "/api/v1/library" in paths:
         _add_model(has)
+    if BOOKS in paths:
+        _add_book(has)
     return has
 
 
@@ -259,6 +266,28 @@ def _add_model(has: Belongings) -> None:
         "library/{model_id}": model["id"],
         "batch/{batch}": second["batch"],
         "library/{template}": model["templateId"],
+    }
+
+
+def _add_book(has: Belongings) -> None:
+    """A book whose photo shows nobody, so that it is quickly over."""
+    party, book = has.owner, "little-star"
+    consent = json.dumps({"who": f"who {has.mark}", "when": "2026-01-31T12:00:00Z"})
+    files = {"photo": ("photo.png", picture(has.mark), "image/png")}
+    answer = party.ask(
+        "POST", f"/api/v1/books/{book}/personalizations", files=files, data={"consent": consent}
+    )
+    assert answer.status_code == 201, answer.text
+    id_ = answer.json()["id"]
+    end = time.monotonic() + 120
+    while (body := party.get(f"{BOOKS}/{id_}"))["state"] != "analysis_failed":
+        assert time.monotonic() < end, body
+        time.sleep(0.1)
+    has.paths |= {
+        "personalizations/{id}": id_,
+        "books/{slug}": book,
+        "previews/{name}": "front",
+        "pages/{page}": "1",
     }
 
 

@@ -15,7 +15,17 @@ from imagemill.domain.access import Role, Scope
 from tests.graphs import graph
 from tests.isolation.conftest import Stage, look_round
 from tests.isolation.operations import Operation
-from tests.isolation.owners import ADMIN_KEY, COMMON, JWT_SECRET, Belongings, Party, bearer, make_key, picture
+from tests.isolation.owners import (
+    ADMIN_KEY,
+    BOOKS,
+    COMMON,
+    JWT_SECRET,
+    Belongings,
+    Party,
+    bearer,
+    make_key,
+    picture,
+)
 
 PUBLIC = {
     "GET /fal/.well-known/jwks.json",
@@ -46,6 +56,14 @@ BODIES: Mapping[str, Any] = {
     "PUT /api/v1/workflows/{name}": {"graph": graph()},
     "PATCH /api/v1/webhooks/{webhook_id}": {"description": "theirs"},
     "POST /api/v1/library/{model_id}/edit": {"prompt": "theirs"},
+    "POST /api/v1/personalizations/{id}/generate": {
+        "childName": "Theirs",
+        "childAge": 5,
+        "childGender": "girl",
+        "language": "en",
+    },
+    "POST /api/v1/personalizations/{id}/pages/{page}/choose": {"version": 1},
+    "POST /api/v1/personalizations/{id}/approve": {"who": "theirs"},
     "PUT /v2/consumer/workflows/{workflow_id}": {"metadata": {"album": "theirs"}},
     "PATCH /v2/consumer/workflows/{workflow_id}": [{"op": "add", "path": "/tags/-", "value": "theirs"}],
     "POST /v2/consumer/workflows/{workflow_id}/tags": "theirs",
@@ -57,12 +75,12 @@ BODIES: Mapping[str, Any] = {
 }
 """What is wrong with a body is told before what it is for is looked up; so these are right."""
 PLAIN_QUERIES = {
-    "after", "ageRange", "ascending", "backend", "bodyType", "callbackUrl", "charge", "descending",
+    "after", "ageRange", "ascending", "backend", "bodyType", "book", "callbackUrl", "charge", "descending",
     "detailed", "download", "emotion", "endDate", "ephemeral", "excludeFailed", "exp", "experimental",
     "failed", "fal_webhook", "filename", "force", "format", "fromDate", "gender", "height",
-    "hideMatureContent", "label", "latest", "limit", "logs", "model", "name", "node", "nsfwLevel",
+    "hideMatureContent", "label", "language", "latest", "limit", "logs", "model", "name", "node", "nsfwLevel",
     "page", "pictures", "pose", "priority", "public", "q", "quantity", "recipe", "shared", "sig",
-    "since", "startDate", "status", "steps", "stream", "style", "take", "toDate", "type", "until",
+    "since", "startDate", "state", "status", "steps", "stream", "style", "take", "toDate", "type", "until",
     "version", "view", "wait", "whatif", "width", "workflowId",
 }  # fmt: skip
 """Query parameters that name nothing of anybody."""
@@ -129,6 +147,8 @@ def state(things: Belongings) -> dict[str, Any]:
     if model := things.paths.get("library/{model_id}"):
         versions = things.owner.get(f"/api/v1/library/{model}/versions")["items"]
         found["models"] = [{**each, "signed": None} for each in versions]
+    if book := things.paths.get("personalizations/{id}"):
+        found["book"] = things.owner.get(f"{BOOKS}/{book}")
     if character := things.paths.get("characters/{character_id}"):
         found["sheet"] = things.owner.get(f"/api/v1/image-generation/characters/{character}")
     if webhook := things.paths.get("webhooks/{webhook_id}"):

@@ -46,6 +46,7 @@ STATUSES = {
     "forbidden": 403,
     "not_found": 404,
     "conflict": 409,
+    "illegal_move": 409,
     "illegal_transition": 409,
     "superseded": 409,
     "rate_limited": 429,

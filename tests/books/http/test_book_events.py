@@ -10,7 +10,7 @@ from imagemill.domain.failures import Failure, FailureCode
 from imagemill.domain.jobs import Job, JobStatus
 from imagemill.products.books.book_events import EVENT_TYPES, BookEvent, after, event_body, events_of, seen_at
 from imagemill.products.books.book_states import BookState, PageState
-from imagemill.products.books.service import AnalysisView, PageView, PersonalizationView, VersionView
+from imagemill.products.books.book_views import AnalysisView, PageView, PersonalizationView, VersionView
 
 SECOND = 1_000_000
 

@@ -10,8 +10,8 @@ import pytest
 from fastapi import Request
 
 from imagemill.domain.errors import InvalidInput, UnusablePicture
+from imagemill.products.books.book_views import Consent, NewBook
 from imagemill.products.books.photo_form import FORM_LIMITS, MOST_PHOTOS, read_new_book
-from imagemill.products.books.service import Consent, NewBook
 from imagemill.products.books.settings import BookSettings
 from tests.books.http.manifests import manifest
 

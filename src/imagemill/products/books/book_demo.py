@@ -10,6 +10,7 @@ from imagemill.cli.output import CliError, Json, Printer
 
 if TYPE_CHECKING:
     from imagemill.cli.client import Client
+    from imagemill.products.books.page_progress import BookDisplay
 
 SAMPLE_PHOTO = Path(__file__).parent / "sample" / "photo.jpg"
 """A drawn photo of a child that is no real person."""
@@ -74,13 +75,15 @@ def _run(
     out: Printer, output: Path, photo: Path, book: str | None, child: dict[str, Any], *, keep: bool
 ) -> None:
     from imagemill.cli.demo_server import demo_server
+    from imagemill.products.books.page_progress import open_display
 
     _say_head(out)
     began = time.monotonic()
     with demo_server(output.absolute(), keep=keep) as server:
         _say_step(out, "server", f"{server.client.url}, ready in {server.ready_s:.1f} s")
         slug = book or server.client.get("/api/v1/books")["items"][0]["slug"]
-        made = _Maker(out, server.client, slug).make(photo, child)
+        with open_display(out) as display:
+            made = _Maker(out, server.client, display).make(slug, photo, child)
         files = _save_all(server.client, made, output)
     took_s = time.monotonic() - began
     if out.as_json:
@@ -97,39 +100,34 @@ def _run(
 class _Maker:
     """Makes one book, step by step as a shop and a parent would."""
 
-    def __init__(self, out: Printer, client: "Client", slug: str) -> None:
+    def __init__(self, out: Printer, client: "Client", display: "BookDisplay") -> None:
         self._out = out
         self._client = client
-        self._slug = slug
+        self._display = display
 
-    def make(self, photo: Path, child: dict[str, Any]) -> dict[str, Any]:
+    def make(self, slug: str, photo: Path, child: dict[str, Any]) -> dict[str, Any]:
         from imagemill.products.books.book_client import move, start_book
 
-        client, slug = self._client, self._slug
+        client = self._client
         book = client.get(f"/api/v1/books/{slug}")
         titles = book["title"]
         title = titles.get(child["language"]) or next(iter(titles.values()))
         _say_step(self._out, "book", f"{title}: {book['pages']} pages, for {child['childName']}")
         id_ = start_book(client, slug, {"photo": photo}, _SHOP)["id"]
         self._wait(id_, "reference", ("reference_ready",))
-        self._step(id_, "reference/approve", {})
-        self._step(id_, "generate", child)
+        move(client, id_, "reference/approve")
+        move(client, id_, "generate", child)
         self._wait(id_, "preview", ("preview_ready",))
-        self._step(id_, "unlock")
+        move(client, id_, "unlock")
         self._wait(id_, "pages", ("proof_ready", "completed"))
         move(client, id_, "approve", {"who": _SHOP})
         return self._wait(id_, "print files", ("completed",))
 
-    def _step(self, id_: str, path: str, body: dict[str, Any] | None = None) -> None:
-        from imagemill.products.books.book_client import move
-
-        move(self._client, id_, path, body)
-
     def _wait(self, id_: str, name: str, states: tuple[str, ...]) -> dict[str, Any]:
-        from imagemill.products.books.page_progress import wait_for
+        from imagemill.products.books.page_progress import watch
 
         began = time.monotonic()
-        book = wait_for(self._client, self._out, id_, states)
+        book = watch(self._client, self._display, id_, states)
         _say_step(self._out, name, f"ready in {time.monotonic() - began:.1f} s")
         return book
 

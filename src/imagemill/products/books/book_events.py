@@ -14,7 +14,6 @@ from fastapi.responses import StreamingResponse
 from pydantic_core import to_json
 from starlette.types import Receive, Scope, Send
 
-from imagemill.api.base import Services
 from imagemill.api.jobs_schemas import moment
 from imagemill.backends.base import Progress
 from imagemill.domain.clock import SECOND
@@ -28,6 +27,7 @@ from imagemill.products.books.book_views import PageView, PersonalizationView
 from imagemill.products.books.service import BookService
 from imagemill.web.sse import KEEP_ALIVE_S, progress_body
 from imagemill.webhooks.callbacks import Format
+from imagemill.webhooks.messages import WebhookData, WebhookEvent
 from imagemill.webhooks.outbox import Delivery
 
 ANALYSIS, REFERENCE, PICTURE, PAGE, PROOF, PRINT, ERASURE = (
@@ -325,28 +325,40 @@ def _frame(name: str, body: Mapping[str, Any], id_: str | None) -> bytes:
     return id_line + b"event: " + name.encode() + b"\ndata: " + to_json(body) + b"\n\n"
 
 
-# Callbacks
+# Callbacks and webhooks
 
 
-def callback_format(services: Services, service: BookService) -> Format:
+def callback_format(service: BookService) -> Format:
     """Return the format of the callbacks of a book: its events, with the state that follows from them."""
 
     def written(delivery: Delivery) -> Mapping[str, Any] | None:
-        if not delivery.event.type.is_terminal:
-            return None
-        job = delivery.job
-        try:
-            view = service.get(job.owner, str(job.input["personalization"]))
-        except NotFound:
-            return None
-        event = _erased(view, job) if job.recipe == ERASURE else _job_event(view, job)
-        if event is None:
-            return None
-        counts = {"state": view.state.value, "done": view.done, "total": view.total}
-        return event_body(view, event) | counts
+        return _message(service, delivery.job) if delivery.event.type.is_terminal else None
 
-    del services
     return written
+
+
+def webhook_data(service: BookService) -> WebhookData:
+    """Return what writes the part of a webhook message about a job of a book, without links to pictures."""
+
+    def written(told: WebhookEvent) -> Mapping[str, Any]:
+        job = told.view.job
+        about = {"id": job.id, "recipe": job.recipe, "status": job.status.value}
+        return {"job": about, "book": _message(service, job) if told.event.type.is_terminal else None}
+
+    return written
+
+
+def _message(service: BookService, job: Job) -> Mapping[str, Any] | None:
+    """Return the event of a job that has ended, and how far the book is; None for one without an event."""
+    try:
+        view = service.get(job.owner, str(job.input["personalization"]))
+    except NotFound:
+        return None
+    event = _erased(view, job) if job.recipe == ERASURE else _job_event(view, job)
+    if event is None:
+        return None
+    counts = {"state": view.state.value, "done": view.done, "total": view.total}
+    return event_body(view, event) | counts
 
 
 def _erased(view: PersonalizationView, job: Job) -> BookEvent | None:

@@ -13,6 +13,7 @@ from imagemill.products.books.book_manifest import Slug
 from imagemill.products.books.links import check_signature, is_signed
 from imagemill.products.books.photo_form import FORM_BODY, read_new_book
 from imagemill.products.books.responses import (
+    BOOKS,
     BookDetails,
     BookPage,
     CataloguePictures,
@@ -28,7 +29,7 @@ from imagemill.web.blobs import picture_bytes, seconds_left
 from imagemill.web.http import json_response, request_trace
 from imagemill.web.routing import ApiRoute
 
-router = APIRouter(tags=["books"], route_class=ApiRoute)
+router = APIRouter(prefix=BOOKS, tags=["books"], route_class=ApiRoute)
 PictureName = Annotated[
     str,
     Path(

@@ -17,12 +17,12 @@ from imagemill.net import pools
 from imagemill.products.books.book_api import SIGNED, BookApi, BooksDep, PageNumber, PersonalizationId
 from imagemill.products.books.book_states import BACK_COVER, FILL, FRONT_COVER, REFERENCE
 from imagemill.products.books.book_views import BookFile, PageView, PersonalizationView
-from imagemill.products.books.responses import shown_file
+from imagemill.products.books.responses import PERSONALIZATIONS, shown_file
 from imagemill.web import openapi
 from imagemill.web.blobs import ArtifactFiles
 from imagemill.web.routing import ApiRoute
 
-router = APIRouter(tags=["books"], route_class=ApiRoute)
+router = APIRouter(prefix=PERSONALIZATIONS, tags=["books"], route_class=ApiRoute)
 Version = Annotated[int | None, Query(ge=1, description="A version; the default is the one that is printed.")]
 _PICTURE = SIGNED | openapi.answered(200, "The picture.", "image/jpeg", "image/png", "image/webp")
 _PDF = SIGNED | openapi.answered(200, "The file.", "application/pdf")

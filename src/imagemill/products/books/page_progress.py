@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from imagemill.cli.client import ApiError, Client, ServerUnreachable
 from imagemill.cli.follow import GIVE_UP_S
@@ -38,17 +38,25 @@ def wait_for(client: Client, out: Printer, id_: str, states: Collection[str]) ->
 
     Raises `CliError` when it fails, or when the server stays away for `GIVE_UP_S`.
     """
-    shows_bars = out.console.is_terminal and not out.as_json
-    display = _Bars(out) if shows_bars else _Lines(out)
-    with display:
-        while True:
-            book = _read_patiently(client, id_)
-            display.show(book)
-            if book["state"] in states:
-                return book
-            if book["state"] in _FAILED:
-                raise CliError(f"the book is {book['state']}: {reason(book)}", body=book)
-            time.sleep(_POLL_S)
+    with open_display(out) as display:
+        return watch(client, display, id_, states)
+
+
+def open_display(out: Printer) -> "BookDisplay":
+    """Return a display of a book: bars on a terminal, else lines."""
+    return _Bars(out) if out.console.is_terminal and not out.as_json else _Lines(out)
+
+
+def watch(client: Client, display: "BookDisplay", id_: str, states: Collection[str]) -> dict[str, Any]:
+    """Show the pages on a display that is open; see `wait_for`."""
+    while True:
+        book = _read_patiently(client, id_)
+        display.show(book)
+        if book["state"] in states:
+            return book
+        if book["state"] in _FAILED:
+            raise CliError(f"the book is {book['state']}: {reason(book)}", body=book)
+        time.sleep(_POLL_S)
 
 
 def reason(book: Mapping[str, Any]) -> str:
@@ -90,6 +98,14 @@ def _note(page: Mapping[str, Any]) -> str:
     return f"ready{score}{', look at it' if page['flagged'] else ''}"
 
 
+class BookDisplay(Protocol):
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def show(self, book: Mapping[str, Any]) -> None: ...
+
+
 class _Lines:
     """Prints a line when a page is ready or has failed."""
 
@@ -98,7 +114,7 @@ class _Lines:
         self._shown: dict[int, tuple[str, int | None]] = {}
         self._state = ""
 
-    def __enter__(self) -> "_Lines":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None: ...
@@ -130,7 +146,7 @@ class _Bars:
         self._tasks: dict[int, TaskID] = {}
         self._step: TaskID | None = None
 
-    def __enter__(self) -> "_Bars":
+    def __enter__(self) -> Self:
         self._bars.start()
         return self
 

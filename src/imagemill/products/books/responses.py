@@ -340,7 +340,7 @@ class PersonalizationPage(ResponseModel):
 class ApprovedPage(ResponseModel):
     page: int
     version: int
-    sha256: str = Field(description="Of the picture.")
+    picture_sha256: str
     text_sha256: str = Field(description="Of the text as it is laid out.")
 
 
@@ -353,7 +353,7 @@ class Approval(ResponseModel):
         who="parent@example.org",
         profile="square-8-25in",
         edition=_DIGEST,
-        pages=[{"page": 2, "version": 1, "sha256": _DIGEST, "textSha256": _DIGEST}],
+        pages=[{"page": 2, "version": 1, "pictureSha256": _DIGEST, "textSha256": _DIGEST}],
         changeUntil="2026-02-01T12:00:00+00:00",
     )
 
@@ -526,7 +526,7 @@ def approval_body(approval: ApprovalView) -> dict[str, Any]:
             {
                 "page": each["page"],
                 "version": each["version"],
-                "sha256": each["sha256"],
+                "pictureSha256": each["pictureSha256"],
                 "textSha256": each["textSha256"],
             }
             for each in approval.pages

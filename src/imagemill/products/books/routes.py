@@ -11,7 +11,14 @@ from imagemill.net import pools
 from imagemill.products.books import catalogue_routes, file_routes
 from imagemill.products.books.book_api import BookApi, BooksDep, OpenService, PageNumber, PersonalizationId
 from imagemill.products.books.book_catalogue import BookCatalogue
-from imagemill.products.books.book_events import BookEventStream, BookFeed, after, callback_format, event_body
+from imagemill.products.books.book_events import (
+    BookEventStream,
+    BookFeed,
+    after,
+    callback_format,
+    event_body,
+    webhook_data,
+)
 from imagemill.products.books.book_manifest import Slug
 from imagemill.products.books.book_states import REFERENCE, BookState
 from imagemill.products.books.book_views import BookFilter, ChildDetails, PersonalizationSummary
@@ -42,7 +49,7 @@ from imagemill.web.http import cursor, json_response
 from imagemill.web.policies import READING, PathPolicy
 from imagemill.web.routing import ApiRoute, Cursor, Flag
 
-router = APIRouter(tags=["books"], route_class=ApiRoute)
+router = APIRouter(prefix=PERSONALIZATIONS, tags=["books"], route_class=ApiRoute)
 _MOST_READ = 2000
 """Personalizations that one request reads to find those in a state, which is derived and in no column."""
 _REFUSED_MOVE: dict[int | str, dict[str, Any]] = {
@@ -286,9 +293,8 @@ def _wants_picture(request: Request) -> bool:
 
 
 _routes = APIRouter()
-_routes.include_router(catalogue_routes.router, prefix=BOOKS)
-_routes.include_router(router, prefix=PERSONALIZATIONS)
-_routes.include_router(file_routes.router, prefix=PERSONALIZATIONS)
+for _each in (catalogue_routes.router, router, file_routes.router):
+    _routes.include_router(_each)
 _READ, _WRITE = Scope.JOBS_READ, Scope.JOBS_WRITE
 _SIGNED_PATHS = (
     f"{BOOKS}/{{slug}}/previews/{{name}}",
@@ -313,7 +319,8 @@ def api_module(service: OpenService, catalogue: BookCatalogue) -> ApiModule:
         router=_routes,
         context=lambda services, _: BookApi(services, service(services), catalogue),
         callback=no_callback,
-        webhook_format=lambda services, _: callback_format(services, service(services)),
+        webhook_format=lambda services, _: callback_format(service(services)),
+        webhook_data=lambda services: webhook_data(service(services)),
         policies=(
             PathPolicy(BOOKS, _READ),
             PathPolicy(f"{BOOKS}/", _READ),
