@@ -135,16 +135,21 @@ def test_a_worker_that_goes_leaves_its_task_to_the_next(back: Back, how: str, ag
 
 INTERRUPTED = """
 import os, signal
-from billiard import pool
-handle = pool.ApplyResult._set
-def interrupted(*arguments):
-    os.kill(os.getpid(), signal.{signal})
-    handle(*arguments)
-pool.ApplyResult._set = interrupted
+from billiard.sharedctypes import SynchronizedBase
+lock_of = SynchronizedBase.get_lock
+class Interrupted:
+    def __init__(self, lock):
+        self.lock = lock
+    def __enter__(self):
+        self.lock.acquire()
+        os.kill(os.getpid(), signal.{signal})
+    def __exit__(self, *_):
+        self.lock.release()
+SynchronizedBase.get_lock = lambda counter: Interrupted(lock_of(counter))
 from celery.__main__ import main
 main()
 """
-"""Celery's command, which gets a signal while it handles the result of a task."""
+"""Celery's command, which gets a signal while it counts a result: its child waits for that count."""
 
 
 @pytest.mark.parametrize("number", ["SIGTERM", "SIGQUIT", "SIGINT"])
