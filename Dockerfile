@@ -9,8 +9,10 @@ WORKDIR /src
 # Before the code, so that a change of ours does not fetch everything again.
 COPY deploy/requirements.txt deploy/requirements.txt
 COPY requirements/build.txt requirements/build.txt
+# One of the face models is for research only, takes 100 MB and is not used.
 RUN python -m venv /opt/imagemill \
     && /opt/imagemill/bin/pip install --require-hashes -r deploy/requirements.txt \
+    && find /opt/imagemill -name shape_predictor_68_face_landmarks.dat -delete \
     && python -m venv /opt/build \
     && /opt/build/bin/pip install --require-hashes -r requirements/build.txt
 COPY pyproject.toml README.md LICENSE ./

@@ -28,6 +28,7 @@ LOADED = compose.load(SECRETS)
 OURS = ("web", "scheduler", "worker-gpu", "worker-render", "generator")
 KINDS: dict[str, type | tuple[type, ...]] = {
     "build": dict,
+    "cap_add": list,
     "cap_drop": list,
     "command": list,
     "depends_on": dict,

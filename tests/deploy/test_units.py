@@ -9,9 +9,10 @@ import typer
 
 from imagemill.cli.app import app
 from imagemill.config import setting_names
-from tests.deploy.compose import FOLDER
+from tests.deploy import compose
 
-UNITS = sorted((FOLDER / "systemd").glob("*.service"))
+FOLDER = compose.FOLDER / "systemd"
+UNITS = sorted(FOLDER.glob("*.service"))
 HARDENED = {
     "NoNewPrivileges": "yes",
     "ProtectSystem": "strict",
@@ -78,3 +79,15 @@ def test_it_holds_settings_and_no_secret(path: Path) -> None:
     given = set(re.findall(r"\b(IMAGEMILL_\w+)=", path.read_text(encoding="utf-8")))
     assert given <= known
     assert not {name for name in given if re.search("KEY|TOKEN|SECRET|URL", name)}
+
+
+@pytest.mark.parametrize("name", ["gpu", "render"])
+def test_a_worker_has_the_queues_it_has_in_compose(name: str) -> None:
+    path = FOLDER / "imagemill-worker@.service"
+    text = path.read_text(encoding="utf-8")
+    assert service(path)["ExecStart"].endswith(" worker --queues ${QUEUES}")
+    # systemd reads files after Environment=, and they go before it.
+    assert "\nEnvironment=QUEUES=%i\nEnvironmentFile=-/etc/imagemill/worker-%i.env\n" in text
+    lines = (FOLDER / f"worker-{name}.env").read_text(encoding="utf-8").splitlines()
+    given = dict(line.split("=", 1) for line in lines if not line.startswith("#"))
+    assert given == {"QUEUES": compose.raw()["services"][f"worker-{name}"]["command"][-1]}

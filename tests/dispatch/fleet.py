@@ -99,7 +99,7 @@ class Fleet:
 def running_celery(folder: Path, queues: str = "gpu,celery", **variables: str) -> Iterator[Program]:
     """Celery's own command; killed at the end with its children, if it still runs then."""
     log = folder / f"celery-{time.monotonic_ns()}.log"
-    given = environment(**variables, IMAGEMILL_LOG_FORMAT="json", REMAP_SIGTERM="SIGQUIT")
+    given = environment(**variables, IMAGEMILL_LOG_FORMAT="json")
     with log.open("wb") as file:
         process = subprocess.Popen(
             [sys.executable, "-m", *CELERY.split(), "-Q", queues],

@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +16,8 @@ import pytest
 from celery import Celery  # pyright: ignore[reportMissingTypeStubs] - Celery has none
 
 from imagemill.config import Settings
-from tests.cli.programs import Program, run, running
+from imagemill.dispatch.base import INGRESS
+from tests.cli.programs import Program, environment, run, running
 from tests.conftest import Server, running_server
 from tests.redis import RedisServer
 
@@ -39,12 +42,30 @@ class Back:
     variables: dict[str, str]
 
     @contextmanager
-    def generator(self) -> Iterator[Program]:
+    def generator(self, **variables: str) -> Iterator[Program]:
         """Ended in order: one that is killed may take a task with it, which Redis hands on much later."""
-        with running("generator", cwd=self.folder, **self.variables) as program:
+        with running("generator", cwd=self.folder, **{**self.variables, **variables}) as program:
             yield program
             program.signal()
             program.ended(100)
+
+    @contextmanager
+    def celery(self, *arguments: str) -> Iterator[Program]:
+        """A Python program with the generator's settings; killed at the end if it still runs."""
+        log = self.folder / f"celery-{time.monotonic_ns()}.log"
+        with log.open("wb") as file:
+            process = subprocess.Popen(
+                [sys.executable, *arguments],
+                cwd=self.folder,
+                env=environment(IMAGEMILL_LOG_FORMAT="json", **self.variables),
+                stdout=file,
+                stderr=file,
+            )
+        try:
+            yield Program(process, log)
+        finally:
+            process.kill()
+            process.wait()
 
     def send(self, name: str, task_id: str | None = None, /, **arguments: Any) -> Any:
         return self.app.send_task(name, kwargs=arguments, queue="generator_queue", task_id=task_id)
@@ -110,6 +131,57 @@ def test_a_worker_that_goes_leaves_its_task_to_the_next(back: Back, how: str, ag
     assert [(job["id"], job["status"]) for job in result["jobs"]] == [(job_id, "canceled")]
     jobs = back.server.client.get("/api/v1/jobs").json()["items"]
     assert [job["input"]["age_range"] for job in jobs].count(age) == 1
+
+
+INTERRUPTED = """
+import os, signal
+from billiard.sharedctypes import SynchronizedBase
+lock_of = SynchronizedBase.get_lock
+class Interrupted:
+    def __init__(self, lock):
+        self.lock = lock
+    def __enter__(self):
+        self.lock.acquire()
+        os.kill(os.getpid(), signal.{signal})
+    def __exit__(self, *_):
+        self.lock.release()
+SynchronizedBase.get_lock = lambda counter: Interrupted(lock_of(counter))
+from celery.__main__ import main
+main()
+"""
+"""Celery's command, which gets a signal while it counts a result: its child waits for that count."""
+
+
+@pytest.mark.parametrize("number", ["SIGTERM", "SIGQUIT", "SIGINT"])
+def test_a_signal_in_the_middle_of_a_result_ends_the_worker_and_keeps_the_result(back: Back, number: str):
+    options = ["--quiet", "--app", "imagemill.dispatch.celery", "worker", "-Q", INGRESS, "--concurrency", "1"]
+    with back.celery("-c", INTERRUPTED.format(signal=number), *options) as program:
+        assert back.ask("health_check")["ok"] is True
+        assert program.ended(60) == os.EX_OK
+        assert "Traceback" not in program.log.read_text()
+
+
+def test_a_second_signal_ends_the_worker_at_once_and_its_task_goes_to_the_next(back: Back):
+    look = {**LOOK, "style": "editorial", "age_range": "40-50"}
+    with back.generator(IMAGEMILL_SHUTDOWN_GRACE_S="600") as first:
+        sent = back.send("generate_model", **look)
+        job_id = back.wait_for_job(look)
+        first.signal()
+        first.line("shutdown")
+        first.signal()
+        assert first.ended(60) == os.EX_OK
+    with back.generator():
+        back.server.client.post(f"/api/v1/jobs/{job_id}/cancel")
+        assert [job["id"] for job in sent.get(timeout=PATIENCE_S)["jobs"]] == [job_id]
+
+
+def test_a_child_that_does_not_answer_is_killed_after_the_grace(back: Back):
+    with back.generator(IMAGEMILL_SHUTDOWN_GRACE_S="0.2") as program:
+        assert back.ask("health_check")["ok"] is True
+        os.kill(child_of(program.process.pid), signal.SIGSTOP)
+        program.signal()
+        assert program.line("does not stop and is killed")["level"] == "warning"
+        assert program.ended(60) == os.EX_OK
 
 
 @pytest.fixture(scope="module")

@@ -149,8 +149,6 @@ def _exec_celery(settings: "Settings") -> NoReturn:
 
     environment = {
         **os.environ,
-        # At the SIGTERM of a supervisor the running task returns to the queue; Celery does not wait for it.
-        "REMAP_SIGTERM": "SIGQUIT",
         "IMAGEMILL_DATA_DIR": str(settings.data_dir),
         "IMAGEMILL_LOG_LEVEL": settings.log_level,
         **({"IMAGEMILL_PROFILE": settings.profile} if settings.profile else {}),

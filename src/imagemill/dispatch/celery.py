@@ -7,16 +7,24 @@ other command. Each process of Celery's pool is a whole worker with its own slot
 Celery itself only sends its children signals that end them at once. So `ShutdownPipe` asks them to stop, and
 waits until they have: when all copies of a pipe's end are closed, also because their processes died, the
 other end is readable.
+
+Every signal that ends a worker starts Celery's warm shutdown, which its event loop does between two events.
+Its cold one runs inside the signal handler: where that interrupts the handling of a result, it waits without
+end for the same result.
 """
 
 import importlib
 import logging
 import os
 import select
+import signal
 import threading
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from billiard import pool as billiard_pool  # pyright: ignore[reportMissingTypeStubs] - billiard has none
 from celery import signals as celery_signals  # pyright: ignore[reportMissingTypeStubs] - Celery has none
 from celery.apps import worker as celery_worker  # pyright: ignore[reportMissingTypeStubs] - Celery has none
 
@@ -35,7 +43,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _HAND_BACK_S = 10.0
-"""Seconds beyond the shutdown grace in which a child may hand its job back and close."""
+"""Seconds beyond the shutdown grace in which a child may hand its job back and close; then it is killed."""
+_UNREAD_RESULT_TRIES = 50
+"""Tenths of a second that a child which ends waits until its last result is read. Celery discards a task that
+starts only as the worker stops, and never reads its result; by itself it would wait 30 s."""
 
 
 class ShutdownPipe:
@@ -51,11 +62,14 @@ class ShutdownPipe:
         os.close(self._done_reader)
         threading.Thread(target=self._wait, args=(stop,), name="imagemill-shutdown", daemon=True).start()
 
-    def request_shutdown(self, timeout_s: float) -> bool:
-        """In the parent, once: ask all children to stop; return whether all did in time. Children forked
-        later must not call `watch`."""
+    def request_shutdown(self) -> None:
+        """In the thread of the parent that forks, once: ask all children to stop. Children forked later must
+        not call `watch`."""
         os.close(self._request_writer)
         os.close(self._done_writer)
+
+    def wait(self, timeout_s: float) -> bool:
+        """Return whether all children have stopped, or died, in time."""
         return bool(select.select([self._done_reader], [], [], timeout_s)[0])
 
     def _wait(self, stop: Callable[[], None]) -> None:
@@ -82,6 +96,8 @@ class CeleryWorkerProcess:
         self.queues: frozenset[str] = frozenset()
         self.slots: int | None = 1
         """Concurrent jobs; None means the number of the nodes' slots."""
+        self.pool: Any = None
+        """The pool of processes; None in its children, and for other kinds of pool."""
 
     def work(self, queue: str) -> int:
         self.start()
@@ -112,25 +128,53 @@ class CeleryWorkerProcess:
 
     def watch_parent(self) -> None:
         """In a child: stop when the parent asks for it."""
+        self.pool = None
+        self._lock = threading.Lock()  # a thread of the parent may have held it at the fork
         pipe, self.pipe = self.pipe, None
         if pipe is not None:
             pipe.watch(self.stop_accepting)
+
+    def request_shutdown(self) -> None:
+        """Stop in a thread; called in a signal handler of the main thread, so no child is forked meanwhile.
+
+        The second call ends the children at once.
+        """
+        is_second, self._is_stopping = self._is_stopping, True
+        pipe, self.pipe = self.pipe, None
+        if pipe is not None:
+            pipe.request_shutdown()
+        if is_second:
+            self._kill_children()
+        else:
+            threading.Thread(target=self._stop, args=(pipe,), name="imagemill-stop").start()
 
     def stop_accepting(self) -> None:
         """Let running jobs finish within the grace, hand the others back, and return once that is done."""
         with self._lock:
             self._is_stopping = True
-            pipe, self.pipe = self.pipe, None
-            if pipe is not None and not pipe.request_shutdown(_settings.shutdown_grace_s + _HAND_BACK_S):
-                log.warning("a child of the pool does not stop; its jobs are retried when their leases end")
             for runner in self._runners.values():
                 runner.stop_accepting(_HAND_BACK_S)
             if self._app is not None:
                 self._app.close()
                 self._app = None
 
+    def _stop(self, pipe: ShutdownPipe | None) -> None:
+        if pipe is not None and not pipe.wait(_settings.shutdown_grace_s + _HAND_BACK_S):
+            log.warning("a child of the pool does not stop and is killed; its jobs are retried")
+            self._kill_children()
+        self.stop_accepting()
+
+    def _kill_children(self) -> None:
+        if self.pool is None or self.pool._pool is None:
+            return
+        for child in self.pool.info["processes"]:
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+
 
 signals: Any = celery_signals
+program: Any = celery_worker
+pool: Any = billiard_pool
 _settings = Settings()
 _worker = CeleryWorkerProcess()
 app = make_app(_settings, _worker.work)
@@ -158,7 +202,7 @@ def _configure_logging(**_: Any) -> None:
     logs.configure(_settings.log_level, _settings.log_format)
     logging.getLogger("celery.app.trace").addFilter(_is_no_rejection)
     if _settings.log_format == "json":
-        setattr(celery_worker, "safe_say", _log_text)  # noqa: B010 - the types do not allow an assignment
+        program.safe_say = _log_text
 
 
 @signals.celeryd_after_setup.connect
@@ -167,10 +211,12 @@ def _take_over_worker(instance: Any, **_: Any) -> None:
     if INGRESS not in queues.consume_from:
         queues.select_add(queues[TASKS])
     _worker.queues = frozenset(queues.consume_from)
-    # Celery's own method sleeps for the whole grace and does not stop the children from claiming jobs.
-    instance.wait_for_soft_shutdown = _worker.stop_accepting
+    install = partial(program._shutdown_handler, how="Warm", exitcode=os.EX_OK)
+    program.install_worker_term_handler = partial(install, sig="SIGTERM")
+    program.install_worker_term_hard_handler = partial(install, sig="SIGQUIT")
+    program.install_worker_int_handler = partial(install, sig="SIGINT")
     if instance.pool_cls.__module__.endswith("prefork"):
-        _worker.pipe = ShutdownPipe()
+        _worker.pipe, _worker.pool = ShutdownPipe(), instance.pool
         # Imported once, before the fork, for all present and later children; each builds its own application.
         importlib.import_module("imagemill.bootstrap.application")
     else:
@@ -184,6 +230,7 @@ def _log_start(**_: Any) -> None:
 
 @signals.worker_process_init.connect
 def _start_child(**_: Any) -> None:
+    pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = _UNREAD_RESULT_TRIES
     _worker.watch_parent()
     _worker.start()
 
@@ -194,8 +241,8 @@ def _stop_child(**_: Any) -> None:
 
 
 @signals.worker_shutting_down.connect
-def _stop_in_background(**_: Any) -> None:
-    threading.Thread(target=_worker.stop_accepting, name="imagemill-stop").start()
+def _request_shutdown(**_: Any) -> None:
+    _worker.request_shutdown()
 
 
 @signals.worker_shutdown.connect

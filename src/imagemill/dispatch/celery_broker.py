@@ -120,7 +120,6 @@ def _configuration(settings: "Settings") -> dict[str, Any]:
         "task_soft_time_limit": celery.soft_time_limit_s,
         "worker_prefetch_multiplier": celery.prefetch,
         "worker_max_tasks_per_child": celery.max_tasks_per_child,
-        "worker_soft_shutdown_timeout": settings.shutdown_grace_s,
         "worker_consumer": "imagemill.dispatch.celery_consumer:Consumer",
         "worker_proc_alive_timeout": 60.0,  # a child builds the whole application before it is ready
         "worker_hijack_root_logger": False,
