@@ -145,8 +145,8 @@ def edit_prompt(request: PictureRequest, names: Sequence[str], word: str) -> str
         changed, kept = ("the faces and the hair", "") if may_change_hair else ("the faces", " hair,")
         task = (
             f"{page} is {kind} of an illustrated children's book. Change only {changed} of the people who "
-            f"are described below. Everything else in {page} stays as it is: pose, expression, direction of view,"
-            f"{kept} clothes, background and light."
+            f"are described below. Everything else in {page} stays as it is: pose, expression, direction of "
+            f"view,{kept} clothes, background and light."
         )
     style = f"Draw in the style, the colours and the light of {page}, not like a photo."
     parts = [task, *_people(request, numbers), style]

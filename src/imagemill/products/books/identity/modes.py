@@ -109,7 +109,7 @@ class IdentityModes:
         raise NoIdentityMode("no way to put the face onto the page can be used; " + "; ".join(problems))
 
     def _wait_for_nodes(self) -> None:
-        """Raise `NoIdentityMode` while the nodes are being read, so that no page gets a lesser mode for that."""
+        """Raise `NoIdentityMode` while the nodes are being read, so that no page gets another mode."""
         unread = [each.node for each in self._registry.installed.nodes() if each.catalogue is None]
         if unread and self._clock() < self._patient_until:
             message = f"the models of {', '.join(unread)} have not been read yet; try again in some seconds"
