@@ -355,6 +355,14 @@ def test_a_font_for_a_language_is_read(tmp_path: Path):
     font = (Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf").read_bytes()
     (folder / "fonts" / "dejavu.ttf").write_bytes(font)
     assert problems(folder) == []
+    warnings = [write_problem(each) for each in check_folder(folder)[0].warnings]
+    assert not [each for each in warnings if "family" in each]
+    write(
+        folder, change=lambda book: (add(book), book["typography"]["by_language"]["ar"].update(family="Noto"))
+    )
+    warnings = [write_problem(each) for each in check_folder(folder)[0].warnings]
+    place = "typography.by_language.ar.family"
+    assert f"{place}: is Noto, but fonts/dejavu.ttf is of the family DejaVu Sans" in warnings
     (folder / "fonts" / "dejavu.ttf").write_bytes(font[:3000])
     assert problems(folder) == ["typography.by_language.ar.regular: fonts/dejavu.ttf is a damaged font"]
 

@@ -144,7 +144,7 @@ def read_inside(folder: Path, path: str, most_bytes: int) -> bytes:
     """Return a file of a folder. Raises `InvalidImage`; its message follows the file's name in a sentence."""
     target = folder / path
     try:
-        if not target.resolve(strict=True).is_relative_to(folder.resolve()):
+        if _has_link(folder, path) and not target.resolve(strict=True).is_relative_to(folder.resolve()):
             raise InvalidImage("is outside of the book's folder; copy it into the folder")
         # A pipe or device would block; the check is on the opened file, so it cannot be exchanged.
         with open(os.open(target, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
@@ -159,6 +159,16 @@ def read_inside(folder: Path, path: str, most_bytes: int) -> bytes:
     except (OSError, RuntimeError) as error:  # RuntimeError: a loop of symbolic links
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise InvalidImage(f"cannot be read: {reason}") from None
+
+
+def _has_link(folder: Path, path: str) -> bool:
+    """Whether a file is a symbolic link, or below one; a path without links cannot leave the folder."""
+    current = str(folder)
+    for part in path.split("/"):
+        current = f"{current}/{part}"
+        if os.path.islink(current):
+            return True
+    return False
 
 
 def _named_files(manifest: BookManifest) -> Iterator[tuple[str, str, str]]:
@@ -461,6 +471,7 @@ def _find_warnings(
                 place,
                 f"{path} has {pixels[0]} x {pixels[1]} pixels; {wanted[0]} x {wanted[1]} print sharply",
             )
+    yield from _find_other_families(folder, manifest, files)
     yield from _find_weak_faces(manifest, files)
     if not any(manifest.faces(page) for page in manifest.preview_pages):
         yield FieldError("pages", "has no page with a face in the preview, which parents decide by")
@@ -468,6 +479,26 @@ def _find_warnings(
     if unused := sorted(_all_files(folder) - files.keys() - set(MANIFEST_FILES)):
         names = ", ".join(unused[:5]) + (f" and {len(unused) - 5} more" if len(unused) > 5 else "")
         yield FieldError("", f"the manifest names no {names}")
+
+
+def _find_other_families(
+    folder: Path, manifest: BookManifest, files: Mapping[str, AssetFile]
+) -> Iterator[FieldError]:
+    from PIL import ImageFont
+
+    for place, fonts in _all_fonts(manifest):
+        for path in (fonts.regular, fonts.bold):
+            if path is None or path not in files:
+                continue
+            try:
+                data = read_inside(folder, path, _MOST_FONT_BYTES)
+                family, _ = ImageFont.truetype(BytesIO(data), 12).getname()
+            except (InvalidImage, OSError):
+                continue  # it is among the problems
+            if family and family.casefold() != fonts.family.casefold():
+                yield FieldError(
+                    f"{place}.family", f"is {fonts.family}, but {path} is of the family {family}"
+                )
 
 
 def _find_weak_faces(manifest: BookManifest, files: Mapping[str, AssetFile]) -> Iterator[FieldError]:
