@@ -302,8 +302,8 @@ class _Portrait:
         z = 0.95 * np.sqrt(np.clip(1 - (x / (wide * 1.02)) ** 2, 0, 1) * np.clip(1 - (y / 1.5) ** 2, 0, 1))
         nose = who.nose_y
         bridge = np.exp(-((x / 0.12) ** 2)) * np.clip((y + 0.18) / (nose + 0.1), 0, 1) ** 1.3
-        z += 0.24 * bridge * _step(y - nose + 0.02, 0.16)
-        z += 0.13 * who.nose_bulge * _bump(x, y, 0, nose - 0.09, 0.13, 0.12)
+        z += 0.21 * bridge * _step(y - nose - 0.02, 0.34)
+        z += 0.10 * who.nose_bulge * _bump(x, y, 0, nose - 0.08, 0.14, 0.14)
         for side in (-1, 1):
             z += 0.075 * who.nose_bulge * _bump(x, y, side * who.nose_width * 0.72, nose - 0.04, 0.085, 0.085)
             z -= 0.11 * _bump(x, y, side * who.eye_gap, -0.02, 0.25, 0.17)
@@ -350,10 +350,10 @@ class _Portrait:
         rosy = np.asarray(who.skin, np.float32) * (1.02, 0.74, 0.72)
         for side in (-1, 1):
             albedo = _blend(albedo, rosy, 0.42 * _bump(x, y, side * 0.56, 0.42, 0.30, 0.22))
-        albedo = _blend(albedo, rosy, 0.40 * _bump(x, y, 0, who.nose_y - 0.05, 0.17, 0.12))
+        albedo = _blend(albedo, rosy, 0.22 * _bump(x, y, 0, who.nose_y - 0.05, 0.17, 0.12))
         if who.freckles:
             albedo = self._freckles(albedo)
-        nostril = np.asarray(who.skin, np.float32) * 0.28
+        nostril = np.asarray(who.skin, np.float32) * 0.34
         for side in (-1, 1):
             hole = _bump(x, y, side * who.nose_width * 0.45, who.nose_y + 0.005, 0.055, 0.028)
             albedo = _blend(albedo, nostril, 0.85 * hole)
