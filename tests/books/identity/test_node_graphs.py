@@ -13,7 +13,7 @@ from imagemill.graphs.families.table import built_in
 from imagemill.graphs.graph import Graph
 from imagemill.products.books.book_manifest import TransferMode
 from imagemill.products.books.identity.base import IdentityChoice, IdentityMode, PictureRequest
-from imagemill.products.books.identity.edit import EditMode, ScalePicture, edit_prompt, most_people
+from imagemill.products.books.identity.edit import EditMode, ScalePicture, most_people
 from imagemill.products.books.identity.modes import open_mode
 from imagemill.products.books.identity.paste import PasteBack
 from imagemill.products.books.settings import BookSettings
@@ -147,9 +147,10 @@ def test_a_whole_picture_is_drawn_anew(changes: dict[str, Any]) -> None:
     assert plan.transform == ScalePicture((640, 640))
 
 
-def prompt_for(request: PictureRequest, word: str = "picture") -> str:
-    plan = open_mode(QWEN, BookSettings()).plan(request)
-    return edit_prompt(request, tuple(plan.data), word)
+def prompt_for(request: PictureRequest, choice: IdentityChoice = QWEN) -> str:
+    work = open_mode(choice, BookSettings()).plan(request).work
+    assert isinstance(work, ImageSpec)
+    return work.prompt
 
 
 def test_the_instruction_names_pictures_people_and_wishes() -> None:
@@ -163,7 +164,7 @@ def test_the_instruction_names_pictures_people_and_wishes() -> None:
         "a bigger smile.",
     ):
         assert words in prompt
-    assert "image 1 is" in prompt_for(request_for(), "image")
+    assert "image 1 is" in prompt_for(request_for(), KLEIN)
 
 
 def test_the_hair_changes_where_the_mask_may_reach_over_it() -> None:
@@ -184,9 +185,16 @@ def test_the_instruction_for_the_sheet_asks_for_three_views() -> None:
 
 
 def test_the_instruction_for_two_children_tells_them_apart() -> None:
-    prompt = prompt_for(two_children())
-    assert "Person 1 from the left has the face of the photo in picture 2." in prompt
-    assert "Person 2 from the left has the face of the photo in picture 3." in prompt
+    request = two_children()
+    turned = replace(request, targets=request.targets[::-1])
+    for each in (request, turned):
+        prompt = prompt_for(replace(each, hero="hero"), KLEIN)
+        assert (
+            "Person 1 from the left has the face of the approved drawing in image 2 and the photo" in prompt
+        )
+        assert "Person 2 from the left has the face of the photo in image 4." in prompt
+        data = open_mode(QWEN, BookSettings()).plan(each).data
+        assert list(data) == ["page", "face.hero", "face.friend"]
 
 
 def test_texts_cannot_load_embeddings_or_break_lines() -> None:

@@ -180,6 +180,7 @@ class BookComposer:
             people={each: self._words(facts, each) for each in faces},
             feedback=version.feedback,
             whole=sheet.whole,
+            hero=next((each.id for each in facts.manifest.characters if each.role == "hero"), ""),
         )
 
     def _words(self, facts: Facts, character: str) -> str:

@@ -71,10 +71,12 @@ class EditMode:
         return PicturePlan(self._spec("", "", names, 0), queue="gpu", model=self._choice.model)
 
     def plan(self, request: PictureRequest) -> PicturePlan:
-        from imagemill.products.books.identity.node_crops import crop_of
+        from imagemill.products.books.identity.node_crops import crop_of, left_to_right
         from imagemill.products.books.identity.paste import PasteBack
 
         request.check_faces()
+        if len(request.targets) > 1:
+            request = left_to_right(request)
         transform: ImageTransform
         if request.whole or request.reference is None:
             page, transform = request.base, ScalePicture(request.size)

@@ -45,6 +45,16 @@ def crop_of(request: PictureRequest, side: int) -> NodeCrop:
     return NodeCrop(picture, place, target, mask, tuple(own))
 
 
+def left_to_right(request: PictureRequest) -> PictureRequest:
+    """Return the request with the boxes of the faces, in their order on the page. Raises `InvalidImage`."""
+    page = read_pixels(request.base)
+    height, width = page.shape[:2]
+    frames = [face_area(page, target).frame for target in request.targets]
+    ordered = sorted(zip(frames, request.targets, strict=True), key=lambda each: each[0].x)
+    targets = (replace(target, box=frame.box(width, height), tilt=frame.tilt) for frame, target in ordered)
+    return replace(request, targets=tuple(targets))
+
+
 def _around(one: Box, other: Box) -> Box:
     """The box around two boxes."""
     left, top = min(one.x, other.x), min(one.y, other.y)
