@@ -65,7 +65,7 @@ least_text_pt = 7             # smaller text is an error
 least = 24
 most = 120
 multiple = 4
-blank_in_a_row = 2
+blank_in_a_row = 2            # most empty pages in a row; any number if left out
 counted = "block"             # or block_and_cover, which adds the four sides of the cover
 
 [cover]
