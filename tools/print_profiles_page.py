@@ -25,6 +25,8 @@ spine and front on one sheet, and `spreads.pdf` for the screen, the first page a
 
 - Text is vector: shaped, in embedded fonts, set by [Typst](https://typst.app) for the preview and for
   print. The preview is a picture of the very page that is printed, without its bleed.
+- Lines of a text are made about equally long, and no word stands alone on the last one where that can be
+  helped.
 - A page's JPEG is embedded byte for byte. What was approved is what is printed.
 - MediaBox and BleedBox are the sheet with its bleed, TrimBox is the cut. A picture covers page and bleed on
   all four sides; where the shop wants no bleed at the spine, the sheet ends there, and the page shows the
@@ -65,7 +67,7 @@ least_text_pt = 7             # smaller text is an error
 least = 24
 most = 120
 multiple = 4
-blank_in_a_row = 2
+blank_in_a_row = 2            # most empty pages in a row; any number if left out
 counted = "block"             # or block_and_cover, which adds the four sides of the cover
 
 [cover]

@@ -66,6 +66,7 @@ def test_too_many_pages_and_too_many_empty_ones_are_told():
     assert codes(22) == []
     assert codes(20) == ["blank_pages"]
     assert codes(20, "end title dedication") == []
+    assert codes(20, profile=profiles.find("lulu-8-5in")) == []
     assert codes(40, profile=GELATO) == []
     assert codes(41, profile=GELATO) == ["page_count"]
 

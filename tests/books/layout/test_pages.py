@@ -154,6 +154,39 @@ def test_arabic_letters_are_joined():
     assert joined.ink_box.width < 0.8 * apart.ink_box.width
 
 
+@pytest.mark.parametrize("place", ["top-left", "middle-center", "bottom-right"])
+@pytest.mark.parametrize(
+    ("text", "direction", "language"),
+    [
+        ("Once upon a time there was a house by the sea, and in it lived a child", "ltr", "en"),
+        ("كان يا ما كان في قديم الزمان بيت قرب البحر وفيه طفل صغير", "rtl", "ar"),
+    ],
+)
+def test_letters_are_printed_where_they_were_measured(place, text, direction, language):
+    block = text_block(text, place, width=0.4, direction=direction)
+    fonts, inputs = FontFiles(regular="font.0"), {"font.0": dejavu(), "picture": plain_picture("#ffffff")}
+    sheet = page_sheet(SQUARE)
+    with open_typesetter(fonts, inputs, language) as setter:
+        (measured,) = setter.measure([(block, sheet.frames[0])])
+    px = 1188
+    shown = decoded(
+        lay(page(block), fonts=fonts, inputs=inputs, language=language, preview_px=px).files[0].data
+    )
+    found = shown.convert("L").point(lambda level: 255 * (level < 128)).getbbox()
+    scale = px / sheet.trim.width
+    ink = measured.ink_box.move(-sheet.trim.left, -sheet.trim.top)
+    expected = [edge * scale for edge in (ink.left, ink.top, ink.right, ink.bottom)]
+    assert found == pytest.approx(expected, abs=3)
+    assert measured.lines > 1
+
+
+def test_lines_are_about_equally_long():
+    text = "Among the flowers something glows, and something sniffles. I want to go home, whispers the star."
+    first, *rest = extracted(text_block(text, width=0.9)).splitlines()
+    assert len(rest) == 1
+    assert abs(len(first) - len(rest[0])) < 15
+
+
 HOSTILE = st.text(
     st.one_of(
         st.sampled_from(

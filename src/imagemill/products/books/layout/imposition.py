@@ -60,7 +60,7 @@ def _blank_findings(profile: PrintProfile, block: Sequence[PageLayout]) -> list[
     longest = max(
         (len(list(group)) for is_blank, group in groupby(block, key=is_empty) if is_blank), default=0
     )
-    if longest <= most:
+    if most is None or longest <= most:
         return []
     return [
         PrintFinding(

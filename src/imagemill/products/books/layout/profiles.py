@@ -73,8 +73,8 @@ class CountRules(ProfilePart):
     least: int = Field(ge=1, le=2000)
     most: int = Field(ge=1, le=2000)
     multiple: int = Field(default=2, ge=1, le=64)
-    blank_in_a_row: int = Field(default=2, ge=0, le=2000)
-    """Most empty pages in a row."""
+    blank_in_a_row: int | None = Field(default=None, ge=0, le=2000)
+    """Most empty pages in a row; None means any number."""
     counted: Literal["block", "block_and_cover"] = "block"
     """The pages that the shop counts: those of the block, or these and the four sides of the cover."""
 

@@ -242,6 +242,7 @@ def _measured_data(block: TextBlock, frame: PageFrame) -> dict[str, Any]:
         "bound": _runs_data(_bind_end(block.runs)),
         "pair": _runs_data(pair),
         "first": _runs_data([TextRun("x")]),
+        "words": _runs_data([TextRun(word, run.accent) for run in block.runs for word in run.text.split()]),
     }
 
 
@@ -277,7 +278,8 @@ def _cut(runs: Sequence[TextRun], start: int, end: int) -> list[TextRun]:
 
 
 def _place(block: TextBlock, frame: PageFrame, fact: Mapping[str, Any], ink: Image.Image) -> MeasuredBlock:
-    width, height, safe = frame.safe.width * block.width, float(fact["height"]), frame.safe
+    width, height, safe = float(fact["width"]), float(fact["height"]), frame.safe
+    wide = safe.width * block.width
     row, _, column = block.position.partition("-")
     left = safe.left + {"left": 0.0, "center": (safe.width - width) / 2, "right": safe.width - width}[column]
     top = safe.top + {"top": 0.0, "middle": (safe.height - height) / 2, "bottom": safe.height - height}[row]
@@ -299,7 +301,7 @@ def _place(block: TextBlock, frame: PageFrame, fact: Mapping[str, Any], ink: Ima
         ink_at=(box.left - _MARGIN_PT, box.top - _MARGIN_PT),
         lines=lines,
         has_widow=bool(fact["widow"]),
-        is_too_wide=letters.left < left - slack or letters.right > left + width + slack,
+        is_too_wide=letters.width > wide + slack,
     )
 
 
