@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import Path, Request, Response
+from fastapi import Path, Query, Request, Response
 
 from imagemill.api.base import Services
 from imagemill.api.dependencies import context
@@ -79,16 +79,6 @@ PersonalizationId = Annotated[str, Path(description="`id` of the personalization
 PageNumber = Annotated[
     int, Path(ge=1, le=9999, description="The number of the page; 1001 and 1002 are the covers.")
 ]
-SIGNED: dict[str, Any] = {
-    "parameters": [
-        {
-            "name": name,
-            "in": "query",
-            "required": False,
-            "description": "Of the link in an answer, in place of a key.",
-            "schema": {"type": "string"},
-        }
-        for name in ("exp", "sig")
-    ]
-}
-"""The query of signed links in the document."""
+_OF_LINK = "Of the link in an answer, in place of a key."
+Expires = Annotated[str, Query(alias="exp", description=_OF_LINK)]
+Signature = Annotated[str, Query(alias="sig", description=_OF_LINK)]

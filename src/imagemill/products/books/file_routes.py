@@ -14,7 +14,14 @@ from imagemill.domain.errors import NotFound
 from imagemill.domain.jobs import Artifact
 from imagemill.media.pictures import extension_of
 from imagemill.net import pools
-from imagemill.products.books.book_api import SIGNED, BookApi, BooksDep, PageNumber, PersonalizationId
+from imagemill.products.books.book_api import (
+    BookApi,
+    BooksDep,
+    Expires,
+    PageNumber,
+    PersonalizationId,
+    Signature,
+)
 from imagemill.products.books.book_states import BACK_COVER, FILL, FRONT_COVER, REFERENCE
 from imagemill.products.books.book_views import BookFile, PageView, PersonalizationView
 from imagemill.products.books.responses import PERSONALIZATIONS, shown_file
@@ -24,9 +31,9 @@ from imagemill.web.routing import ApiRoute
 
 router = APIRouter(prefix=PERSONALIZATIONS, tags=["books"], route_class=ApiRoute)
 Version = Annotated[int | None, Query(ge=1, description="A version; the default is the one that is printed.")]
-_PICTURE = SIGNED | openapi.answered(200, "The picture.", "image/jpeg", "image/png", "image/webp")
-_PDF = SIGNED | openapi.answered(200, "The file.", "application/pdf")
-_ZIP = SIGNED | openapi.answered(200, "The file.", "application/zip")
+_PICTURE = openapi.answered(200, "The picture.", "image/jpeg", "image/png", "image/webp")
+_PDF = openapi.answered(200, "The file.", "application/pdf")
+_ZIP = openapi.answered(200, "The file.", "application/zip")
 _IN_MEMORY_BYTES = 8 * 2**20
 """A larger ZIP file waits on disk."""
 _PIECE_BYTES = 256 * 2**10
@@ -46,8 +53,8 @@ async def get_reference_picture(
     files: FilesDep,
     id: PersonalizationId,
     version: Version = None,
-    exp: str = "",
-    sig: str = "",
+    exp: Expires = "",
+    sig: Signature = "",
 ) -> Response:
     return await send_picture(request, books, files, id, REFERENCE, version)
 
@@ -65,8 +72,8 @@ async def get_page_picture(
     id: PersonalizationId,
     page: PageNumber,
     version: Version = None,
-    exp: str = "",
-    sig: str = "",
+    exp: Expires = "",
+    sig: Signature = "",
 ) -> Response:
     return await send_picture(request, books, files, id, page, version)
 
@@ -105,8 +112,8 @@ async def get_book_pdf(
     books: BooksDep,
     files: FilesDep,
     id: PersonalizationId,
-    exp: str = "",
-    sig: str = "",
+    exp: Expires = "",
+    sig: Signature = "",
 ) -> Response:
     return await _send_file(request, books, files, id, "block")
 
@@ -119,8 +126,8 @@ async def get_book_cover(
     books: BooksDep,
     files: FilesDep,
     id: PersonalizationId,
-    exp: str = "",
-    sig: str = "",
+    exp: Expires = "",
+    sig: Signature = "",
 ) -> Response:
     return await _send_file(request, books, files, id, "cover")
 
@@ -136,8 +143,8 @@ async def get_book_spreads(
     books: BooksDep,
     files: FilesDep,
     id: PersonalizationId,
-    exp: str = "",
-    sig: str = "",
+    exp: Expires = "",
+    sig: Signature = "",
 ) -> Response:
     return await _send_file(request, books, files, id, "spreads")
 
@@ -153,8 +160,8 @@ async def get_book_proof(
     books: BooksDep,
     files: FilesDep,
     id: PersonalizationId,
-    exp: str = "",
-    sig: str = "",
+    exp: Expires = "",
+    sig: Signature = "",
 ) -> Response:
     return await _send_file(request, books, files, id, "proof")
 
@@ -168,7 +175,7 @@ async def _send_file(request: Request, books: BookApi, files: ArtifactFiles, id_
 
 @router.get("/{id}/zip", summary="Fetch all pages as pictures", response_class=Response, openapi_extra=_ZIP)
 async def get_book_zip(
-    request: Request, books: BooksDep, id: PersonalizationId, exp: str = "", sig: str = ""
+    request: Request, books: BooksDep, id: PersonalizationId, exp: Expires = "", sig: Signature = ""
 ) -> Response:
     reader = await books.reader(request, id)
     await pools.read(books.service.file, reader.owner, id, "block")  # a conflict until it is complete
