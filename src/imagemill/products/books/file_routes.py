@@ -15,6 +15,8 @@ from imagemill.domain.jobs import Artifact
 from imagemill.media.pictures import extension_of
 from imagemill.net import pools
 from imagemill.products.books.book_api import (
+    RANGES,
+    REFUSED_MOVE,
     BookApi,
     BooksDep,
     Expires,
@@ -45,6 +47,7 @@ _MIDNIGHT = (1980, 1, 1, 0, 0, 0)
     "/{id}/reference/picture",
     summary="Fetch the reference sheet",
     response_class=Response,
+    responses=RANGES,
     openapi_extra=_PICTURE,
 )
 async def get_reference_picture(
@@ -63,6 +66,7 @@ async def get_reference_picture(
     "/{id}/pages/{page}/picture",
     summary="Fetch a page as it will be printed",
     response_class=Response,
+    responses=RANGES,
     openapi_extra=_PICTURE,
 )
 async def get_page_picture(
@@ -106,7 +110,13 @@ def find_page(view: PersonalizationView, number: int) -> PageView:
     return page
 
 
-@router.get("/{id}/pdf", summary="Fetch the block for print", response_class=Response, openapi_extra=_PDF)
+@router.get(
+    "/{id}/pdf",
+    summary="Fetch the block for print",
+    response_class=Response,
+    responses=REFUSED_MOVE | RANGES,
+    openapi_extra=_PDF,
+)
 async def get_book_pdf(
     request: Request,
     books: BooksDep,
@@ -119,7 +129,11 @@ async def get_book_pdf(
 
 
 @router.get(
-    "/{id}/cover.pdf", summary="Fetch the wrap cover for print", response_class=Response, openapi_extra=_PDF
+    "/{id}/cover.pdf",
+    summary="Fetch the wrap cover for print",
+    response_class=Response,
+    responses=REFUSED_MOVE | RANGES,
+    openapi_extra=_PDF,
 )
 async def get_book_cover(
     request: Request,
@@ -136,6 +150,7 @@ async def get_book_cover(
     "/{id}/spreads.pdf",
     summary="Fetch the pages in pairs, for the screen",
     response_class=Response,
+    responses=REFUSED_MOVE | RANGES,
     openapi_extra=_PDF,
 )
 async def get_book_spreads(
@@ -153,6 +168,7 @@ async def get_book_spreads(
     "/{id}/proof.pdf",
     summary="Fetch the proof: all pages with scores and findings",
     response_class=Response,
+    responses=REFUSED_MOVE | RANGES,
     openapi_extra=_PDF,
 )
 async def get_book_proof(
@@ -173,7 +189,13 @@ async def _send_file(request: Request, books: BookApi, files: ArtifactFiles, id_
     return await files.answer(request, _artifact(file), 0, f'inline; filename="{name}.pdf"')
 
 
-@router.get("/{id}/zip", summary="Fetch all pages as pictures", response_class=Response, openapi_extra=_ZIP)
+@router.get(
+    "/{id}/zip",
+    summary="Fetch all pages as pictures",
+    response_class=Response,
+    responses=REFUSED_MOVE,
+    openapi_extra=_ZIP,
+)
 async def get_book_zip(
     request: Request, books: BooksDep, id: PersonalizationId, exp: Expires = "", sig: Signature = ""
 ) -> Response:
