@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx2
 
+import imagemill
 from tests.cli.programs import Program, image_job, running
 from tests.documents import whole_document
 from tests.graphs import graph
@@ -133,7 +134,7 @@ def _things(http: httpx2.Client, caller: Caller) -> dict[str, dict[str, str]]:
         "/blobs/{name}": {"name": blob},
         **_models(http, headers),
     }
-    things |= _character(http, headers)
+    things |= _character(http, headers) | _book(http, headers)
     webhook = http.post("/api/v1/webhooks", json={"url": "https://example.invalid/"}, headers=headers)
     if webhook.is_success:
         one = f"/api/v1/webhooks/{webhook.json()['id']}"
@@ -143,6 +144,20 @@ def _things(http: httpx2.Client, caller: Caller) -> dict[str, dict[str, str]]:
             "message_id": message,
         }
     return things
+
+
+def _book(http: httpx2.Client, headers: dict[str, str]) -> dict[str, dict[str, str]]:
+    """A book with the photo of the package, which made-up requests may bring further."""
+    book = {"slug": "little-star", "name": "front"}
+    photo = Path(imagemill.__file__).with_name("products") / "books/sample/photo.jpg"
+    consent = '{"who": "fuzz", "when": "2026-01-31T12:00:00Z"}'
+    path = f"/api/v1/books/{book['slug']}/personalizations"
+    files = {"photo": ("photo.jpg", photo.read_bytes(), "image/jpeg")}
+    made = _ok(http.post(path, files=files, data={"consent": consent}, headers=headers))
+    return {
+        "/api/v1/books/{slug}": book,
+        "/api/v1/personalizations/{id}": {"id": made["id"], "page": "1"},
+    }
 
 
 def _models(http: httpx2.Client, headers: dict[str, str]) -> dict[str, dict[str, str]]:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import Path, Request, Response
+from fastapi import Path, Query, Request, Response
 
 from imagemill.api.base import Services
 from imagemill.api.dependencies import context
@@ -79,16 +79,14 @@ PersonalizationId = Annotated[str, Path(description="`id` of the personalization
 PageNumber = Annotated[
     int, Path(ge=1, le=9999, description="The number of the page; 1001 and 1002 are the covers.")
 ]
-SIGNED: dict[str, Any] = {
-    "parameters": [
-        {
-            "name": name,
-            "in": "query",
-            "required": False,
-            "description": "Of the link in an answer, in place of a key.",
-            "schema": {"type": "string"},
-        }
-        for name in ("exp", "sig")
-    ]
+REFUSED_MOVE: dict[int | str, dict[str, Any]] = {
+    409: {"description": "The state does not allow it: `state` names it, `allowed` what it allows."}
 }
-"""The query of signed links in the document."""
+RANGES: dict[int | str, dict[str, Any]] = {
+    206: {"description": "A range of the file."},
+    304: {"description": "Not modified."},
+    416: {"description": "The range is outside the file."},
+}
+_OF_LINK = "Of the link in an answer, in place of a key."
+Expires = Annotated[str, Query(alias="exp", description=_OF_LINK)]
+Signature = Annotated[str, Query(alias="sig", description=_OF_LINK)]

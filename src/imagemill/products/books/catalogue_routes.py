@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from imagemill.domain.errors import NotFound
 from imagemill.media.intake import parse
 from imagemill.net import pools
-from imagemill.products.books.book_api import KEYED_S, SIGNED, BooksDep, SlugPath
+from imagemill.products.books.book_api import KEYED_S, RANGES, BooksDep, Expires, Signature, SlugPath
 from imagemill.products.books.book_catalogue import Book
 from imagemill.products.books.book_manifest import Slug
 from imagemill.products.books.links import check_signature, is_signed
@@ -81,10 +81,16 @@ async def list_book_previews(request: Request, books: BooksDep, slug: SlugPath) 
     "/{slug}/previews/{name}",
     summary="Fetch a drawn page of the preview, or a cover",
     response_class=Response,
-    openapi_extra=SIGNED | openapi.answered(200, "The picture.", "image/webp", "image/jpeg", "image/png"),
+    responses={**RANGES, 409: {"description": "The book is being changed; ask again."}},
+    openapi_extra=openapi.answered(200, "The picture.", "image/webp", "image/jpeg", "image/png"),
 )
 async def get_book_preview(
-    request: Request, books: BooksDep, slug: SlugPath, name: PictureName, exp: str = "", sig: str = ""
+    request: Request,
+    books: BooksDep,
+    slug: SlugPath,
+    name: PictureName,
+    exp: Expires = "",
+    sig: Signature = "",
 ) -> Response:
     left_s = KEYED_S
     if is_signed(request):

@@ -14,7 +14,16 @@ from imagemill.domain.errors import NotFound
 from imagemill.domain.jobs import Artifact
 from imagemill.media.pictures import extension_of
 from imagemill.net import pools
-from imagemill.products.books.book_api import SIGNED, BookApi, BooksDep, PageNumber, PersonalizationId
+from imagemill.products.books.book_api import (
+    RANGES,
+    REFUSED_MOVE,
+    BookApi,
+    BooksDep,
+    Expires,
+    PageNumber,
+    PersonalizationId,
+    Signature,
+)
 from imagemill.products.books.book_states import BACK_COVER, FILL, FRONT_COVER, REFERENCE
 from imagemill.products.books.book_views import BookFile, PageView, PersonalizationView
 from imagemill.products.books.responses import PERSONALIZATIONS, shown_file
@@ -24,9 +33,9 @@ from imagemill.web.routing import ApiRoute
 
 router = APIRouter(prefix=PERSONALIZATIONS, tags=["books"], route_class=ApiRoute)
 Version = Annotated[int | None, Query(ge=1, description="A version; the default is the one that is printed.")]
-_PICTURE = SIGNED | openapi.answered(200, "The picture.", "image/jpeg", "image/png", "image/webp")
-_PDF = SIGNED | openapi.answered(200, "The file.", "application/pdf")
-_ZIP = SIGNED | openapi.answered(200, "The file.", "application/zip")
+_PICTURE = openapi.answered(200, "The picture.", "image/jpeg", "image/png", "image/webp")
+_PDF = openapi.answered(200, "The file.", "application/pdf")
+_ZIP = openapi.answered(200, "The file.", "application/zip")
 _IN_MEMORY_BYTES = 8 * 2**20
 """A larger ZIP file waits on disk."""
 _PIECE_BYTES = 256 * 2**10
@@ -38,6 +47,7 @@ _MIDNIGHT = (1980, 1, 1, 0, 0, 0)
     "/{id}/reference/picture",
     summary="Fetch the reference sheet",
     response_class=Response,
+    responses=RANGES,
     openapi_extra=_PICTURE,
 )
 async def get_reference_picture(
@@ -46,8 +56,8 @@ async def get_reference_picture(
     files: FilesDep,
     id: PersonalizationId,
     version: Version = None,
-    exp: str = "",
-    sig: str = "",
+    exp: Expires = "",
+    sig: Signature = "",
 ) -> Response:
     return await send_picture(request, books, files, id, REFERENCE, version)
 
@@ -56,6 +66,7 @@ async def get_reference_picture(
     "/{id}/pages/{page}/picture",
     summary="Fetch a page as it will be printed",
     response_class=Response,
+    responses=RANGES,
     openapi_extra=_PICTURE,
 )
 async def get_page_picture(
@@ -65,8 +76,8 @@ async def get_page_picture(
     id: PersonalizationId,
     page: PageNumber,
     version: Version = None,
-    exp: str = "",
-    sig: str = "",
+    exp: Expires = "",
+    sig: Signature = "",
 ) -> Response:
     return await send_picture(request, books, files, id, page, version)
 
@@ -99,28 +110,38 @@ def find_page(view: PersonalizationView, number: int) -> PageView:
     return page
 
 
-@router.get("/{id}/pdf", summary="Fetch the block for print", response_class=Response, openapi_extra=_PDF)
+@router.get(
+    "/{id}/pdf",
+    summary="Fetch the block for print",
+    response_class=Response,
+    responses=REFUSED_MOVE | RANGES,
+    openapi_extra=_PDF,
+)
 async def get_book_pdf(
     request: Request,
     books: BooksDep,
     files: FilesDep,
     id: PersonalizationId,
-    exp: str = "",
-    sig: str = "",
+    exp: Expires = "",
+    sig: Signature = "",
 ) -> Response:
     return await _send_file(request, books, files, id, "block")
 
 
 @router.get(
-    "/{id}/cover.pdf", summary="Fetch the wrap cover for print", response_class=Response, openapi_extra=_PDF
+    "/{id}/cover.pdf",
+    summary="Fetch the wrap cover for print",
+    response_class=Response,
+    responses=REFUSED_MOVE | RANGES,
+    openapi_extra=_PDF,
 )
 async def get_book_cover(
     request: Request,
     books: BooksDep,
     files: FilesDep,
     id: PersonalizationId,
-    exp: str = "",
-    sig: str = "",
+    exp: Expires = "",
+    sig: Signature = "",
 ) -> Response:
     return await _send_file(request, books, files, id, "cover")
 
@@ -129,6 +150,7 @@ async def get_book_cover(
     "/{id}/spreads.pdf",
     summary="Fetch the pages in pairs, for the screen",
     response_class=Response,
+    responses=REFUSED_MOVE | RANGES,
     openapi_extra=_PDF,
 )
 async def get_book_spreads(
@@ -136,8 +158,8 @@ async def get_book_spreads(
     books: BooksDep,
     files: FilesDep,
     id: PersonalizationId,
-    exp: str = "",
-    sig: str = "",
+    exp: Expires = "",
+    sig: Signature = "",
 ) -> Response:
     return await _send_file(request, books, files, id, "spreads")
 
@@ -146,6 +168,7 @@ async def get_book_spreads(
     "/{id}/proof.pdf",
     summary="Fetch the proof: all pages with scores and findings",
     response_class=Response,
+    responses=REFUSED_MOVE | RANGES,
     openapi_extra=_PDF,
 )
 async def get_book_proof(
@@ -153,8 +176,8 @@ async def get_book_proof(
     books: BooksDep,
     files: FilesDep,
     id: PersonalizationId,
-    exp: str = "",
-    sig: str = "",
+    exp: Expires = "",
+    sig: Signature = "",
 ) -> Response:
     return await _send_file(request, books, files, id, "proof")
 
@@ -166,9 +189,15 @@ async def _send_file(request: Request, books: BookApi, files: ArtifactFiles, id_
     return await files.answer(request, _artifact(file), 0, f'inline; filename="{name}.pdf"')
 
 
-@router.get("/{id}/zip", summary="Fetch all pages as pictures", response_class=Response, openapi_extra=_ZIP)
+@router.get(
+    "/{id}/zip",
+    summary="Fetch all pages as pictures",
+    response_class=Response,
+    responses=REFUSED_MOVE,
+    openapi_extra=_ZIP,
+)
 async def get_book_zip(
-    request: Request, books: BooksDep, id: PersonalizationId, exp: str = "", sig: str = ""
+    request: Request, books: BooksDep, id: PersonalizationId, exp: Expires = "", sig: Signature = ""
 ) -> Response:
     reader = await books.reader(request, id)
     await pools.read(books.service.file, reader.owner, id, "block")  # a conflict until it is complete

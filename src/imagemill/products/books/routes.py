@@ -1,6 +1,6 @@
 """``/api/v1/personalizations``: a book from its photo to the print files, and the module with all routes."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -9,7 +9,14 @@ from imagemill.api.dependencies import FilesDep
 from imagemill.domain.access import Scope
 from imagemill.net import pools
 from imagemill.products.books import catalogue_routes, file_routes
-from imagemill.products.books.book_api import BookApi, BooksDep, OpenService, PageNumber, PersonalizationId
+from imagemill.products.books.book_api import (
+    REFUSED_MOVE,
+    BookApi,
+    BooksDep,
+    OpenService,
+    PageNumber,
+    PersonalizationId,
+)
 from imagemill.products.books.book_catalogue import BookCatalogue
 from imagemill.products.books.book_events import (
     BookEventStream,
@@ -52,9 +59,6 @@ from imagemill.web.routing import ApiRoute, Cursor, Flag
 router = APIRouter(prefix=PERSONALIZATIONS, tags=["books"], route_class=ApiRoute)
 _MOST_READ = 2000
 """Personalizations that one request reads to find those in a state, which is derived and in no column."""
-_REFUSED_MOVE: dict[int | str, dict[str, Any]] = {
-    409: {"description": "The state does not allow it: `state` names it, `allowed` what it allows."}
-}
 
 
 @router.get("", summary="List books in the making, newest first", response_model=PersonalizationPage)
@@ -105,7 +109,7 @@ async def delete_personalization(request: Request, books: BooksDep, id: Personal
     return await books.answer(request, view)
 
 
-@router.post("/{id}/cancel", summary="Cancel a book", response_model=Personalization, responses=_REFUSED_MOVE)
+@router.post("/{id}/cancel", summary="Cancel a book", response_model=Personalization, responses=REFUSED_MOVE)
 async def cancel_personalization(request: Request, books: BooksDep, id: PersonalizationId) -> Response:
     view = await pools.write(books.service.cancel, caller(request).owner, id)
     return await books.answer(request, view)
@@ -129,7 +133,7 @@ async def get_reference(
     summary="Draw another reference sheet",
     status_code=202,
     response_model=Personalization,
-    responses=_REFUSED_MOVE,
+    responses=REFUSED_MOVE,
 )
 async def redraw_reference(
     request: Request, books: BooksDep, id: PersonalizationId, body: RedrawRequest | None = None
@@ -143,7 +147,7 @@ async def redraw_reference(
     "/{id}/reference/approve",
     summary="Approve how the hero looks",
     response_model=Personalization,
-    responses=_REFUSED_MOVE,
+    responses=REFUSED_MOVE,
 )
 async def approve_reference(
     request: Request, books: BooksDep, id: PersonalizationId, body: ReferenceApproval | None = None
@@ -161,7 +165,7 @@ async def approve_reference(
     summary="Make the pages of the preview, or those that are missing",
     status_code=202,
     response_model=Personalization,
-    responses=_REFUSED_MOVE,
+    responses=REFUSED_MOVE,
 )
 async def generate_preview(
     request: Request, books: BooksDep, id: PersonalizationId, body: GenerateRequest
@@ -186,7 +190,7 @@ async def get_page(
     summary="Draw another version of a page",
     status_code=202,
     response_model=Personalization,
-    responses=_REFUSED_MOVE,
+    responses=REFUSED_MOVE,
 )
 async def redraw_page(
     request: Request,
@@ -204,7 +208,7 @@ async def redraw_page(
     "/{id}/pages/{page}/choose",
     summary="Take an earlier version of a page",
     response_model=Personalization,
-    responses=_REFUSED_MOVE,
+    responses=REFUSED_MOVE,
 )
 async def choose_page_version(
     request: Request, books: BooksDep, id: PersonalizationId, page: PageNumber, body: ChooseRequest
@@ -221,7 +225,7 @@ async def choose_page_version(
     summary="Make all pages, since the book is paid",
     status_code=202,
     response_model=Personalization,
-    responses=_REFUSED_MOVE,
+    responses=REFUSED_MOVE,
 )
 async def unlock_personalization(request: Request, books: BooksDep, id: PersonalizationId) -> Response:
     """Needs the scope `books:unlock`. A repeated request has no further effect."""
@@ -236,7 +240,7 @@ async def unlock_personalization(request: Request, books: BooksDep, id: Personal
     summary="Approve the book and make the print files",
     status_code=202,
     response_model=Personalization,
-    responses=_REFUSED_MOVE,
+    responses=REFUSED_MOVE,
 )
 async def approve_personalization(
     request: Request, books: BooksDep, id: PersonalizationId, body: ApproveRequest
