@@ -72,9 +72,6 @@ RECIPES: Mapping[str, Recipe] = {
 }
 
 
-DRAWN = RECIPES["drawn"]
-
-
 class PageParts(ProductParts):
     recipes = tuple(RECIPES.values())
 

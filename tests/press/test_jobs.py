@@ -1,5 +1,6 @@
 """Jobs of page work: their queue, price, outputs, inputs and ends, and who runs them."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -97,6 +98,26 @@ def test_an_erased_job_ends_its_process_and_leaves_nothing(pages: Server, tmp_pa
     wait_until(lambda: pids(pages) == [] and app.runner.active == 0)
     assert pages.client.get(f"/api/v1/jobs/{job_id}").status_code == 404
     assert [blob.key for blob in app.blobs.list("jobs/")] == []
+
+
+def test_who_waits_for_a_job_that_is_erased_is_answered(pages: Server) -> None:
+    app, answers = pages.app, list[int]()
+
+    def wait() -> None:
+        body = {"recipe": "drawn", "input": {"work": "hang"}}
+        answers.append(pages.client.post("/api/v1/jobs", json=body, params={"wait": "true"}).status_code)
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    wait_until(lambda: [job["id"] for job in listed(pages) if job["status"] == "running"])
+    (job,) = listed(pages)
+    erase_jobs(app.stores.jobs, app.blobs, app.settings.owner, [job["id"]])
+    waiting.join(20)
+    assert answers in ([404], [201])
+
+
+def listed(server: Server) -> list[dict[str, Any]]:
+    return server.client.get("/api/v1/jobs").json()["items"]
 
 
 def test_a_job_whose_process_dies_is_tried_again(pages: Server, tmp_path: Path) -> None:

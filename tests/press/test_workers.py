@@ -16,7 +16,8 @@ from imagemill.domain.jobs import JobStatus as S
 from tests.cli.programs import Program, running
 from tests.conftest import Server, running_server
 from tests.dispatch.fleet import running_celery
-from tests.press.recipes import PageProduct, installed
+from tests.press.chain import PRODUCT, Chain
+from tests.press.recipes import installed
 from tests.redis import RedisServer
 from tests.service.build import wait_until
 
@@ -33,15 +34,17 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 
 
 @contextmanager
-def fleet(folder: Path, broker_url: str | None, way: str) -> Iterator[tuple[Server, Program]]:
+def fleet(
+    folder: Path, broker_url: str | None, way: str, sweep_s: float = 0.2
+) -> Iterator[tuple[Server, Program]]:
     """An API with the scheduler in this process, and a worker for pages."""
-    shared: dict[str, Any] = {"data_dir": folder / "data", "broker_url": broker_url, "sweep_s": 0.2}
+    shared: dict[str, Any] = {"data_dir": folder / "data", "broker_url": broker_url, "sweep_s": sweep_s}
     variables: dict[str, Any] = {
         f"IMAGEMILL_{name.upper()}": str(value) for name, value in shared.items() if value
     }
     variables |= {"PYTHONPATH": plug_in(folder), "IMAGEMILL_JOB__HEARTBEAT_S": "0.5"}
     settings = Settings(**{**shared, "_env_file": None, "job": {"heartbeat_s": 0.5, "retry_base_s": 0.01}})
-    with installed(PageProduct()), running_server(settings, Roles(worker=False)) as server:
+    with installed(PRODUCT), running_server(settings, Roles(worker=False)) as server:
         if way == "celery":
             worker = running_celery(folder, queues=QUEUES, **variables)
         else:
@@ -51,11 +54,11 @@ def fleet(folder: Path, broker_url: str | None, way: str) -> Iterator[tuple[Serv
 
 
 def plug_in(folder: Path) -> str:
-    """The search path of a process that has the recipes of these tests."""
-    named = folder / "page_recipes-1.0.dist-info"
+    """The search path of a process that has the product of these tests."""
+    named = folder / "page_chain-1.0.dist-info"
     named.mkdir(parents=True)
-    (named / "METADATA").write_text("Metadata-Version: 2.1\nName: page-recipes\nVersion: 1.0\n")
-    (named / "entry_points.txt").write_text("[imagemill.recipes]\ndrawn = tests.press.recipes:DRAWN\n")
+    (named / "METADATA").write_text("Metadata-Version: 2.1\nName: page-chain\nVersion: 1.0\n")
+    (named / "entry_points.txt").write_text("[imagemill.products]\nchain = tests.press.chain:PRODUCT\n")
     return os.pathsep.join([str(ROOT), str(folder)])
 
 
@@ -88,3 +91,12 @@ def test_a_worker_that_is_killed_leaves_no_process_behind(tmp_path: Path) -> Non
         wait_until(lambda: server.app.stores.jobs.job(job_id).status is S.RUNNING)
         worker.process.send_signal(signal.SIGKILL)
         wait_until(lambda: not process.is_running(), 20)
+
+
+def test_the_next_job_follows_at_once_one_of_another_process(tmp_path: Path, redis: RedisServer) -> None:
+    with fleet(tmp_path, redis.url, "worker", sweep_s=60) as (server, worker):
+        worker.line("worker started")
+        chain: Any = server.app.products["chain"]
+        assert isinstance(chain, Chain)
+        chain.submit(server.app.services.submitter, 1)
+        wait_until(lambda: chain.numbers() == ["1", "2", "3", "4"], 30)

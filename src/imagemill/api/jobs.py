@@ -27,7 +27,7 @@ from imagemill.api.jobs_schemas import (
 from imagemill.backends.base import kind_run_by, renderers
 from imagemill.domain.access import EVERY_OWNER, Caller, Scope
 from imagemill.domain.clock import now_us
-from imagemill.domain.errors import Conflict, InvalidInput
+from imagemill.domain.errors import Conflict, InvalidInput, NotFound
 from imagemill.domain.images import WorkKind
 from imagemill.domain.jobs import Draft, Job, JobStatus, LaneKey
 from imagemill.domain.placement import explain_wait
@@ -121,6 +121,12 @@ class Jobs:
             )
             for view in views
         ]
+
+    async def body(self, request: Request, job: Job) -> dict[str, Any]:
+        """Return a job as it is now. Raises `NotFound` for one that was erased meanwhile."""
+        for body in await self.bodies(request, [job]):
+            return body
+        raise NotFound(f"there is no job {job.id}")
 
     async def accept(self, request: Request, drafts: tuple[Draft, ...]) -> tuple[Job, bool]:
         """Return the stored job, and whether the same request had made it before."""
@@ -244,14 +250,12 @@ async def submit_job(
         job, repeated, done = await jobs.accept_and_wait(request, drafts)
     else:
         (job, repeated), done = await jobs.accept(request, drafts), True
-    bodies = await jobs.bodies(request, [job])
-    return json_response(bodies[0], (200 if repeated else 201) if done else 202)
+    return json_response(await jobs.body(request, job), (200 if repeated else 201) if done else 202)
 
 
 @router.get("/{job_id}", summary="Read a job", response_model=JobBody)
 async def get_job(request: Request, jobs: JobsDep, job_id: JobId) -> Response:
-    bodies = await jobs.bodies(request, [await jobs.job(request, job_id)])
-    return json_response(bodies[0])
+    return json_response(await jobs.body(request, await jobs.job(request, job_id)))
 
 
 @router.post("/{job_id}/cancel", summary="Cancel a job", response_model=JobBody)
@@ -277,8 +281,7 @@ async def replay_job(request: Request, jobs: JobsDep, job_id: JobId) -> Response
     trace, key = request_trace(request), idempotency_key(request)
     partner = caller(request).may(Scope.PARTNER)
     accepted = await pools.write(partial(jobs.services.submitter.resubmit, job, trace, key, partner=partner))
-    bodies = await jobs.bodies(request, accepted.jobs)
-    return json_response(bodies[0], 200 if accepted.repeated else 201)
+    return json_response(await jobs.body(request, accepted.jobs[0]), 200 if accepted.repeated else 201)
 
 
 @router.get(

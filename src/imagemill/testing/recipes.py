@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from imagemill.domain.air import EXAMPLE, Resource, parse
-from imagemill.domain.images import TaskSpec
+from imagemill.domain.images import WorkerSpec
 from imagemill.recipes.base import Plan, Recipe
 
 
@@ -77,9 +77,9 @@ class RecipeContract:
         assert complete == before
 
     def test_a_plan_makes_pictures(self, recipe: Recipe, complete: BaseModel) -> None:
-        """A task may deliver values only."""
+        """A task and page work may deliver values only."""
         plan = recipe.plan(complete)
-        assert plan.outputs >= (0 if isinstance(plan.work, TaskSpec) or plan.discards else 1)
+        assert plan.outputs >= (0 if isinstance(plan.work, WorkerSpec) or plan.discards else 1)
         if plan.size is not None:
             assert min(plan.size) >= 1
         if plan.keys:
@@ -106,6 +106,9 @@ def _told(plan: Plan) -> tuple[Any, ...]:
         plan.size,
         plan.parameters,
         dict(plan.inputs),
+        dict(plan.data),
         dict(plan.keys),
+        plan.file_keys,
+        plan.leaves_nothing,
         plan.record,
     )

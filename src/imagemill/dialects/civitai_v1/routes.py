@@ -189,8 +189,9 @@ class CivitaiJobRoutes:
 
     async def by_id(self, request: Request, job_id: str) -> Response:
         job = await pools.read(self._services.jobs.job, job_id, caller(request).owner)
-        statuses = await self.statuses(request, [job], flag(request, "detailed"))
-        return json_response(statuses[0])
+        for status in await self.statuses(request, [job], flag(request, "detailed")):
+            return json_response(status)
+        raise NotFound(f"there is no job {job_id}")
 
     async def cancel_all(self, request: Request) -> Response:
         flag(request, "force", default=True)
