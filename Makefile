@@ -60,6 +60,7 @@ clients: $(VENV)/.dev
 # All 288 cells of the model library on a simulator that fails at random, killed twice, each cell made once.
 proof: $(VENV)/.dev
 	$(BIN)/python -m tests.library.proof
+	$(BIN)/python -m tests.books.proof_books
 
 # Pins with hashes and no index, so that no file names where packages come from.
 lock: $(VENV)/.dev
