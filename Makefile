@@ -58,10 +58,12 @@ clients: $(VENV)/.dev
 	$(BIN)/python tools/build_clients.py
 
 # All 288 cells of the model library on a simulator that fails at random, killed twice, each cell made once; and 20 drawn
-# photos on 5 pages, where the right child must have a higher identity score than every other one.
+# photos on 5 pages, where the right child must have a higher identity score than every other one; and 40 books at once,
+# with servers and press processes killed, each page made once.
 proof: $(VENV)/.dev
 	$(BIN)/python -m tests.library.proof
 	$(BIN)/python -m tests.books.proof_identity
+	$(BIN)/python -m tests.books.proof_books
 
 # Pins with hashes and no index, so that no file names where packages come from.
 lock: $(VENV)/.dev

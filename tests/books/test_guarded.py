@@ -255,3 +255,38 @@ def test_a_refused_beginning_leaves_no_photo(tmp_path: Path):
         with pytest.raises(RateLimited):
             rig.service.create(SHOP, request)
         assert len(list(rig.app.blobs.list("books/"))) == 1
+
+
+def test_a_prompt_of_the_manifest_that_is_not_allowed_fails_its_page_alone(tmp_path: Path):
+    url = databases.sqlite_database(tmp_path / "data" / "imagemill.db")
+    with opened_rig(tmp_path, url) as rig:
+        blocked = MANIFEST.replace("a child in a meadow", "a naked child in a meadow")
+        write_book(tmp_path / "catalogue", blocked)
+        id_ = rig.reference_ready()
+        rig.service.approve_reference(OWNER, id_)
+        rig.service.generate(OWNER, id_, CHILD)
+        rig.settle()
+        view = rig.get(id_)
+        assert view.state is BookState.GENERATION_FAILED
+        assert [page.state.value for page in view.pages] == ["failed", "ready"]
+        assert "blocked" in (view.problem or "")
+
+
+def test_an_old_photo_is_deleted_though_nothing_can_draw_its_face(tmp_path: Path):
+    url = databases.sqlite_database(tmp_path / "data" / "imagemill.db")
+    with opened_rig(tmp_path, url, books={"modes": ("ipadapter",), "photo_days": 1e-9}) as rig:
+        id_ = rig.begin()
+        rig.settle()
+        view = rig.get(id_)
+        assert view.state is BookState.ANALYZED
+        assert view.photo_deleted_at is not None
+
+
+def test_a_mode_that_no_node_has_is_the_problem_of_the_book(tmp_path: Path):
+    url = databases.sqlite_database(tmp_path / "data" / "imagemill.db")
+    with opened_rig(tmp_path, url, books={"modes": ("ipadapter",)}) as rig:
+        id_ = rig.begin()
+        rig.settle()
+        view = rig.get(id_)
+        assert view.state is BookState.ANALYZED
+        assert "IMAGEMILL_BOOKS__ALLOW_RESEARCH_WEIGHTS" in (view.problem or "")

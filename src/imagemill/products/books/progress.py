@@ -54,8 +54,9 @@ _BOOKS_AT_ONCE = 100
 """Books looked at in one round; the rest follows in the next."""
 _JOBS_AT_ONCE = 100
 """Jobs of one submission."""
-_RETRY_US = 30 * SECOND
-"""Pause before a refused submission is tried again: a refill of credits, or a shorter queue."""
+_RETRY_US = 10 * SECOND
+"""Pause before a refused submission is tried again: nodes that were read, a refill of credits, a shorter
+queue."""
 _PHOTO_CHECK_US = 60 * SECOND
 
 ModeChoice = Callable[[Facts, Illustration], Mapping[str, Any]]
@@ -69,6 +70,8 @@ class NextSteps:
     versions: Sequence[VersionFact] = ()
     jobs: Sequence[tuple[JobKind, int, int, str]] = ()
     """Kind, page, version and edition."""
+    problem: str | None = None
+    """Why something waits that is to be tried again."""
 
 
 def new_version(
@@ -120,10 +123,14 @@ def next_steps(facts: Facts, rules: BookRules, choose: ModeChoice, now: int) -> 
     erasure = _erasure(facts, PHOTO_ONLY) if _photo_must_go(facts, rules, now) else ()
     if book.canceled_at is not None:
         return NextSteps(jobs=erasure)
-    versions = _next_versions(facts, rules, choose, now)
+    problem = None
+    try:
+        versions = _next_versions(facts, rules, choose, now)
+    except (InvalidInput, Conflict) as refusal:
+        versions, problem = [], str(refusal)
     whole = replace_versions(facts, [*facts.versions, *versions])
     jobs = [*_analyses(facts), *_pages(whole), *_documents(facts), *erasure]
-    return NextSteps(versions, jobs)
+    return NextSteps(versions, jobs, problem)
 
 
 def replace_versions(facts: Facts, versions: Sequence[VersionFact]) -> Facts:
@@ -168,6 +175,8 @@ def _analyses(facts: Facts) -> list[tuple[JobKind, int, int, str]]:
 def _next_versions(facts: Facts, rules: BookRules, choose: ModeChoice, now: int) -> list[VersionFact]:
     if not facts.of_page(REFERENCE):
         needed = facts.photo_characters
+        if facts.book.photo_deleted_at is not None and needed:
+            return []
         if not all(each in facts.analyses and facts.analyses[each].usable for each in needed):
             return []
         return missing_versions(facts, [REFERENCE], choose, now)
@@ -301,13 +310,10 @@ class BookProgress:
     def _next(self, facts: Facts) -> BookChanges:
         now = self._clock()
         seen = [each.id for each in facts.jobs if each.submitted and not each.is_open and not each.seen]
-        try:
-            steps, problem = next_steps(facts, self._rules, self._choose, now), None
-        except (InvalidInput, Conflict) as refusal:
-            steps, problem = NextSteps(), str(refusal)
-        due_at = now + _RETRY_US if problem is not None else None
+        steps = next_steps(facts, self._rules, self._choose, now)
+        due_at = now + _RETRY_US if steps.problem is not None else None
         return BookChanges(
-            set={"due_at": due_at, "problem": problem},
+            set={"due_at": due_at, "problem": steps.problem},
             versions=steps.versions,
             jobs=new_jobs(facts, steps, now),
             seen=seen,
