@@ -42,6 +42,8 @@ class Person:
     nose_y: float = 0.47
     nose_width: float = 0.20
     nose_bulge: float = 1.0
+    nostrils: float = 1.0
+    """How dark the shades of the nose are, 0 to 1."""
     mouth_y: float = 0.80
     mouth_width: float = 0.34
     lips: float = 1.0
@@ -356,10 +358,11 @@ class _Portrait:
         nostril = np.asarray(who.skin, np.float32) * 0.34
         for side in (-1, 1):
             hole = _bump(x, y, side * who.nose_width * 0.45, who.nose_y + 0.005, 0.055, 0.028)
-            albedo = _blend(albedo, nostril, 0.85 * hole)
+            albedo = _blend(albedo, nostril, 0.85 * who.nostrils * hole)
             wing = _bump(x, y, side * who.nose_width * 1.06, who.nose_y - 0.03, 0.022, 0.07)
-            albedo = _blend(albedo, nostril * 1.7, 0.45 * wing)
-        return _blend(albedo, nostril * 1.7, 0.35 * _bump(x, y, 0, who.nose_y + 0.05, who.nose_width, 0.03))
+            albedo = _blend(albedo, nostril * 1.7, 0.45 * who.nostrils * wing)
+        shade = 0.35 * who.nostrils * _bump(x, y, 0, who.nose_y + 0.05, who.nose_width, 0.03)
+        return _blend(albedo, nostril * 1.7, shade)
 
     def _freckles(self, albedo: Floats) -> Floats:
         x, y = self.x, self.y

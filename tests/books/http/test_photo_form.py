@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import httpx2
@@ -106,7 +106,7 @@ def test_a_wrong_part_is_named_with_the_remedy(parts: Parts, path: str, said: st
     ("when", "said"),
     [
         ("2026-01-31T12:00:00", "time zone"),
-        ((datetime.now(UTC) + timedelta(days=2)).isoformat(), "not in the past"),
+        ("2999-01-01T00:00:00Z", "not in the past"),
         ("1970-01-01T00:00:00Z", "not in the past"),
         ("soon", "a date and time such as"),
         (None, "a date and time such as"),
