@@ -150,6 +150,7 @@ MEANINGS: dict[FindingCode, tuple[str, str]] = {
         "on. Below 1.5 it is an error.",
     ),
     FindingCode.TEXT_OVERLAP: ("warning", "Two texts overlap."),
+    FindingCode.FACE_NOT_SCORED: ("warning", "A face was not found, so it has no identity score."),
     FindingCode.TEXT_ON_FACE: ("warning", "Text lies on a face."),
     FindingCode.TEXT_INVISIBLE: ("warning", "Text has invisible characters, such as marks of direction."),
     FindingCode.GLYPH_MISSING: ("error", "The font has no glyph for a character."),

@@ -133,6 +133,8 @@ class BookRig:
     app: Application
     scores: dict[int, list[float | None]] = field(default_factory=dict[int, list[float | None]])
     """The scores of a page's next versions; 0.9 where none is said."""
+    findings: dict[int, list[dict[str, Any]]] = field(default_factory=dict[int, list[dict[str, Any]]])
+    """The findings of preflight by page."""
     usable: bool = True
     """Whether photos can be used."""
     made: list[tuple[str, int, int]] = field(default_factory=list[tuple[str, int, int]])
@@ -224,7 +226,7 @@ class BookRig:
             if isinstance(work, ComposePage):
                 page = plan.record.page
                 score = self._score(page) if work.faces else None
-                return files, {"score": score, "findings": []}
+                return files, {"score": score, "findings": self.findings.get(page, [])}
             return files, {}
         return [], {}
 

@@ -1,10 +1,13 @@
 """The way of one book, its refusals, redraws, approval and deletion."""
 
+from dataclasses import replace
+
 import pytest
 
 from imagemill.domain.errors import InvalidInput, NotFound
 from imagemill.products.books.book_states import BookAction, BookState, IllegalMove, PageState
 from imagemill.products.books.book_views import BookFilter, ChildDetails, Consent, NewBook
+from imagemill.products.books.layout.findings import FindingCode, PrintFinding
 from tests.books.support import ALL_PAGES, CHILD, OWNER, PREVIEW, SLUG, BookRig, picture
 
 
@@ -327,6 +330,31 @@ def test_after_the_approval_the_photo_is_gone_so_faces_are_not_redrawn(books: Bo
 
 
 # Cancel and delete
+
+
+def test_a_book_with_an_error_of_preflight_is_not_approved(books: BookRig):
+    outside = PrintFinding(
+        "page 2", 2, "error", FindingCode.TEXT_OUTSIDE, "the text lies outside", "make the text shorter"
+    )
+    books.findings = {1: [replace(outside, level="warning").as_dict()], 2: [outside.as_dict()]}
+    id_ = books.proof_ready()
+    before = books.get(id_)
+    with pytest.raises(IllegalMove) as refused:
+        books.service.approve(OWNER, id_, "parent@example.org")
+    assert str(refused.value).endswith(": page 2: the text lies outside (make the text shorter)")
+    assert refused.value.state is BookState.PROOF_READY
+    assert "approve" not in refused.value.allowed
+    assert books.get(id_) == before
+    assert before.photo_deleted_at is None
+
+
+def test_the_reference_of_a_canceled_or_deleted_book_is_not_approved_again(books: BookRig):
+    id_ = books.reference_ready()
+    books.service.approve_reference(OWNER, id_)
+    books.service.approve_reference(OWNER, id_)
+    books.service.cancel(OWNER, id_)
+    with pytest.raises(IllegalMove):
+        books.service.approve_reference(OWNER, id_)
 
 
 def test_a_canceled_book_stops_its_jobs_and_deletes_the_photo(books: BookRig):

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from imagemill.blobs.base import BlobStore
-from imagemill.db.statements import dump, load
+from imagemill.db.statements import load
+from imagemill.domain.clock import SECOND
 from imagemill.domain.errors import BackendError, Conflict, NotFound
 from imagemill.domain.failures import FailureCode
+from imagemill.media.layout import InvalidImage
 from imagemill.media.page_work import PageResult
 from imagemill.products.books.book_catalogue import Book, BookCatalogue
 from imagemill.products.books.book_manifest import Box, FillPage, Fonts, Illustration
@@ -21,6 +23,9 @@ from imagemill.products.books.facts import ApprovalFact, Facts, FileFact, FileKi
 from imagemill.products.books.identity.base import FacePlace, FaceTarget, PictureRequest, Size
 from imagemill.products.books.identity.describe import words_for
 from imagemill.products.books.layout import profiles
+from imagemill.products.books.layout.findings import FindingCode, PrintFinding
+from imagemill.products.books.layout.frames import picture_pixels
+from imagemill.products.books.layout.imposition import arrange
 from imagemill.products.books.layout.page_layouts import (
     BookLayout,
     FontFiles,
@@ -28,8 +33,9 @@ from imagemill.products.books.layout.page_layouts import (
     PageLayout,
     SpineLayout,
     lay_blocks,
+    text_sha256,
 )
-from imagemill.products.books.layout.profiles import MM_PER_INCH, PrintProfile
+from imagemill.products.books.layout.profiles import PrintProfile
 from imagemill.products.books.layout.works import ICC_INPUT, LayBook, LayPage, LayProof, ProofPage
 from imagemill.products.books.texts import Child, Gender, choose_text, fill, fill_plain
 
@@ -65,27 +71,33 @@ class ComposePage:
 
     def __call__(self, inputs: Mapping[str, bytes]) -> PageResult:
         laid = self.lay(inputs)
-        values = {"score": self._score(inputs), "findings": laid.values.get("findings", [])}
-        return PageResult(laid.files, values)
+        score, findings = self._score(inputs), list(laid.values.get("findings", []))
+        if self.faces and score is None:
+            findings.append(_not_scored(self.lay.page).as_dict())
+        return PageResult(laid.files, {"score": score, "findings": findings})
 
     def _score(self, inputs: Mapping[str, bytes]) -> float | None:
-        if not self.faces:
-            return None
+        try:
+            scores = [self._score_face(face, inputs) for face in self.faces]
+        except InvalidImage:
+            raise
+        except ValueError as error:
+            message = f"IMAGEMILL_BOOKS__EMBEDDING_MODEL: {error}"
+            raise BackendError(FailureCode.BACKEND_REJECTED, message) from error
+        found = [score for score in scores if score is not None]
+        return round(min(found), 4) if found and len(found) == len(scores) else None
+
+    def _score_face(self, face: ScoredFace, inputs: Mapping[str, bytes]) -> float | None:
         from imagemill.products.books.identity.score import score_face
 
-        scores = [
-            score_face(
-                inputs["picture"],
-                face.box,
-                inputs[_REFERENCE_INPUT],
-                tilt=face.tilt,
-                reference_faces=face.reference,
-                model=self.model,
-            )
-            for face in self.faces
-        ]
-        found = [score for score in scores if score is not None]
-        return round(min(found), 4) if len(found) == len(scores) else None
+        return score_face(
+            inputs["picture"],
+            face.box,
+            inputs[_REFERENCE_INPUT],
+            tilt=face.tilt,
+            reference_faces=face.reference,
+            model=self.model,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,10 +153,10 @@ class BookComposer:
         """Return the pixels of a page's picture.
 
         They are those of the illustration where these suit the print, as nothing outside the faces changes
-        then; else those of the page with its bleed, at the profile's resolution.
+        then; else those of the page or side of the cover with its bleed, at the profile's resolution.
         """
-        wanted = page_pixels(self.profile(facts.book.profile))
         sheet = facts.sheet(page)
+        wanted = picture_pixels(self.profile(facts.book.profile), _kind(page, sheet))
         known = self._book(facts).files.get(sheet.base) if sheet is not None and sheet.base else None
         if known is None or known.pixels is None:
             return wanted
@@ -234,8 +246,36 @@ class BookComposer:
                 )
             )
         profile = self.profile(facts.book.profile)
-        title = self._title(facts)
-        return Composition(LayProof(title, tuple(pages), profile, dated, self._identity_limit), data)
+        fonts = self._fonts(facts)
+        sheet = LayProof(
+            self._title(facts),
+            tuple(pages),
+            profile,
+            dated,
+            self._identity_limit,
+            findings=tuple(each.as_dict() for each in self._count_findings(facts)),
+            fonts=fonts.files,
+        )
+        return Composition(sheet, {**data, **fonts.data})
+
+    def _count_findings(self, facts: Facts) -> Sequence[PrintFinding]:
+        """Return the findings about the number of pages that the print profile asks for."""
+        layouts = {page: self.page_layout(facts, page, "") for page in facts.wanted}
+        pages = [each for page, each in sorted(layouts.items()) if page < FRONT_COVER]
+        return arrange(self.profile(facts.book.profile), pages, self._fill(facts, layouts))[1]
+
+    def errors(self, facts: Facts) -> list[str]:
+        """Return the errors of preflight that are known before the print files are made, in sentences."""
+        known: list[Mapping[str, Any]] = [each.as_dict() for each in self._count_findings(facts)]
+        for page in facts.wanted:
+            current = facts.current(page)
+            preview = facts.file(FileKind.PREVIEW, page, current.version) if current is not None else None
+            known += preview.body.get("findings", ()) if preview is not None else ()
+        return [
+            f"{each['place']}: {each['message']} ({each['remedy']})"
+            for each in known
+            if each["level"] == "error"
+        ]
 
     def print_files(self, facts: Facts, approval: ApprovalFact) -> Composition:
         """Return the work that makes the print files from the approval record alone.
@@ -254,16 +294,18 @@ class BookComposer:
                 )
             data[f"picture.{page}"] = self._checked(stored)
             layouts[page] = self.page_layout(facts, page, f"picture.{page}")
-            if text_sha256(layouts[page]) != each["textSha256"]:
+            if text_sha256(layouts[page], fonts.files, fonts.data) != each["textSha256"]:
                 raise BackendError(FailureCode.BAD_INPUT, f"the text of page {page} is not the approved one")
         profile = self.profile(approval.profile)
         if self._icc_profile is not None:
             data[ICC_INPUT] = self._icc_profile.read_bytes()
-        return Composition(PrintBook(LayBook(self._book_layout(facts, layouts, profile, fonts.files))), data)
+        book = self._book_layout(facts, layouts, profile, fonts.files, approval.at)
+        return Composition(PrintBook(LayBook(book)), data)
 
     def approved_pages(self, facts: Facts) -> list[dict[str, Any]]:
         """Return the approval record's pages: version, and the hashes of picture and text."""
         pages: list[dict[str, Any]] = []
+        fonts = self._fonts(facts)
         for page in facts.wanted:
             current = facts.current(page)
             picture = facts.file(FileKind.PICTURE, page, current.version) if current is not None else None
@@ -274,7 +316,7 @@ class BookComposer:
                     "page": page,
                     "version": current.version,
                     "pictureSha256": picture.sha256,
-                    "textSha256": text_sha256(self.page_layout(facts, page, "")),
+                    "textSha256": text_sha256(self.page_layout(facts, page, ""), fonts.files, fonts.data),
                 }
             )
         return pages
@@ -304,7 +346,12 @@ class BookComposer:
         return lay_blocks(layers, written, facts.manifest.typography, direction)
 
     def _book_layout(
-        self, facts: Facts, layouts: Mapping[int, PageLayout], profile: PrintProfile, fonts: FontFiles
+        self,
+        facts: Facts,
+        layouts: Mapping[int, PageLayout],
+        profile: PrintProfile,
+        fonts: FontFiles,
+        approved_at: int,
     ) -> BookLayout:
         spine, language = facts.manifest.covers.spine, facts.book.language or _PROMPT_LANGUAGE
         chosen = choose_text(spine.text, language, facts.manifest.languages)
@@ -315,13 +362,17 @@ class BookComposer:
             front=layouts[FRONT_COVER],
             back=layouts[BACK_COVER],
             spine=SpineLayout(text, spine.colour, spine.background),
-            fill=tuple(
-                layouts.get(FILL + at) or self._empty_page(facts, sheet)
-                for at, sheet in enumerate(facts.manifest.fill)
-            ),
+            fill=self._fill(facts, layouts),
             title=self._title(facts),
             language=language,
             fonts=fonts,
+            made_at=approved_at // SECOND,
+        )
+
+    def _fill(self, facts: Facts, layouts: Mapping[int, PageLayout]) -> tuple[PageLayout, ...]:
+        return tuple(
+            layouts.get(FILL + at) or self._empty_page(facts, sheet)
+            for at, sheet in enumerate(facts.manifest.fill)
         )
 
     def _empty_page(self, facts: Facts, sheet: FillPage) -> PageLayout:
@@ -421,18 +472,15 @@ class _LoadedFonts:
     data: Mapping[str, bytes]
 
 
-def page_pixels(profile: PrintProfile) -> Size:
-    """Return width and height of a page with its bleed on all sides, at the profile's resolution."""
-    page = profile.page
-    width = page.width + page.bleed.outer + max(page.bleed.inner, page.bleed.outer)
-    height = page.height + page.bleed.top + page.bleed.bottom
-    return round(width / MM_PER_INCH * page.dpi), round(height / MM_PER_INCH * page.dpi)
-
-
-def text_sha256(page: PageLayout) -> str:
-    """Return the digest of the texts of a page with their accents, in the order of the layers."""
-    texts = [[[run.text, run.accent] for run in block.runs] for block in page.blocks]
-    return hashlib.sha256(dump(texts).encode()).hexdigest()
+def _not_scored(page: PageLayout) -> PrintFinding:
+    return PrintFinding(
+        page.name,
+        page.number,
+        "warning",
+        FindingCode.FACE_NOT_SCORED,
+        "the face was not found, so its likeness to the reference is not known",
+        "look at the page; redraw it, or give the face a box in the manifest",
+    )
 
 
 def book_child(facts: Facts) -> Child:

@@ -6,11 +6,10 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, StringConstraints
 
 from imagemill.products.books.book_manifest import Slug
+from imagemill.products.books.texts import MOST_FEEDBACK
 from imagemill.web.http import Whole
 from imagemill.web.routing import RequestModel
 
-MOST_FEEDBACK = 200
-"""Characters of the sentence for a redraw."""
 MOST_NAME = 60
 """Characters of a child's name."""
 Who = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]

@@ -66,12 +66,12 @@ from imagemill.products.books.progress import (
 from imagemill.products.books.recipes import book_folder
 from imagemill.products.books.settings import BookSettings
 from imagemill.products.books.store import BookChanges, BookStore, Decision, NewPersonalization, Withdrawal
-from imagemill.products.books.texts import MOST_AGE, Gender, clean_name
+from imagemill.products.books.texts import MOST_AGE, MOST_FEEDBACK, Gender, clean_name
 
 log = logging.getLogger(__name__)
 
-MOST_FEEDBACK = 300
-"""Characters of a wish: one sentence."""
+MOST_ERRORS = 5
+"""Errors of preflight that a refusal cites."""
 _SENTENCE_ENDS = re.compile(r"[.!?…]\s+\S")
 
 
@@ -233,8 +233,8 @@ class BookService:
         """Approve a version of the reference sheet; None means the current one."""
 
         def decide(facts: Facts) -> BookChanges:
-            known = facts.book.reference_version
-            if known is not None and version in (None, known):
+            known, ended = facts.book.reference_version, facts.book.canceled_at or facts.book.deleted_at
+            if known is not None and version in (None, known) and not ended:
                 return BookChanges()
             self._check(facts, BookAction.APPROVE_REFERENCE)
             current = facts.current(REFERENCE)
@@ -352,6 +352,10 @@ class BookService:
             self._check(facts, BookAction.APPROVE)
             edition = facts.edition
             assert edition is not None  # noqa: S101 - a proof is ready
+            if errors := self._composer.errors(facts):
+                allowed = facts.allowed(self._rules, self._parts.clock()) - {BookAction.APPROVE}
+                message = f"the book cannot be printed yet: {'; '.join(errors[:MOST_ERRORS])}"
+                raise IllegalMove(message, facts.state, allowed)
             pages = self._composer.approved_pages(facts)
             at, number = self._parts.clock(), len(facts.approvals) + 1
             return BookChanges(approval=ApprovalFact(number, edition, at, name, facts.book.profile, pages))

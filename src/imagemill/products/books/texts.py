@@ -17,6 +17,8 @@ Run = tuple[str, bool]
 """A piece of text, and whether it takes the accent."""
 
 MOST_NAME_LETTERS = 40
+MOST_FEEDBACK = 200
+"""Characters of the wish for a redraw: one sentence."""
 MOST_AGE = 120
 _PLACEHOLDER = re.compile(r"\{\{|\}\}|\{[^{}]*\}|[{}]|\*\*")
 _JOINERS = "\u200c\u200d"

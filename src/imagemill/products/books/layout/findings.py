@@ -27,6 +27,7 @@ class FindingCode(StrEnum):
     TEXT_OVERLAP = "text_overlap"
     TEXT_ON_FACE = "text_on_face"
     TEXT_INVISIBLE = "text_invisible"
+    FACE_NOT_SCORED = "face_not_scored"
     GLYPH_MISSING = "glyph_missing"
     FONT_UNUSABLE = "font_unusable"
     SPINE_TEXT = "spine_text"
