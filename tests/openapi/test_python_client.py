@@ -15,7 +15,8 @@ PACKAGE = "imagemill_client"
 CONFIG = {
     "post_hooks": [],
     "content_type_overrides": {
-        f"image/{kind}": "application/octet-stream" for kind in ("png", "jpeg", "webp")
+        kind: "application/octet-stream"
+        for kind in ("image/png", "image/jpeg", "image/webp", "application/pdf", "application/zip")
     },
 }
 """The generator knows bytes by this media type alone."""

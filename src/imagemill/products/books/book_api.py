@@ -15,6 +15,7 @@ from imagemill.products.books.links import BookLinks, check_signature, is_signed
 from imagemill.products.books.progress import NAME
 from imagemill.products.books.responses import PERSONALIZATIONS, personalization_body
 from imagemill.products.books.service import BookService
+from imagemill.web import openapi
 from imagemill.web.auth import caller
 from imagemill.web.blobs import seconds_left
 from imagemill.web.http import base_url, json_response
@@ -83,10 +84,18 @@ REFUSED_MOVE: dict[int | str, dict[str, Any]] = {
     409: {"description": "The state does not allow it: `state` names it, `allowed` what it allows."}
 }
 RANGES: dict[int | str, dict[str, Any]] = {
-    206: {"description": "A range of the file."},
     304: {"description": "Not modified."},
     416: {"description": "The range is outside the file."},
 }
+
+
+def file_answer(description: str, *media_types: str) -> dict[str, Any]:
+    """Return the answers with a file, whole or a range of it, in one of the media types."""
+    whole = openapi.answered(200, description, *media_types)
+    part = openapi.answered(206, "A range of the file.", *media_types)
+    return {"responses": {**whole["responses"], **part["responses"]}}
+
+
 _OF_LINK = "Of the link in an answer, in place of a key."
 Expires = Annotated[str, Query(alias="exp", description=_OF_LINK)]
 Signature = Annotated[str, Query(alias="sig", description=_OF_LINK)]

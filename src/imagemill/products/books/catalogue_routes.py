@@ -7,7 +7,15 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from imagemill.domain.errors import NotFound
 from imagemill.media.intake import parse
 from imagemill.net import pools
-from imagemill.products.books.book_api import KEYED_S, RANGES, BooksDep, Expires, Signature, SlugPath
+from imagemill.products.books.book_api import (
+    KEYED_S,
+    RANGES,
+    BooksDep,
+    Expires,
+    Signature,
+    SlugPath,
+    file_answer,
+)
 from imagemill.products.books.book_catalogue import Book
 from imagemill.products.books.book_manifest import Slug
 from imagemill.products.books.links import check_signature, is_signed
@@ -23,7 +31,6 @@ from imagemill.products.books.responses import (
     pictures_body,
     summary_body,
 )
-from imagemill.web import openapi
 from imagemill.web.auth import caller
 from imagemill.web.blobs import picture_bytes, seconds_left
 from imagemill.web.http import json_response, request_trace
@@ -82,7 +89,7 @@ async def list_book_previews(request: Request, books: BooksDep, slug: SlugPath) 
     summary="Fetch a drawn page of the preview, or a cover",
     response_class=Response,
     responses={**RANGES, 409: {"description": "The book is being changed; ask again."}},
-    openapi_extra=openapi.answered(200, "The picture.", "image/webp", "image/jpeg", "image/png"),
+    openapi_extra=file_answer("The picture.", "image/webp", "image/jpeg", "image/png"),
 )
 async def get_book_preview(
     request: Request,

@@ -23,19 +23,19 @@ from imagemill.products.books.book_api import (
     PageNumber,
     PersonalizationId,
     Signature,
+    file_answer,
 )
 from imagemill.products.books.book_states import BACK_COVER, FILL, FRONT_COVER, REFERENCE
 from imagemill.products.books.book_views import BookFile, PageView, PersonalizationView
 from imagemill.products.books.responses import PERSONALIZATIONS, shown_file
-from imagemill.web import openapi
 from imagemill.web.blobs import ArtifactFiles
 from imagemill.web.routing import ApiRoute
 
 router = APIRouter(prefix=PERSONALIZATIONS, tags=["books"], route_class=ApiRoute)
 Version = Annotated[int | None, Query(ge=1, description="A version; the default is the one that is printed.")]
-_PICTURE = openapi.answered(200, "The picture.", "image/jpeg", "image/png", "image/webp")
-_PDF = openapi.answered(200, "The file.", "application/pdf")
-_ZIP = openapi.answered(200, "The file.", "application/zip")
+_PICTURE = file_answer("The picture.", "image/jpeg", "image/png", "image/webp")
+_PDF = file_answer("The file.", "application/pdf")
+_ZIP = file_answer("The file.", "application/zip")
 _IN_MEMORY_BYTES = 8 * 2**20
 """A larger ZIP file waits on disk."""
 _PIECE_BYTES = 256 * 2**10
