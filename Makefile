@@ -68,7 +68,7 @@ proof: $(VENV)/.dev
 # Pins with hashes and no index, so that no file names where packages come from.
 lock: $(VENV)/.dev
 	$(PIP) uv
-	cd requirements && for set in base books dev docs build image client; do ./compile $$set; done
+	cd requirements && for set in base dev books docs build image client; do ./compile $$set; done
 
 # The container image, built by docker, podman or buildah; IMAGE is its name, PYTHON_IMAGE another base.
 IMAGE ?= imagemill
