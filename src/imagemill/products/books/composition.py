@@ -260,7 +260,8 @@ class BookComposer:
 
     def _count_findings(self, facts: Facts) -> Sequence[PrintFinding]:
         """Return the findings about the number of pages that the print profile asks for."""
-        layouts = {page: self.page_layout(facts, page, "") for page in facts.wanted}
+        # With their pictures, as a page without one may be empty.
+        layouts = {page: self.page_layout(facts, page, f"picture.{page}") for page in facts.wanted}
         pages = [each for page, each in sorted(layouts.items()) if page < FRONT_COVER]
         return arrange(self.profile(facts.book.profile), pages, self._fill(facts, layouts))[1]
 
