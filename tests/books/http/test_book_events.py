@@ -171,9 +171,12 @@ def test_jobs_that_are_under_way_or_part_of_others_give_no_event():
 
 
 def test_a_tombstone_tells_of_the_deletion():
-    book = view(deleted_at=9 * SECOND, deletion={"files": 3})
-    assert types(events_of(book, [])) == ["photo.accepted", "deleted"]
-    assert events_of(book, [])[-1].data == {"files": 3}
+    at = 9 * SECOND
+    assert types(events_of(view(deleted_at=at, deletion={"erasedAt": None}), [])) == ["photo.accepted"]
+    done = {"files": 3, "erasedAt": at + 1}
+    events = events_of(view(deleted_at=at, photo_deleted_at=at + 1, deletion=done), [])
+    assert types(events) == ["photo.accepted", "photo.deleted", "deleted"]
+    assert (events[-1].data, events[-1].at) == (done, at + 1)
 
 
 def test_an_event_does_not_name_the_child():

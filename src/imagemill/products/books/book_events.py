@@ -126,11 +126,18 @@ def _facts(view: PersonalizationView) -> Iterator[BookEvent]:
         "approved": view.approved_at,
         "canceled": view.canceled_at,
         "photo.deleted": view.photo_deleted_at,
-        "deleted": view.deleted_at,
+        "deleted": _erased_at(view),
     }
-    for type_, at in facts.items():
+    for order, (type_, at) in enumerate(facts.items()):
         if at is not None:
-            yield BookEvent(type_, at, type_, dict(view.deletion) if type_ == "deleted" else {})
+            # Those of one instant keep this order.
+            source = f"{order}.{type_}"
+            yield BookEvent(type_, at, source, dict(view.deletion) if type_ == "deleted" else {})
+
+
+def _erased_at(view: PersonalizationView) -> int | None:
+    """Return when everything was deleted; None before."""
+    return view.deletion.get("erasedAt") if view.deleted_at is not None else None
 
 
 def _job_event(view: PersonalizationView, job: Job) -> BookEvent | None:
@@ -315,7 +322,7 @@ def _progress_body(job: Job | None, progress: Progress) -> dict[str, Any]:
 def _is_over(view: PersonalizationView, jobs: Sequence[Job]) -> bool:
     """Whether nothing more can happen to the book without another request."""
     if view.deleted_at is not None:
-        return True
+        return _erased_at(view) is not None
     has_ended = view.state in (BookState.COMPLETED, BookState.CANCELED)
     return has_ended and view.photo_deleted_at is not None and all(job.finished_at for job in jobs)
 
@@ -364,7 +371,5 @@ def _message(service: BookService, job: Job) -> Mapping[str, Any] | None:
 def _erased(view: PersonalizationView, job: Job) -> BookEvent | None:
     if job.status is not JobStatus.SUCCEEDED:
         return _job_event(view, job)
-    deleted = view.deleted_at is not None
-    at = view.deleted_at if deleted else view.photo_deleted_at
-    type_ = "deleted" if deleted else "photo.deleted"
-    return None if at is None else BookEvent(type_, at, type_, dict(view.deletion) if deleted else {})
+    type_ = "deleted" if view.deleted_at is not None else "photo.deleted"
+    return next((event for event in _facts(view) if event.type == type_), None)
