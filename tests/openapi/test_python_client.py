@@ -14,10 +14,10 @@ PROGRAM = Path(__file__).with_name("python_client.py")
 PACKAGE = "imagemill_client"
 CONFIG = {
     "post_hooks": [],
-    "content_type_overrides": {
-        kind: "application/octet-stream"
-        for kind in ("image/png", "image/jpeg", "image/webp", "application/pdf", "application/zip")
-    },
+    "content_type_overrides": dict.fromkeys(
+        ("image/png", "image/jpeg", "image/webp", "application/pdf", "application/zip"),
+        "application/octet-stream",
+    ),
 }
 """The generator knows bytes by this media type alone."""
 

@@ -12,8 +12,16 @@ from celery.worker import (  # pyright: ignore[reportMissingTypeStubs] - Celery 
     consumer,  # pyright: ignore[reportMissingTypeStubs] - Celery has none
     state,
 )
+from kombu.asynchronous import set_event_loop  # pyright: ignore[reportMissingTypeStubs] - kombu has none
 
 log = logging.getLogger(__name__)
+
+_RESTART_S = 1.0
+"""Pause before Celery's worker is started again.
+
+It ends by itself where the connection to Redis is lost while it holds a message: kombu then looks for an
+address in a channel that is closed.
+"""
 
 
 class CeleryConsumer:
@@ -27,6 +35,7 @@ class CeleryConsumer:
         self._queues = sorted(queues)
         self._slots = slots
         self._name = name
+        self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="imagemill-celery", daemon=True)
 
     def start(self) -> None:
@@ -34,6 +43,7 @@ class CeleryConsumer:
         self._thread.start()
 
     def stop_accepting(self) -> None:
+        self._stopping.set()
         # Celery's loop reads it about once a second; running tasks continue to their end.
         state.should_stop = 0
 
@@ -51,13 +61,22 @@ class CeleryConsumer:
             "without_mingle": True,  # workers need no messages to each other: their state is in the database
             "without_gossip": True,
         }
+        while True:
+            self._consume(options)
+            if self._stopping.wait(_RESTART_S):
+                return
+            log.warning("Celery's worker ended and is started again; meanwhile idle slots poll the database")
+            state.reset_state()
+            set_event_loop(None)
+
+    def _consume(self, options: dict[str, Any]) -> None:
         celery_trace: Any = trace
         try:
             # Celery's own command does the same: without it no task finds its application.
             celery_trace.setup_worker_optimizations(self._app, self._name)
             WorkController(self._app, **options).start()
         except Exception:
-            log.exception("Celery's worker ended; idle slots continue to poll the database")
+            log.exception("Celery's worker failed")
 
 
 _base: Any = consumer.Consumer
