@@ -61,7 +61,6 @@ class FileKind(StrEnum):
 
 PHOTO_FILES = (FileKind.CROP, FileKind.DETAILS)
 """The files that are deleted with the photo."""
-PRINT_FILES = (FileKind.BLOCK, FileKind.COVER, FileKind.SPREADS)
 
 
 class VersionCause(StrEnum):
