@@ -8,7 +8,7 @@ is the same on both databases.
 
 import sqlalchemy as sa
 
-REVISION = "0015"
+REVISION = "0020"
 """The Alembic head of this code; compared at start without importing Alembic."""
 
 CLAIMABLE = "status = 'queued' AND run_after IS NULL"
