@@ -1,0 +1,1 @@
+"""Stories of people who use the console in a browser."""

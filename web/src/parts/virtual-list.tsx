@@ -1,0 +1,54 @@
+/** A long list of which only the visible rows exist; it loads further pages as the reader scrolls. */
+import { useVirtualizer } from "@tanstack/react-virtual";
+import type { ComponentChildren } from "preact";
+import { useEffect, useRef } from "preact/hooks";
+
+interface VirtualListProps<Item> {
+  label: string;
+  items: readonly Item[];
+  keyOf: (item: Item) => string;
+  /** The height of a row in pixels; all rows have it. */
+  rowHeight: number;
+  children: (item: Item, index: number) => ComponentChildren;
+  /** Called when the end is near; omit it when there is no more. */
+  onEnd?: () => void;
+  /** The row that keyboard control keeps in sight. */
+  active?: number;
+}
+
+export function VirtualList<Item>({ label, items, keyOf, rowHeight, children, onEnd, active }: VirtualListProps<Item>) {
+  const box = useRef<HTMLDivElement>(null);
+  const rows = useVirtualizer({
+    count: items.length,
+    getScrollElement: () => box.current,
+    estimateSize: () => rowHeight,
+    overscan: 12,
+    getItemKey: (index) => {
+      const item = items[index];
+      return item === undefined ? index : keyOf(item);
+    },
+  });
+  const shown = rows.getVirtualItems();
+  const last = shown[shown.length - 1]?.index ?? -1;
+  useEffect(() => {
+    if (onEnd && last >= items.length - 30) onEnd();
+  }, [last, items.length, onEnd]);
+  useEffect(() => {
+    if (active !== undefined && active >= 0) rows.scrollToIndex(active);
+  }, [active]);
+  return (
+    <div class="virtual" ref={box} role="list" aria-label={label} tabIndex={0}>
+      <div class="virtual-space" style={{ height: `${rows.getTotalSize()}px` }}>
+        {shown.map((row) => {
+          const item = items[row.index];
+          if (item === undefined) return null;
+          return (
+            <div key={row.key} class="virtual-row" role="listitem" aria-setsize={items.length} aria-posinset={row.index + 1} style={{ height: `${rowHeight}px`, transform: `translateY(${row.start}px)` }}>
+              {children(item, row.index)}
+            </div>
+          );
+        })}
+      </div>
+    </div>
+  );
+}
