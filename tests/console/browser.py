@@ -78,8 +78,7 @@ def accessibility_problems(page: Page) -> list[str]:
     page.evaluate(Path(AXE_FILE_PATH).read_text(encoding="utf-8"))
     rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
     found = page.evaluate(
-        "rules => axe.run(document, { runOnly: { type: 'tag', values: rules }, resultTypes: ['violations'] })",
-        rules,
+        "rules => axe.run({ runOnly: { type: 'tag', values: rules }, resultTypes: ['violations'] })", rules
     )
     return [
         f"{each['id']}: {each['help']}: {node['html'][:160]}"
