@@ -45,7 +45,7 @@ export function Shell() {
           <img src="/assets/icon.svg" alt="" width={24} height={24} />
           <span>Imagemill</span>
         </Link>
-        <button type="button" class="search-button" onClick={palette.open}>
+        <button type="button" class="search-button" aria-label={t("search")} onClick={palette.open}>
           <Icon name="search" />
           <span>{t("search")}</span>
           <kbd>Ctrl K</kbd>
