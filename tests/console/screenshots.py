@@ -1,0 +1,78 @@
+"""Take the pictures of the documentation: ``python -m tests.console.screenshots [SCREEN ...]``.
+
+Each screen at three widths and in both themes goes to ``build/screens/``, to be looked at; one of each, at the
+width of a desktop, goes to ``docs/images/console/``.
+"""
+
+import sys
+import tempfile
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Page
+
+from tests.console.browser import DESKTOP, PHONE, TABLET, chromium, visitor
+from tests.console.showcase import showcase
+
+ROOT = Path(__file__).parents[2]
+DOCS, ALL = ROOT / "docs/images/console", ROOT / "build/screens"
+SIZES = {"desktop": DESKTOP, "tablet": TABLET, "phone": PHONE}
+SETTLED_MS = 900
+"""Charts are drawn and thumbnails loaded by then."""
+_COLOURS = 128
+"""Pictures of pages need no more; it halves their size."""
+
+Prepare = Callable[[Page], None]
+
+
+def nothing(_: Page) -> None:
+    """Show the screen as it opens."""
+
+
+SCREENS: dict[str, tuple[str, Prepare]] = {
+    "make": ("/", nothing),
+    "gallery": ("/gallery", nothing),
+    "queue": ("/queue", nothing),
+    "failures": ("/failures", nothing),
+    "workflows": ("/workflows", nothing),
+    "models": ("/models", nothing),
+    "characters": ("/characters", nothing),
+    "library": ("/library", nothing),
+    "books": ("/personalizations", nothing),
+    "nodes": ("/nodes", nothing),
+    "watch": ("/watch", nothing),
+    "faults": ("/faults", nothing),
+    "people": ("/people", nothing),
+    "webhooks": ("/webhooks", nothing),
+    "start": ("/start", nothing),
+    "studio": ("/books", nothing),
+}
+
+
+def save(picture: bytes, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with Image.open(BytesIO(picture)) as opened:
+        opened.convert("RGB").quantize(_COLOURS).save(path, optimize=True)
+
+
+def main(names: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as folder, showcase(Path(folder)) as server, chromium() as browser:
+        for theme in ("light", "dark"):
+            for width, size in SIZES.items():
+                with visitor(browser, server.url, size, color_scheme=theme) as reader:
+                    for name in names:
+                        path, prepare = SCREENS[name]
+                        page = reader.open(path)
+                        prepare(page)
+                        page.wait_for_timeout(SETTLED_MS)
+                        taken = page.screenshot()
+                        save(taken, ALL / f"{name}-{width}-{theme}.png")
+                        if width == "desktop" and theme == "light":
+                            save(taken, DOCS / f"{name}.png")
+                        page.close()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:] or list(SCREENS))
