@@ -1,7 +1,7 @@
 """Take the pictures of the documentation: ``python -m tests.console.screenshots [SCREEN ...]``.
 
-Each screen at three widths and in both themes goes to ``build/screens/``, to be looked at; one of each, at the
-width of a desktop, goes to ``docs/images/console/``.
+Each screen at three widths and in both themes goes to ``build/screens/``, to be looked at; one of each, at
+the width of a desktop, goes to ``docs/images/console/``.
 """
 
 import sys
