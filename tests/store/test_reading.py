@@ -54,11 +54,11 @@ def test_a_cursor_leads_through_all_pages(store: Stores):
     [
         ({"statuses": frozenset({JobStatus.RUNNING})}, [0]),
         ({"statuses": frozenset({JobStatus.QUEUED, JobStatus.CANCELED})}, [2, 1]),
-        ({"recipe": "comfy"}, [1]),
+        ({"recipes": ("comfy",)}, [1]),
         ({"created_from": T0 + 1}, [2, 1]),
         ({"created_to": T0 + 1}, [1, 0]),
         ({"created_from": T0 + 1, "created_to": T0 + 1}, [1]),
-        ({"recipe": "comfy", "statuses": frozenset({JobStatus.RUNNING})}, []),
+        ({"recipes": ("comfy",), "statuses": frozenset({JobStatus.RUNNING})}, []),
     ],
 )
 def test_a_filter_leaves_what_matches(store: Stores, wanted: dict[str, Any], positions: list[int]):
@@ -75,7 +75,7 @@ def test_a_filter_leaves_what_matches(store: Stores, wanted: dict[str, Any], pos
 def test_a_batch_can_be_listed(store: Stores):
     accepted = submit(store, draft(), draft())
     add(store)
-    assert listed(store, batch=accepted.batch) == [job.id for job in accepted.jobs][::-1]
+    assert listed(store, batches=(accepted.batch,)) == [job.id for job in accepted.jobs][::-1]
 
 
 VALUES = ["text", "", 1, 1.5, True, None, [1, "a"], {"b": 1, "a": [2]}, "x" * 5000, "ünï \u2603"]

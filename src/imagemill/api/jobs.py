@@ -9,11 +9,13 @@ from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response, WebSocket
+from pydantic import Field
 from starlette.requests import HTTPConnection
 
 from imagemill.api.base import ApiModule, Services
 from imagemill.api.credits import estimate
 from imagemill.api.dependencies import context
+from imagemill.api.job_filters import JobFilter, filter_of
 from imagemill.api.jobs_schemas import (
     Estimate,
     EventList,
@@ -33,7 +35,6 @@ from imagemill.domain.jobs import Draft, Job, JobStatus, LaneKey
 from imagemill.domain.placement import explain_wait
 from imagemill.domain.scheduling import TASKS, Offer
 from imagemill.jobs.store.finish import Cancel
-from imagemill.jobs.store.queries import Filter
 from imagemill.jobs.store.submit import MAX_KEY
 from imagemill.jobs.submit import JobRequest
 from imagemill.net import pools
@@ -194,30 +195,22 @@ JobId = Annotated[str, Path(description="`id` of the job.")]
 router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"], route_class=ApiRoute)
 
 
+class JobListQuery(JobFilter):
+    limit: int = Field(50, ge=1, le=500, description="Most jobs of a page.")
+    cursor: Cursor = Field(None, description="`next` of the last answer.")
+
+
 @router.get("", summary="List jobs, newest first", response_model=JobPage)
 async def list_jobs(
     request: Request,
     jobs: JobsDep,
-    limit: Annotated[int, Query(ge=1, le=500, description="Most jobs of a page.")] = 50,
-    cursor_: Annotated[Cursor, Query(alias="cursor")] = None,
-    status: Annotated[
-        list[str] | None,
-        Query(description="Only jobs in these statuses: repeated, or separated by commas."),
-    ] = None,
-    recipe: Annotated[str | None, Query(description="Only jobs of this recipe.")] = None,
-    batch: Annotated[str | None, Query(description="Only the jobs of one submission.")] = None,
+    query: Annotated[JobListQuery, Query()],
 ) -> Response:
-    wanted = Filter(
-        owner=_owner(request),
-        statuses=_statuses(status or []),
-        recipe=recipe,
-        batch=batch,
-        before=cursor(cursor_, "cursor", "next"),
-        limit=limit + 1,
-    )
-    found = await pools.read(jobs.services.jobs.list_jobs, wanted)
-    items = await jobs.bodies(request, found[:limit])
-    return json_response({"items": items, "next": found[limit - 1].id if len(found) > limit else None})
+    before = cursor(query.cursor, "cursor", "next")
+    wanted = filter_of(query, _owner(request), before=before, limit=query.limit)
+    found = await pools.read(jobs.services.jobs.search, wanted)
+    items = await jobs.bodies(request, found.jobs)
+    return json_response({"items": items, "next": found.next, "searchedTo": moment(found.searched_to)})
 
 
 @router.post(
@@ -330,17 +323,6 @@ def _own_path(path: str) -> str:
     if path == "input.private":  # which stands beside the recipe's input here
         return "private"
     return path.replace("input.workflow", "input.graph", 1)
-
-
-def _statuses(names: Sequence[str]) -> frozenset[JobStatus]:
-    found: set[JobStatus] = set()
-    for name in (part for text in names for part in text.split(",") if part):
-        try:
-            found.add(JobStatus(name.lower()))
-        except ValueError:
-            near = suggestion(name, [status.value for status in JobStatus])
-            raise InvalidInput.at("status", f"is {name[:40]!r}{near}") from None
-    return frozenset(found)
 
 
 def _last_event_id(request: HTTPConnection, after: int) -> int:

@@ -177,7 +177,13 @@ class JobBody(ResponseModel):
 
 class JobPage(ResponseModel):
     items: list[JobBody]
-    next: str | None = Field(description="The `cursor` of the next page; null on the last.")
+    next: str | None = Field(
+        description="The `cursor` of the next page; null on the last. A page may have few jobs, or none, and "
+        "a next one: a request reads a bounded number of jobs."
+    )
+    searched_to: datetime | None = Field(
+        description="Set on such a page: when the last job was submitted that was compared with the filter."
+    )
 
 
 class EventBody(ResponseModel):

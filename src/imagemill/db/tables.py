@@ -13,7 +13,11 @@ REVISION = "0020"
 
 CLAIMABLE = "status = 'queued' AND run_after IS NULL"
 """Condition of claimable jobs. It is a literal, as both databases match a partial index only by its literal
-condition."""
+condition. So are those below."""
+OPEN = "status IN ('waiting', 'queued', 'running')"
+RUNNING = "status = 'running'"
+FAILED = "status = 'failed'"
+UNSUCCESSFUL = "status IN ('failed', 'canceled', 'expired')"
 
 metadata = sa.MetaData()
 
@@ -90,6 +94,8 @@ jobs = sa.Table(
     sa.Column("avoid_until", _instant),
     # Thousandths of a credit that are reserved for the job until it ends; null means none.
     sa.Column("held", sa.BigInteger),
+    # The code in `error`. Null also for failures that older code writes, until they are counted.
+    sa.Column("error_code", sa.String(32)),
 )
 
 # Partial indexes contain open jobs only, so the cost of a claim does not depend on the number of finished
@@ -97,12 +103,14 @@ jobs = sa.Table(
 _INDEXES = (
     ("ix_jobs_claimable", ("lane", "tag", "id"), CLAIMABLE),
     ("ix_jobs_parked", ("run_after",), "run_after IS NOT NULL"),
-    ("ix_jobs_running", ("node", "lease_until"), "status = 'running'"),
+    ("ix_jobs_running", ("node", "lease_until"), RUNNING),
     ("ix_jobs_expiring", ("expires_at",), "status IN ('waiting', 'queued')"),
     ("ix_jobs_owner", ("owner", "id"), None),
     ("ix_jobs_batch", ("owner", "batch"), None),
     ("ix_jobs_finished", ("finished_at",), "finished_at IS NOT NULL"),
-    ("ix_jobs_open", ("owner",), "status IN ('waiting', 'queued', 'running')"),
+    ("ix_jobs_open", ("owner", "id"), OPEN),
+    ("ix_jobs_failed", ("error_code", "id", "owner"), FAILED),
+    ("ix_jobs_unsuccessful", ("status", "id", "owner"), UNSUCCESSFUL),
     ("ix_jobs_held", ("owner",), "held IS NOT NULL"),
 )
 for _name, _columns, _where in _INDEXES:
@@ -143,6 +151,14 @@ artifacts = sa.Table(
     sa.Column("created_at", _instant, nullable=False),
     # The time from which its retention counts, once it was renewed; null means the end of the job.
     sa.Column("kept_from", _instant),
+    # The owner of its job. Null for one that older code writes, until the leader fills it in.
+    sa.Column("owner", _owner),
+    # 1 to 5, by its owner; null means none.
+    sa.Column("rating", sa.SmallInteger),
+    # The time at which its owner deleted it; null also where its retention has ended.
+    sa.Column("deleted_at", _instant),
+    sa.Index("ix_artifacts_owner", "owner", "created_at", "id"),
+    _partial("ix_artifacts_rating", "owner", "rating", "created_at", "id", where="rating IS NOT NULL"),
 )
 
 dependencies = sa.Table(

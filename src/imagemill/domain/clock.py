@@ -113,6 +113,12 @@ def uuid7(instant_us: int | None = None) -> str:
     return str(uuid.UUID(int=value))
 
 
+def least_uuid7(instant_us: int) -> str:
+    """Return the smallest UUID of version 7 of an instant, to compare ids with a time."""
+    value = max(0, instant_us // 1000) << 80 | 0x7 << 76 | 0x2 << 62
+    return str(uuid.UUID(int=value))
+
+
 def uuid7_us(text: str) -> int:
     """Return the creation time of a UUID of version 7: microseconds since the epoch, exact to the ms."""
     return int(text[:8] + text[9:13], 16) * 1000

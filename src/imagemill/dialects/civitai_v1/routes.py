@@ -60,6 +60,8 @@ POLICIES = (
 )
 _PAGE = 50
 _MOST_MODELS = 100
+_RECIPES = {"textToImageV2": "textToImage"}
+"""Job types of Civitai whose recipe has another name."""
 _MONTH_US = 30 * 86_400 * SECOND
 _LAST = datetime(9999, 12, 31, tzinfo=UTC)
 _HEAD = re.compile(r"((?:jobs\[\d+\]\.)?)(\w+)")
@@ -224,7 +226,7 @@ class CivitaiJobRoutes:
             raise InvalidInput(field_errors(error, Query)) from error
         wanted = Filter(
             owner=caller(request).owner,
-            recipe={"textToImageV2": "textToImage"}.get(query.job_type or "", query.job_type),
+            recipes=(_RECIPES.get(query.job_type, query.job_type),) if query.job_type else (),
             properties=tuple((query.properties or {}).items()),
             before=cursor(query.cursor, "cursor", "cursor"),
             limit=_PAGE + 1,

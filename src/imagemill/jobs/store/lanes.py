@@ -56,13 +56,13 @@ def artifact_from(row: Sequence[Any]) -> Artifact:
     return Artifact(*values)
 
 
-def artifact_row(artifact: Artifact) -> dict[str, Any]:
-    """Return the row of an artifact.
+def artifact_row(artifact: Artifact, owner: str) -> dict[str, Any]:
+    """Return the row of a new artifact of an owner's job.
 
     Seeds go up to 2^64 - 1 and the column holds signed numbers, so the upper half is stored as negative ones.
     """
     row: dict[str, Any] = {column.name: getattr(artifact, column.name) for column in ARTIFACT_COLUMNS}
-    row["kept_from"] = None
+    row |= {"owner": owner, "kept_from": None, "rating": None, "deleted_at": None}
     if artifact.seed is not None and artifact.seed >= _SEED_RANGE // 2:
         row["seed"] = artifact.seed - _SEED_RANGE
     return row
@@ -115,6 +115,11 @@ class Lanes:
             text = conn.execute(sa.select(tables.lanes.c.key).where(tables.lanes.c.id == lane)).scalar_one()
             self._keys[lane] = lane_from(text)
         return self._keys[lane]
+
+    def all(self, conn: sa.Connection) -> Mapping[int, LaneKey]:
+        """Return the lanes that there are, by their ids."""
+        rows = conn.execute(sa.select(tables.lanes.c.id, tables.lanes.c.key))
+        return {lane: self._keys.get(lane) or lane_from(text) for lane, text in rows}
 
     def _create(self, tx: Tx, key: LaneKey) -> int:
         text = lane_to(key)

@@ -49,13 +49,29 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which jobs to list, newest first."""
+    """Which jobs, newest first; see `imagemill.jobs.store.listing`.
+
+    Of a field with several values one must match, and all fields that are given must.
+    """
 
     owner: str | None
     """None means all owners."""
     statuses: frozenset[JobStatus] = frozenset()
-    recipe: str | None = None
-    batch: str | None = None
+    ids: tuple[str, ...] = ()
+    recipes: tuple[str, ...] = ()
+    batches: tuple[str, ...] = ()
+    nodes: tuple[str, ...] = ()
+    """Nodes of the latest attempt."""
+    models: tuple[str, ...] = ()
+    """AIRs or names of files of checkpoints; ``*`` stands for any characters."""
+    labels: tuple[str, ...] = ()
+    """Labels that a node must carry."""
+    errors: tuple[str, ...] = ()
+    """Codes of `FailureCode`. Without statuses they mean failed jobs."""
+    text: str = ""
+    """Text anywhere in the input, such as the prompt; upper and lower case are the same."""
+    inputs: tuple[tuple[str, str], ...] = ()
+    """Fields of the input, at any depth, with their values."""
     properties: tuple[tuple[str, Any], ...] = ()
     """Keys and values that must all match."""
     created_from: int | None = None
@@ -150,32 +166,6 @@ def claims(conn: sa.Connection, job_id: str) -> list[Event]:
         .order_by(_events.seq)
     )
     return [event_from(row) for row in conn.execute(statement)]
-
-
-def list_jobs(conn: sa.Connection, wanted: Filter) -> list[Job]:
-    statement = sa.select(*JOB_COLUMNS)
-    if wanted.owner is not None:
-        statement = statement.where(_jobs.owner == wanted.owner)
-    if wanted.statuses:
-        statement = statement.where(_jobs.status.in_(sorted(status.value for status in wanted.statuses)))
-    if wanted.recipe:
-        statement = statement.where(_jobs.recipe == wanted.recipe)
-    if wanted.batch:
-        statement = statement.where(_jobs.batch == wanted.batch)
-    if wanted.created_from is not None:
-        statement = statement.where(_jobs.created_at >= wanted.created_from)
-    if wanted.created_to is not None:
-        statement = statement.where(_jobs.created_at <= wanted.created_to)
-    for key, value in wanted.properties:
-        index = tables.properties.alias()
-        statement = statement.join(
-            index,
-            sa.and_(index.c.job_id == _jobs.id, index.c.key == key, index.c.value == index_value(value)),
-        )
-    if wanted.before:
-        statement = statement.where(_jobs.id < wanted.before)
-    statement = statement.order_by(_jobs.id.desc()).limit(wanted.limit)
-    return [job_from(row) for row in conn.execute(statement)]
 
 
 def batch_jobs(conn: sa.Connection, owner: str, batch: str) -> list[Job]:

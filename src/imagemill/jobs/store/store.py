@@ -17,13 +17,14 @@ from imagemill.domain.events import Event
 from imagemill.domain.jobs import Artifact, Claim, Job, JobStatus, LaneKey
 from imagemill.domain.placement import Policy, QueuePosition, choose
 from imagemill.domain.scheduling import LaneHead
-from imagemill.jobs.store import batches, erase, finish, heartbeat, queries, queue_depth
+from imagemill.jobs.store import batches, erase, finish, heartbeat, listing, queries, queue_depth
 from imagemill.jobs.store.admission import Submission
 from imagemill.jobs.store.claim import ClaimRequest, ClaimStore
 from imagemill.jobs.store.erase import Erasure
 from imagemill.jobs.store.finish import Cancel, Expire, Finish, ReclaimLeases, RecordWriters, ReleaseRetries
 from imagemill.jobs.store.heartbeat import Heartbeat, HeartbeatReply, RenderSent
 from imagemill.jobs.store.lanes import Lanes
+from imagemill.jobs.store.listing import Count, Found, FoundIds
 from imagemill.jobs.store.queries import Annotate, Consumption, Filter, RenewArtifact, View
 from imagemill.jobs.store.submit import Accepted, SubmitStore
 
@@ -173,7 +174,20 @@ class JobStore:
         return self._read(queries.batches, owner, before, limit)
 
     def list_jobs(self, wanted: Filter) -> list[Job]:
-        return self._read(queries.list_jobs, wanted)
+        """Return the newest jobs that match, however many rows must be read for them."""
+        return self._read(listing.list_jobs, self._lanes, wanted)
+
+    def search(self, wanted: Filter) -> Found:
+        """Return a page of the jobs that match, after reading a bounded number of rows."""
+        return self._read(listing.search, self._lanes, wanted)
+
+    def matching_ids(self, wanted: Filter) -> FoundIds:
+        """Return the ids of a page of the jobs that match, after reading a bounded number of rows."""
+        return self._read(listing.matching_ids, self._lanes, wanted)
+
+    def count_matching(self, wanted: Filter) -> Count:
+        """Count the jobs that match among a bounded number of rows."""
+        return self._read(listing.count, self._lanes, wanted)
 
     def events_after(self, job_id: str, seq: int, limit: int = 1000) -> list[Event]:
         return self._read(queries.events_after, job_id, seq, limit)

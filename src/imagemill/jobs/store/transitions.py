@@ -95,6 +95,7 @@ _APPLY = Statement(
         finished_at=sa.bindparam("to_finished"),
         run_after=sa.bindparam("to_run_after"),
         error=sa.bindparam("to_error"),
+        error_code=sa.bindparam("to_error_code"),
         failures=sa.bindparam("to_failures"),
         avoid_node=sa.bindparam("to_avoid"),
         avoid_until=sa.bindparam("to_avoid_until"),
@@ -139,7 +140,8 @@ def _apply(tx: Tx, changes: Sequence[Change]) -> Sequence[Change]:
     if applied.changed != len(changes):
         raise IllegalTransition(f"{len(changes)} jobs should have changed, but {applied.changed} did")
     tx.insert_late(
-        _INSERT_ARTIFACT, [artifact_row(artifact) for change in changes for artifact in change.artifacts]
+        _INSERT_ARTIFACT,
+        [artifact_row(each, change.row.owner) for change in changes for each in change.artifacts],
     )
     event_log.append(tx, [_entry(change) for change in changes])
     for change in changes:
@@ -171,6 +173,7 @@ def _parameters(change: Change) -> dict[str, Any]:
         "to_finished": change.at if change.to.is_terminal else None,
         "to_run_after": change.run_after,
         "to_error": failure_to(change.error) if change.error else None,
+        "to_error_code": change.error.code.value if change.error else None,
         "to_failures": row.failures if change.failures is None else change.failures,
         "to_avoid": change.avoid_node,
         "to_avoid_until": change.avoid_until,
