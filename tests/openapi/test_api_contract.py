@@ -18,6 +18,7 @@ NAMES = (
     "models",
     "native",
     "nodes",
+    "pauses",
     "recipes",
     "registry",
     "resources",
