@@ -18,6 +18,7 @@ NAMES = (
     "models",
     "native",
     "nodes",
+    "operations",
     "pauses",
     "recipes",
     "registry",

@@ -20,6 +20,7 @@ from imagemill.domain.signing import UrlSigner
 from imagemill.jobs.capacity import Capacity
 from imagemill.jobs.hub import Hub, ViewLoader
 from imagemill.jobs.inputs import InputPictures
+from imagemill.jobs.operations.service import Operations
 from imagemill.jobs.pauses import Pauses
 from imagemill.jobs.processes import ProcessStore
 from imagemill.jobs.store.batches import BatchStore
@@ -89,6 +90,7 @@ class Services:
     tickets: SocketTickets
     processes: ProcessStore
     pauses: Pauses
+    operations: Operations
     probes: Mapping[str, HealthProbe]
     """Checks of the parts that the server cannot work without, by the part's name."""
     secret: Callable[[str], bytes]

@@ -37,6 +37,9 @@ from imagemill.jobs.capacity import Capacity
 from imagemill.jobs.hub import Hub, ViewLoader
 from imagemill.jobs.inputs import OwnerResources
 from imagemill.jobs.leadership import LeaderElection, ProcessLock, WorkerDirectory
+from imagemill.jobs.operations.service import Operations
+from imagemill.jobs.operations.store import LIST as OPERATIONS
+from imagemill.jobs.operations.worker import OperationWorker
 from imagemill.jobs.pauses import LIST as PAUSES
 from imagemill.jobs.pauses import Pauses
 from imagemill.jobs.processes import ProcessReporter
@@ -149,6 +152,7 @@ class Application:
         self.webhooks = self._messenger(formats)
         self.sweeper = self._sweeper()
         self.advancer = self._advancer()
+        self.operations = self._operations()
         self.node_backend = NodeBackendAdapter(settings, self.backends)
         self.nodes = NodeRegistry(
             self.stores.nodes, tuple(configured_nodes(settings.comfyui)), self.node_backend
@@ -191,6 +195,7 @@ class Application:
             self.sweeper.sweep()
             self.sweeper.start()
             self.advancer.start()
+            self.operations.start()
             self.callbacks.start()
             self.batch_callbacks.start()
             self.webhooks.start()
@@ -220,6 +225,7 @@ class Application:
         self.dispatcher.close()
         self.sweeper.close()
         self.advancer.close()
+        self.operations.close()
         self.callbacks.close()
         self.batch_callbacks.close()
         self.webhooks.close()
@@ -312,6 +318,8 @@ class Application:
     def _on_changed_lists(self, names: Collection[str]) -> None:
         if PAUSES in names:
             self.pauses.wake()
+        if PAUSES in names or OPERATIONS in names:
+            self.operations.wake()
 
     def _ask_workers(self, queue: str) -> None:
         if self.pubsub is not None:
@@ -384,8 +392,14 @@ class Application:
             share=share,
         )
 
+    def _operations(self) -> OperationWorker:
+        stores = self.stores
+        parts = (stores.operations, stores.jobs, stores.pauses, self.blobs)
+        return OperationWorker(*parts, lambda: self.services.submitter, leads=self.leader.leads)
+
     def _prune_extras(self) -> None:
         self.webhooks.prune()
+        self.operations.prune()
         for parts in self.products.values():
             parts.prune()
 
@@ -509,6 +523,7 @@ class Application:
             tickets=stores.tickets,
             processes=stores.processes,
             pauses=self.pauses,
+            operations=Operations(stores.operations, stores.jobs),
             probes={"database": HealthProbe(stores.database.check), "blobs": HealthProbe(self.blobs.ping)},
             secret=partial(build.secret, settings),
         )

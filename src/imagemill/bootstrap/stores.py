@@ -18,6 +18,7 @@ from imagemill.db.engine import Engines, open_engines
 from imagemill.db.group_commit import Listener
 from imagemill.db.locks import LeaderLeases
 from imagemill.domain.placement import Policy, choose
+from imagemill.jobs.operations.store import OperationStore
 from imagemill.jobs.pauses import PauseStore
 from imagemill.jobs.processes import ProcessStore
 from imagemill.jobs.store.batches import BatchStore
@@ -52,6 +53,7 @@ class Stores:
     tickets: SocketTickets
     processes: ProcessStore
     pauses: PauseStore
+    operations: OperationStore
     resources: ResourceStore
     nodes: NodeStore
     workflows: WorkflowStore
@@ -128,6 +130,7 @@ def build_stores(engines: Engines, listener: Listener | None = None, *, policy: 
         tickets=SocketTickets(database),
         processes=ProcessStore(database),
         pauses=PauseStore(database),
+        operations=OperationStore(database),
         resources=ResourceStore(database),
         nodes=NodeStore(database),
         workflows=WorkflowStore(database),

@@ -60,7 +60,7 @@ def ineligible(action: OperationAction, status: JobStatus, replays: int) -> Inel
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """What a repeated job has in place of the original's."""
+    """The changes of a job that is submitted again."""
 
     model: str | None = None
     labels: tuple[str, ...] | None = None
