@@ -34,6 +34,12 @@ _READ_AT_ONCE = 10_000
 _pauses = tables.pauses.c
 
 
+@dataclass(frozen=True, slots=True)
+class RemovePause:
+    id: str
+    now: int
+
+
 class PauseStore:
     def __init__(self, database: Database) -> None:
         self._write = database.write
@@ -43,9 +49,9 @@ class PauseStore:
         """Add a pause. Raises `Conflict` where there is one of this name, or too many."""
         self._write(_add, pause)
 
-    def remove(self, id_: str) -> Pause:
+    def remove(self, id_: str, now: int) -> Pause:
         """Remove a pause and return it. Raises `NotFound`."""
-        return self._write(_remove, id_)
+        return self._write(_remove, RemovePause(id_, now))
 
     def all(self) -> list[Pause]:
         """Return the pauses, the oldest first."""
@@ -88,17 +94,17 @@ def _add_one(tx: Tx, pause: Pause) -> Conflict | None:
     return None
 
 
-def _remove(tx: Tx, ids: Sequence[str]) -> list[Pause | NotFound]:
-    return [_remove_one(tx, id_) for id_ in ids]
+def _remove(tx: Tx, requests: Sequence[RemovePause]) -> list[Pause | NotFound]:
+    return [_remove_one(tx, request.id, request.now) for request in requests]
 
 
-def _remove_one(tx: Tx, id_: str) -> Pause | NotFound:
+def _remove_one(tx: Tx, id_: str, now: int) -> Pause | NotFound:
     row = tx.conn.execute(sa.select(tables.pauses).where(_pauses.id == id_).with_for_update()).first()
     if row is None:
         return NotFound(f"there is no pause {id_[:64]!r}")
     tx.conn.execute(sa.delete(tables.pauses).where(_pauses.id == id_))
     tx.changed_lists.add(LIST)
-    _settle_first(tx, now_us())
+    _settle_first(tx, now)
     return _pause(row)
 
 
@@ -177,7 +183,7 @@ class Pauses:
 
     def remove(self, id_: str) -> Pause:
         """Remove a pause and return it. Raises `NotFound`."""
-        removed = self._store.remove(id_)
+        removed = self._store.remove(id_, now_us())
         self.refresh()
         return removed
 

@@ -6,7 +6,7 @@ chunk, and each action has an effect once however often it is repeated.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -42,7 +42,7 @@ class OperationChange:
     """What the action does with each job."""
 
     priority: int | None = None
-    override: Override = Override()
+    override: Override = field(default_factory=Override)
     partner: bool = False
     """Whether its caller may use partner nodes of ComfyUI, which cost money."""
 
