@@ -36,6 +36,8 @@ ALLOWED_MODULES = {
     "nodes": _FEATURE,
     "openapi": "the OpenAPI document of each dialect, and the helpers for it in `web`",
     "quotas": _FEATURE,
+    "operations": _FEATURE,
+    "pauses": _FEATURE,
     "product": "the registration of each product",
     "recipes": "the recipes of each product",
     "records": "the rows that each product writes with a job",

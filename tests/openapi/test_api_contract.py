@@ -18,6 +18,8 @@ NAMES = (
     "models",
     "native",
     "nodes",
+    "operations",
+    "pauses",
     "recipes",
     "registry",
     "resources",

@@ -26,6 +26,7 @@ from imagemill.domain.clock import SECOND
 from imagemill.domain.errors import Superseded
 from imagemill.domain.failures import WORKER_LOST_TRIES
 from imagemill.domain.jobs import Claim, JobStatus
+from imagemill.domain.pauses import PARKED, Pause, PauseScope
 from imagemill.jobs.store.finish import ReleaseRetries
 from imagemill.jobs.store.heartbeat import Heartbeat, HeartbeatReply
 from imagemill.jobs.store.queries import Filter
@@ -38,6 +39,7 @@ from tests.store.build import (
     draft,
     expire,
     fail,
+    fresh_id,
     reclaim,
     retry,
     submit,
@@ -78,6 +80,7 @@ class Jobs(RuleBasedStateMachine):
     def begin(self) -> None:
         self.now = T0
         self.known: dict[str, Known] = {}
+        self.pauses: dict[str, str] = {}
         self.store = type(self).open_store()
 
     def teardown(self) -> None:
@@ -115,6 +118,8 @@ class Jobs(RuleBasedStateMachine):
         for each in drafts:
             status = S.WAITING if each.depends_on else S.QUEUED
             self.known[each.id] = Known(owner, each.depends_on, expires_at, status)
+            if status is S.QUEUED:
+                self.known[each.id].run_after = self.parked(owner, None)
         return multiple(*(each.id for each in drafts))
 
     @rule(target=claims, worker=st.sampled_from(["w1", "w2"]), resident=st.sampled_from(["", "a"]))
@@ -168,6 +173,30 @@ class Jobs(RuleBasedStateMachine):
     @rule(claim=consumes(claims))
     def crash(self, claim: Claim) -> None:
         """The worker forgets the job; its lease goes on."""
+
+    @rule(owner=st.sampled_from(OWNERS))
+    def pause(self, owner: str) -> None:
+        if owner in self.pauses:
+            return
+        self.pauses[owner] = fresh_id()
+        self.store.pauses.add(Pause(self.pauses[owner], PauseScope.OWNER, owner, "", "anna", self.now))
+        for job in self.known.values():
+            if job.status is S.QUEUED and job.owner == owner:
+                job.run_after = self.parked(owner, job.run_after)
+
+    @rule(owner=st.sampled_from(OWNERS))
+    def lift(self, owner: str) -> None:
+        if owner not in self.pauses:
+            return
+        self.store.pauses.remove(self.pauses.pop(owner), self.now)
+        for job in self.known.values():
+            if job.run_after is not None and job.run_after >= PARKED and job.owner == owner:
+                retry_at = job.run_after - PARKED
+                job.run_after = retry_at if retry_at > self.now else None
+
+    @rule()
+    def nothing_is_left_to_park_or_release(self) -> None:
+        assert self.store.pauses.settle(self.now) == 0
 
     @rule(worker=st.sampled_from(["w1", "w2"]))
     def reclaim_of_the_dead(self, worker: str) -> None:
@@ -234,8 +263,11 @@ class Jobs(RuleBasedStateMachine):
         if job.wished:
             self.end(id_, S.CANCELED)
             return
-        job.status, job.run_after = S.QUEUED, run_after
+        job.status, job.run_after = S.QUEUED, self.parked(job.owner, run_after)
         job.events.append(event)
+
+    def parked(self, owner: str, run_after: int | None) -> int | None:
+        return PARKED + (run_after or 0) if owner in self.pauses else run_after
 
     def take_back(self, gone: Callable[[Known], bool], *dead: str) -> None:
         lost = [id_ for id_, job in self.known.items() if job.status is S.RUNNING and gone(job)]
@@ -255,7 +287,7 @@ class Jobs(RuleBasedStateMachine):
                 if status is not S.SUCCEEDED:
                     self.end(other_id, S.CANCELED)
                 elif all(self.known[need].status is S.SUCCEEDED for need in other.needs):
-                    other.status = S.QUEUED
+                    other.status, other.run_after = S.QUEUED, self.parked(other.owner, None)
 
     # What is always so
 
@@ -335,6 +367,8 @@ def test_any_story_ends_as_the_model_says_on_postgresql(kept_postgres_url: str):
         @staticmethod
         def open_store() -> Stores:
             store = build_stores(open_engines(kept_postgres_url))
+            for pause in store.pauses.all():
+                store.pauses.remove(pause.id, T0)
             for owner in OWNERS:
                 store.jobs.delete_jobs([job.id for job in store.jobs.list_jobs(Filter(owner, limit=10_000))])
             return store

@@ -20,6 +20,8 @@ from imagemill.domain.signing import UrlSigner
 from imagemill.jobs.capacity import Capacity
 from imagemill.jobs.hub import Hub, ViewLoader
 from imagemill.jobs.inputs import InputPictures
+from imagemill.jobs.operations.service import Operations
+from imagemill.jobs.pauses import Pauses
 from imagemill.jobs.processes import ProcessStore
 from imagemill.jobs.store.batches import BatchStore
 from imagemill.jobs.store.store import JobStore
@@ -87,6 +89,8 @@ class Services:
     response_config: ResponseConfig
     tickets: SocketTickets
     processes: ProcessStore
+    pauses: Pauses
+    operations: Operations
     probes: Mapping[str, HealthProbe]
     """Checks of the parts that the server cannot work without, by the part's name."""
     secret: Callable[[str], bytes]

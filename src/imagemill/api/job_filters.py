@@ -12,7 +12,7 @@ from imagemill.domain.failures import FailureCode
 from imagemill.domain.jobs import JobStatus
 from imagemill.jobs.store.queries import Filter
 from imagemill.web.problems import suggestion
-from imagemill.web.routing import RequestModel
+from imagemill.web.routing import Flag, RequestModel
 
 _MOST = 100
 """Values of one field."""
@@ -84,6 +84,7 @@ class JobFilter(RequestModel):
         [], description="Only jobs that failed with these error codes."
     )
     label: Values = Field([], description="Only jobs whose node must carry one of these labels.")
+    replayed: Flag | None = Field(None, description="Only jobs that were, or were not, submitted again.")
     text: str = Field(
         "", max_length=_LONGEST, description="Only jobs with this text in their input, such as the prompt."
     )
@@ -113,6 +114,7 @@ def filter_of(given: JobFilter, owner: str | None, **page: Any) -> Filter:
         models=tuple(given.model),
         labels=tuple(given.label),
         errors=tuple(given.error),
+        replayed=given.replayed,
         text=given.text,
         inputs=tuple((name, value) for name, value in inputs.items() if value),
         created_from=_instant(given.newer_than),

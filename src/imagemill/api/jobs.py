@@ -20,6 +20,7 @@ from imagemill.api.jobs_schemas import (
     Estimate,
     EventList,
     JobBody,
+    JobChange,
     JobPage,
     JobSubmission,
     error_body,
@@ -32,9 +33,11 @@ from imagemill.domain.clock import now_us
 from imagemill.domain.errors import Conflict, InvalidInput, NotFound
 from imagemill.domain.images import WorkKind
 from imagemill.domain.jobs import Draft, Job, JobStatus, LaneKey
+from imagemill.domain.pauses import is_parked
 from imagemill.domain.placement import explain_wait
 from imagemill.domain.scheduling import TASKS, Offer
 from imagemill.jobs.store.finish import Cancel
+from imagemill.jobs.store.priority import Reprioritize
 from imagemill.jobs.store.submit import MAX_KEY
 from imagemill.jobs.submit import JobRequest
 from imagemill.net import pools
@@ -157,6 +160,10 @@ class Jobs:
         """Return why a queued job does not run yet."""
         if job.status is not JobStatus.QUEUED:
             return None
+        if (pause := self.services.pauses.of_job(job.owner, job.recipe)) is not None:
+            return pause.text
+        if is_parked(job.run_after):
+            return "was paused, and continues within seconds"
         if job.run_after is not None and job.run_after > now_us():
             return f"is tried again at {moment(job.run_after)}"
         lane = self.services.jobs.lane(job.lane)
@@ -187,7 +194,8 @@ class Jobs:
         """Return why the nodes of this process take no jobs; of healthy ones, that they are drained."""
         nodes = renderers(self.services.backends.values())
         problems = [node.problem for node in nodes if node.problem]
-        return problems or [f"{node.name} is drained" for node in nodes if node.draining]
+        paused = [f"{each.name} is {each.text}" for each in self.services.pauses.of_nodes()]
+        return problems or [f"{node.name} is drained" for node in nodes if node.draining] + paused
 
 
 JobsDep = Annotated[Jobs, context(NAME)]
@@ -249,6 +257,13 @@ async def submit_job(
 @router.get("/{job_id}", summary="Read a job", response_model=JobBody)
 async def get_job(request: Request, jobs: JobsDep, job_id: JobId) -> Response:
     return json_response(await jobs.body(request, await jobs.job(request, job_id)))
+
+
+@router.patch("/{job_id}", summary="Change the priority of a waiting job", response_model=JobBody)
+async def change_job(request: Request, jobs: JobsDep, job_id: JobId, body: JobChange) -> Response:
+    job = await jobs.job(request, job_id)
+    await pools.write(jobs.services.jobs.reprioritize, Reprioritize(job.id, job.owner, body.priority))
+    return await get_job(request, jobs, job_id)
 
 
 @router.post("/{job_id}/cancel", summary="Cancel a job", response_model=JobBody)

@@ -10,7 +10,8 @@ from imagemill.backends.base import OUTPUT, Progress
 from imagemill.domain.clock import to_datetime
 from imagemill.domain.events import EventType
 from imagemill.domain.failures import FailureCode
-from imagemill.domain.jobs import Artifact, Job, JobStatus
+from imagemill.domain.jobs import REPLAY_OF, Artifact, Job, JobStatus
+from imagemill.domain.pauses import is_parked
 from imagemill.domain.signing import UrlSigner
 from imagemill.jobs.store.queries import View
 from imagemill.web.blobs import picture_url
@@ -52,6 +53,12 @@ class JobSubmission(RequestModel):
     private: bool = Field(
         False, description="The job runs on local nodes only, never at a provider that is paid."
     )
+
+
+class JobChange(RequestModel):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"priority": -10}]})
+
+    priority: Whole = Field(ge=-100, le=100, description="A smaller number is more urgent.")
 
 
 class JobError(ResponseModel):
@@ -111,6 +118,8 @@ class JobBody(ResponseModel):
                     "simulated": True,
                     "reason": None,
                     "cancelRequested": False,
+                    "replays": 0,
+                    "replayOf": None,
                     "trace": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00",
                     "input": _INPUT,
                     "properties": {},
@@ -156,6 +165,8 @@ class JobBody(ResponseModel):
     simulated: bool = Field(description="The pictures are drawn by the simulator, not by a model.")
     reason: str | None = Field(description="Why the job was cancelled or waits for a retry.")
     cancel_requested: bool
+    replays: int = Field(description="How often the job was submitted again.")
+    replay_of: str | None = Field(description="Id of the job that this one repeats.")
     trace: str = Field(description="W3C trace context.")
     input: dict[str, Any] = Field(description="The recipe's input, completed.")
     properties: dict[str, Any]
@@ -268,6 +279,8 @@ def job_body(
         "simulated": job.simulated,
         "reason": job.reason,
         "cancelRequested": job.cancel_requested_at is not None,
+        "replays": job.replays,
+        "replayOf": job.client.get(REPLAY_OF),
         "trace": job.trace,
         "input": job.input,
         "properties": job.properties,
@@ -276,7 +289,7 @@ def job_body(
         "startedAt": moment(job.started_at),
         "finishedAt": moment(job.finished_at),
         "expiresAt": moment(job.expires_at),
-        "retryAt": moment(job.run_after),
+        "retryAt": None if is_parked(job.run_after) else moment(job.run_after),
         "lastEvent": {"seq": view.last_event.seq, "type": view.last_event.type.value},
         "artifacts": [_artifact_body(artifact, signer, base_url) for artifact in view.artifacts],
     }

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -37,6 +37,11 @@ from imagemill.jobs.capacity import Capacity
 from imagemill.jobs.hub import Hub, ViewLoader
 from imagemill.jobs.inputs import OwnerResources
 from imagemill.jobs.leadership import LeaderElection, ProcessLock, WorkerDirectory
+from imagemill.jobs.operations.service import Operations
+from imagemill.jobs.operations.store import LIST as OPERATIONS
+from imagemill.jobs.operations.worker import OperationWorker
+from imagemill.jobs.pauses import LIST as PAUSES
+from imagemill.jobs.pauses import Pauses
 from imagemill.jobs.processes import ProcessReporter
 from imagemill.jobs.runner import Runner
 from imagemill.jobs.sweeper import Sweeper
@@ -103,6 +108,7 @@ class Application:
         self.stores = open_stores(settings)
         self.stores.jobs.ensure_owner(settings.owner, now_us())
         self.clock_sync = ClockSync(self.stores.database)
+        self.pauses = Pauses(self.stores.pauses)
         self.observer = Observer.of(settings, self.process_lock, self.stores.jobs)
         stored = open_blobs(settings.data_dir / "blobs", settings.s3)
         self.blobs: BlobStore = MeteredBlobs(stored, self.observer.blob)
@@ -132,7 +138,12 @@ class Application:
         recipes = [*plugins("recipes"), *(each for parts in self.products.values() for each in parts.recipes)]
         self.recipes: dict[str, Recipe] = build.recipes(settings, recipes)
         self.runner = self._runner()
-        self.offers = Offers(self.backends, worker=self.process_lock.worker, served_queues=self.roles.queues)
+        self.offers = Offers(
+            self.backends,
+            worker=self.process_lock.worker,
+            served_queues=self.roles.queues,
+            paused=self.pauses.stops,
+        )
         self.inline = self._inline()
         self.fleet = self._fleet()
         self.dispatcher: Dispatcher = self.fleet or self.inline
@@ -141,6 +152,7 @@ class Application:
         self.webhooks = self._messenger(formats)
         self.sweeper = self._sweeper()
         self.advancer = self._advancer()
+        self.operations = self._operations()
         self.node_backend = NodeBackendAdapter(settings, self.backends)
         self.nodes = NodeRegistry(
             self.stores.nodes, tuple(configured_nodes(settings.comfyui)), self.node_backend
@@ -177,11 +189,13 @@ class Application:
         if self.settings.resources.seed:
             self.services.registry.seed()
         self.nodes.start()
+        self.pauses.start()
         self.reporter.start()
         if self.roles.scheduler:
             self.sweeper.sweep()
             self.sweeper.start()
             self.advancer.start()
+            self.operations.start()
             self.callbacks.start()
             self.batch_callbacks.start()
             self.webhooks.start()
@@ -211,12 +225,14 @@ class Application:
         self.dispatcher.close()
         self.sweeper.close()
         self.advancer.close()
+        self.operations.close()
         self.callbacks.close()
         self.batch_callbacks.close()
         self.webhooks.close()
         self.leader.resign()
         self.reporter.close()
         self.nodes.close()
+        self.pauses.close()
         self.inputs.close()
         self.safety.decoder_pool.close()
         for parts in self.products.values():
@@ -262,6 +278,7 @@ class Application:
         advances = self.advancer.concerns(committed.status_changes)
         if advances:
             self.advancer.wake()
+        self._on_changed_lists(committed.changed_lists)
         if self.pubsub is not None:
             self.pubsub.publish([self._event_of(committed, advances=advances)])
 
@@ -272,6 +289,7 @@ class Application:
             cancelled_jobs=tuple(committed.cancelled_jobs),
             queues_with_work=() if self.fleet is not None else tuple(sorted(committed.queues_with_work)),
             has_deliveries=committed.has_deliveries,
+            changed_lists=tuple(sorted(committed.changed_lists)),
             advances=advances,
         )
 
@@ -295,6 +313,13 @@ class Application:
             self.batch_callbacks.wake(added=event.has_deliveries)
         if event.advances:
             self.advancer.wake()
+        self._on_changed_lists(event.changed_lists)
+
+    def _on_changed_lists(self, names: Collection[str]) -> None:
+        if PAUSES in names:
+            self.pauses.wake()
+        if PAUSES in names or OPERATIONS in names:
+            self.operations.wake()
 
     def _ask_workers(self, queue: str) -> None:
         if self.pubsub is not None:
@@ -317,6 +342,7 @@ class Application:
             queues=self.roles.queues,
             heads=self.stores.jobs.heads,
             poll_s=self.settings.scheduler_poll_ms / 1000,
+            paused=self.pauses.stops,
         )
 
     def _fleet(self) -> "FleetDispatcher | None":
@@ -366,8 +392,14 @@ class Application:
             share=share,
         )
 
+    def _operations(self) -> OperationWorker:
+        stores = self.stores
+        parts = (stores.operations, stores.jobs, stores.pauses, self.blobs)
+        return OperationWorker(*parts, lambda: self.services.submitter, leads=self.leader.leads)
+
     def _prune_extras(self) -> None:
         self.webhooks.prune()
+        self.operations.prune()
         for parts in self.products.values():
             parts.prune()
 
@@ -490,6 +522,8 @@ class Application:
             response_config=build.of_answers(settings),
             tickets=stores.tickets,
             processes=stores.processes,
+            pauses=self.pauses,
+            operations=Operations(stores.operations, stores.jobs),
             probes={"database": HealthProbe(stores.database.check), "blobs": HealthProbe(self.blobs.ping)},
             secret=partial(build.secret, settings),
         )
@@ -505,6 +539,7 @@ class Application:
             lambda chosen, queue: bool(served_queues(frozenset({queue}), chosen)),
             (lambda: True) if roles.scheduler else known.has_scheduler,
             self._queues_with_work,
+            self.pauses.current,
         )
 
     def settings_group(self, name: str) -> Any:

@@ -18,6 +18,8 @@ from imagemill.db.engine import Engines, open_engines
 from imagemill.db.group_commit import Listener
 from imagemill.db.locks import LeaderLeases
 from imagemill.domain.placement import Policy, choose
+from imagemill.jobs.operations.store import OperationStore
+from imagemill.jobs.pauses import PauseStore
 from imagemill.jobs.processes import ProcessStore
 from imagemill.jobs.store.batches import BatchStore
 from imagemill.jobs.store.store import JobStore
@@ -50,6 +52,8 @@ class Stores:
     leases: LeaderLeases
     tickets: SocketTickets
     processes: ProcessStore
+    pauses: PauseStore
+    operations: OperationStore
     resources: ResourceStore
     nodes: NodeStore
     workflows: WorkflowStore
@@ -125,6 +129,8 @@ def build_stores(engines: Engines, listener: Listener | None = None, *, policy: 
         leases=LeaderLeases(database),
         tickets=SocketTickets(database),
         processes=ProcessStore(database),
+        pauses=PauseStore(database),
+        operations=OperationStore(database),
         resources=ResourceStore(database),
         nodes=NodeStore(database),
         workflows=WorkflowStore(database),

@@ -16,6 +16,8 @@ from imagemill.cli import (
     make,
     models,
     nodes,
+    operations,
+    pauses,
     plugin_list,
     quotas,
     resources,
@@ -96,6 +98,10 @@ app.command(rich_help_panel=SERVE)(serve.scheduler)
 app.command(rich_help_panel=SERVE)(serve.worker)
 app.command(rich_help_panel=SERVE)(serve.generator)
 app.add_typer(jobs.commands, name="jobs", rich_help_panel=CLIENT)
+jobs.commands.command("bulk")(operations.bulk)
+jobs.commands.command("priority")(operations.priority)
+app.add_typer(operations.commands, name="operations", rich_help_panel=CLIENT)
+app.add_typer(pauses.commands, name="pauses", rich_help_panel=CLIENT)
 app.add_typer(nodes.commands, name="nodes", rich_help_panel=CLIENT)
 app.add_typer(worker_list.commands, name="workers", rich_help_panel=CLIENT)
 app.add_typer(models.commands, name="models", rich_help_panel=CLIENT)

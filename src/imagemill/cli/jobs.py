@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 commands = typer.Typer(
-    help="The jobs of a server: submit, list, show, watch, cancel, replay.", no_args_is_help=True
+    help="The jobs of a server: submit, list, show, watch, cancel, replay, bulk, priority.",
+    no_args_is_help=True,
 )
 
 JobId = Annotated[
@@ -121,7 +122,7 @@ def _follow(out: Printer, client: Client, job_id: str) -> int:
     return EXIT_STATUS[display.show(follow(client, job_id, on_break=display.report_break)).name]
 
 
-def _whose(owner: str | None, every_owner: bool) -> dict[str, str]:
+def choose_owner(owner: str | None, every_owner: bool) -> dict[str, str]:
     """Return the query for the jobs of an owner; ``*`` means all. Raises `CliError`."""
     if owner and every_owner:
         raise CliError("give either --owner or --all", UNUSABLE)
@@ -129,7 +130,7 @@ def _whose(owner: str | None, every_owner: bool) -> dict[str, str]:
     return {"owner": name} if name else {}
 
 
-def _whole_id(client: Client, job: str, whose: Mapping[str, str]) -> str:
+def whole_id(client: Client, job: str, whose: Mapping[str, str]) -> str:
     """Return the id that ``job`` shortens. Raises `CliError` where it is of no job or of several."""
     if len(job) >= _ID_CHARS:
         return job
@@ -162,7 +163,7 @@ def list_(
 ) -> Reply:
     """List jobs, newest first."""
     query = {"status": status, "recipe": recipe, "limit": limit, "cursor": cursor}
-    query |= _whose(owner, every_owner)
+    query |= choose_owner(owner, every_owner)
     page = client.get("/api/v1/jobs", **{name: value for name, value in query.items() if value})
     if not page["items"]:
         return page, "no such jobs" if status or recipe else _NO_JOBS
@@ -174,8 +175,8 @@ def list_(
 @client_command
 def show(client: Client, job: JobId, owner: OwnerName = None, every_owner: AllOwners = False) -> Reply:
     """Show one job: its status, prompt, events, timeline and pictures."""
-    whose = _whose(owner, every_owner)
-    path = f"/api/v1/jobs/{quote_segment(_whole_id(client, job, whose))}"
+    whose = choose_owner(owner, every_owner)
+    path = f"/api/v1/jobs/{quote_segment(whole_id(client, job, whose))}"
     body = client.get(path, **whose)
     events = client.get(f"{path}/events", stream="false", **whose)["items"]
     lines = [f"  {describe_event(event)}" for event in events]
@@ -186,7 +187,7 @@ def show(client: Client, job: JobId, owner: OwnerName = None, every_owner: AllOw
 @client_command
 def watch(client: Client, out: Printer, job: JobId) -> None:
     """Follow a job until it ends. The exit status is 0 if it succeeded, else 1."""
-    job = _whole_id(client, job, {})
+    job = whole_id(client, job, {})
     display = JobDisplay(out, "rendering")
     last = display.show(follow(client, job, on_break=display.report_break))
     if not out.as_json:
@@ -199,8 +200,8 @@ def watch(client: Client, out: Printer, job: JobId) -> None:
 @client_command
 def cancel(client: Client, job: JobId, owner: OwnerName = None, every_owner: AllOwners = False) -> Reply:
     """Cancel a job; a running one stops within a step. Exit status 1 for a job that has ended."""
-    whose = _whose(owner, every_owner)
-    job = _whole_id(client, job, whose)
+    whose = choose_owner(owner, every_owner)
+    job = whole_id(client, job, whose)
     before = client.get(f"/api/v1/jobs/{quote_segment(job)}", **whose)
     if before["finishedAt"]:
         message = f"job {job} {describe_status(before['status'])} already; it cannot be canceled"
@@ -215,8 +216,8 @@ def cancel(client: Client, job: JobId, owner: OwnerName = None, every_owner: All
 @client_command
 def replay(client: Client, job: JobId, owner: OwnerName = None, every_owner: AllOwners = False) -> Reply:
     """Submit a finished job again, as a new job with the same input."""
-    whose = _whose(owner, every_owner)
-    job = _whole_id(client, job, whose)
+    whose = choose_owner(owner, every_owner)
+    job = whole_id(client, job, whose)
     body = client.post(f"/api/v1/jobs/{quote_segment(job)}/replay", **whose)
     status = describe_status(body["status"])
     return body, f"job {body['id']} {status}; follow it: imagemill jobs watch {body['id']}"

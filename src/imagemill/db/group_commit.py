@@ -104,6 +104,8 @@ class CommitSummary:
     status_changes: list[StatusChange] = field(default_factory=list[StatusChange])
     model_loads: list[str] = field(default_factory=list[str])
     """Nodes that have to load a model for a job they were given."""
+    changed_lists: set[str] = field(default_factory=set[str])
+    """Names of lists that other processes keep in memory or consoles show: ``pauses``, ``operations``."""
     writes: int = 0
     """Number of writes that shared the transaction."""
 
@@ -450,7 +452,9 @@ class GroupCommit:
 
     def _notify_listener(self, tx: Tx) -> None:
         """Call the listener. Its errors are only logged, as the write is already committed."""
-        if not (tx.events or tx.queues_with_work or tx.cancelled_jobs or tx.has_deliveries):
+        if not (
+            tx.events or tx.queues_with_work or tx.cancelled_jobs or tx.has_deliveries or tx.changed_lists
+        ):
             return
         try:
             self._listener(tx)

@@ -96,6 +96,8 @@ jobs = sa.Table(
     sa.Column("held", sa.BigInteger),
     # The code in `error`. Null also for failures that older code writes, until they are counted.
     sa.Column("error_code", sa.String(32)),
+    # How often it was submitted again.
+    sa.Column("replays", sa.Integer, nullable=False, server_default="0"),
 )
 
 # Partial indexes contain open jobs only, so the cost of a claim does not depend on the number of finished
@@ -600,4 +602,45 @@ processes = sa.Table(
     sa.Column("version", sa.String(32), nullable=False),
     sa.Column("started_at", _instant, nullable=False),
     sa.Column("seen_at", _instant, nullable=False),
+)
+
+# What operators have paused. Queued jobs of a paused owner or recipe have a `run_after` far in the future.
+pauses = sa.Table(
+    "pauses",
+    metadata,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("scope", sa.String(16), nullable=False),
+    # An owner, recipe or node; empty for all.
+    sa.Column("name", sa.String(128), nullable=False),
+    sa.Column("reason", sa.String(500), nullable=False),
+    sa.Column("actor", _owner, nullable=False),
+    sa.Column("since", _instant, nullable=False),
+    sa.Index("ux_pauses_name", "scope", "name", unique=True),
+)
+
+# Operations on many jobs. `position` is the last job that was looked at: those with smaller ids follow.
+# `chunk` has the jobs that are worked on now: after a crash these are repeated.
+operations = sa.Table(
+    "operations",
+    metadata,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("owner", _owner, nullable=False),
+    sa.Column("actor", _owner, nullable=False),
+    sa.Column("action", sa.String(16), nullable=False),
+    sa.Column("filter", sa.Text, nullable=False),
+    sa.Column("change", sa.Text, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("position", sa.String(36), nullable=False),
+    sa.Column("chunk", sa.Text, nullable=False),
+    sa.Column("total", sa.Integer, nullable=False),
+    sa.Column("done", sa.Integer, nullable=False),
+    sa.Column("skipped", sa.Integer, nullable=False),
+    sa.Column("failed", sa.Integer, nullable=False),
+    sa.Column("samples", sa.Text, nullable=False),
+    sa.Column("starts_at", _instant, nullable=False),
+    sa.Column("created_at", _instant, nullable=False),
+    sa.Column("finished_at", _instant),
+    sa.Index("ix_operations_owner", "owner", "id"),
+    sa.Index("ix_operations_actor", "actor", "id"),
+    _partial("ix_operations_open", "id", where="finished_at IS NULL"),
 )

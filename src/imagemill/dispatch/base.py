@@ -3,7 +3,7 @@
 A wake-up carries no job; it only says that a queue has work. The claim in the database picks the job.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Protocol
 
@@ -68,14 +68,21 @@ BACKLOG_WAIT_S = 30.0
 class Offers:
     """The offers of the nodes in this process.
 
+    ``paused`` returns whether a node gets no jobs, as an operator has paused it or everything.
     ``served_queues``: queues this process serves; None means all. Remote nodes are served only by processes
     that serve the queue `REMOTE`, and then with all queues of the nodes. So one worker can serve them
     exclusively.
     """
 
     def __init__(
-        self, backends: Mapping[str, Backend], *, worker: str, served_queues: frozenset[str] | None
+        self,
+        backends: Mapping[str, Backend],
+        *,
+        worker: str,
+        served_queues: frozenset[str] | None,
+        paused: Callable[[str], bool] = lambda _: False,
     ) -> None:
+        self._paused = paused
         self._backends = backends
         self._worker = worker
         self._served_queues = served_queues
@@ -87,16 +94,16 @@ class Offers:
 
     def all(self) -> list[Offer]:
         """Return the current offer of each node."""
-        return [self.offer_of(node) for _, node in self.nodes() if node.healthy and not node.draining]
+        return [self.offer_of(node) for _, node in self.nodes() if self._takes_jobs(node)]
 
     def queues(self) -> frozenset[str]:
         """Return the queues of which some node can take jobs now."""
         return frozenset[str]().union(*(offer.queues for offer in self.all()))
 
     def find(self, backend: str, name: str) -> Offer | None:
-        """Return a node's offer; None when the node is gone, unhealthy or draining."""
+        """Return a node's offer; None when the node is gone, unhealthy, draining or paused."""
         node = find(self._backends[backend], name)
-        return self.offer_of(node) if node is not None and node.healthy and not node.draining else None
+        return self.offer_of(node) if node is not None and self._takes_jobs(node) else None
 
     def offer_of(self, node: Node) -> Offer:
         """Return the offer of a node, whatever its state."""
@@ -121,9 +128,12 @@ class Offers:
         return tuple(
             each.offer(self._worker)
             for _, each in self.nodes()
-            if each.healthy and not (each.draining or each.remote)
+            if self._takes_jobs(each) and not each.remote
             if node.remote or (each.name != node.name and not each.backlog)
         )
+
+    def _takes_jobs(self, node: Node) -> bool:
+        return node.healthy and not node.draining and not self._paused(node.name)
 
     def _remote_names(self) -> frozenset[str]:
         return frozenset(node.name for _, node in self.nodes() if node.remote)

@@ -64,7 +64,7 @@ class InlineDispatcher:
 
     ``run_all`` claims and runs jobs for a slot until there is none, and returns whether there was one.
     ``poll_s``: seconds between two checks for work without a wake-up; each is one query (``heads``) for all
-    slots.
+    slots. ``paused``: see `Offers`.
     """
 
     def __init__(
@@ -76,10 +76,11 @@ class InlineDispatcher:
         queues: frozenset[str] | None,
         heads: Callable[[], Sequence[LaneHead]],
         poll_s: float,
+        paused: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self._run_all = run_all
         self._backends = backends
-        self._offers = Offers(backends, worker=worker, served_queues=queues)
+        self._offers = Offers(backends, worker=worker, served_queues=queues, paused=paused)
         self._poller = WorkPoller(heads, self._offers, poll_s)
         self._poll_s = poll_s
         self._lock = threading.RLock()

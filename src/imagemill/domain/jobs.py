@@ -51,6 +51,9 @@ SIMULATOR = "simulator"
 PARTNER = "partnerNodes"
 """The key in `Job.client` of the permission to use partner nodes of ComfyUI."""
 
+REPLAY_OF = "replayOf"
+"""The key in `Job.client` of the id of the job that this one repeats."""
+
 TERMINAL = frozenset(status for status in JobStatus if status.is_terminal)
 OPEN = frozenset(JobStatus) - TERMINAL
 IDLE = frozenset({JobStatus.WAITING, JobStatus.QUEUED})
@@ -93,6 +96,8 @@ class Draft:
     unique_key: str = ""
     """Prevents duplicates: while a job of the owner with this key is open or has succeeded, another one is
     not accepted. An empty key allows any number."""
+    replay_of: str = ""
+    """Id of the job that it repeats; empty for none."""
     bills: Mapping[str, float | None] = field(default_factory=dict[str, float | None])
     """The dollars that each paid backend which may make it would be billed; None where unknown. Not stored.
     """
@@ -149,7 +154,7 @@ class Job:
     error: Failure | None
     lease_until: int | None
     run_after: int | None
-    """Set while the job waits for a retry; it cannot be claimed before this instant."""
+    """The job cannot be claimed before this instant: it waits for a retry, or is parked by a pause."""
     cancel_requested_at: int | None
     created_at: int
     started_at: int | None
@@ -158,6 +163,8 @@ class Job:
     expires_at: int
     last_seq: int
     """Sequence number of the job's latest event."""
+    replays: int = 0
+    """How often it was submitted again."""
 
     @property
     def simulated(self) -> bool:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from imagemill.backends.base import Backend, Node, renderers
 from imagemill.domain.jobs import SIMULATOR
+from imagemill.domain.pauses import Pause, PauseScope
 from imagemill.domain.scheduling import REMOTE, RENDER, TASKS
 
 _WORKER_QUEUES = frozenset((RENDER, TASKS))
@@ -50,7 +51,8 @@ class Capacity:
 
     ``queues``: the queues of the recipes. ``workers``: returns the queues of each living worker process, and
     ``serves`` whether one with these queues serves a queue. ``has_scheduler``: returns whether some process
-    sweeps and delivers. ``queues_with_work``: returns the queues with claimable jobs.
+    sweeps and delivers. ``queues_with_work``: returns the queues with claimable jobs. ``pauses``: returns
+    what is paused.
     """
 
     def __init__(
@@ -61,7 +63,9 @@ class Capacity:
         serves: Callable[[Queues, str], bool],
         has_scheduler: Callable[[], bool],
         queues_with_work: Callable[[], Container[str]],
+        pauses: Callable[[], Sequence[Pause]] = tuple,
     ) -> None:
+        self._pauses = pauses
         self._backends = backends
         self._queues = tuple(sorted(set(queues)))
         self._workers = workers
@@ -72,7 +76,8 @@ class Capacity:
     def report(self) -> CapacityReport:
         """Return what can run. Raises `StorageError` when the database does not answer."""
         usable = [node for node in renderers(self._backends.values()) if node.healthy and not node.draining]
-        problems = [*self._node_problems(usable), *self._process_problems()]
+        problems = [*map(_pause_problem, self._pauses()), *self._node_problems(usable)]
+        problems += self._process_problems()
         return CapacityReport(
             slots=sum(node.slots for node in usable),
             simulated=bool(usable) and all(node.backend == SIMULATOR for node in usable),
@@ -127,3 +132,11 @@ class Capacity:
     def _remote_queue(self) -> tuple[str, ...]:
         is_remote = any(node.remote for backend in self._backends.values() for node in backend.nodes())
         return (REMOTE,) if is_remote else ()
+
+
+def _pause_problem(pause: Pause) -> CapacityProblem:
+    if pause.scope is PauseScope.ALL:
+        return CapacityProblem(f"all jobs are {pause.text}", "all jobs are paused by an operator")
+    return CapacityProblem(
+        f"the {pause.scope} {pause.name} is {pause.text}", "some jobs are paused by an operator"
+    )

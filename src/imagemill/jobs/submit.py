@@ -13,10 +13,12 @@ from imagemill.domain.clock import SECOND, new_trace, now_us, uuid7
 from imagemill.domain.errors import Conflict, FieldError, Forbidden, InvalidInput, UnsupportedFamily
 from imagemill.domain.field_messages import field_message, field_path, merge_unions
 from imagemill.domain.images import GraphSpec, RenderSpec, WorkerSpec, WorkKind, kind_of, render_cost_s
-from imagemill.domain.jobs import PARTNER, Draft, Job, JobStatus, LaneKey
+from imagemill.domain.jobs import PARTNER, REPLAY_OF, Draft, Job, JobStatus, LaneKey
+from imagemill.domain.operations import Override
 from imagemill.domain.scheduling import REMOTE, RENDER, TASKS
 from imagemill.graphs.size import measure
 from imagemill.jobs import references
+from imagemill.jobs.overrides import overridden_input
 from imagemill.jobs.references import OutputValue
 from imagemill.jobs.store.admission import Submission
 from imagemill.jobs.store.batches import BatchRecord
@@ -34,6 +36,9 @@ _WORKER_QUEUES: Mapping[WorkKind, str] = {"tasks": TASKS, "pages": RENDER}
 """The queues of the work that workers do themselves, whatever the recipe's queue is."""
 _SOLE = "sole"
 """The key in `Job.client` of the job's unique key, for resubmission."""
+
+
+_NO_OVERRIDE = Override()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +76,24 @@ class JobRequest:
 def draw_ids(count: int, now: int) -> list[str]:
     """Return ids that rise, so that the jobs of a submission are listed in the order of the request."""
     return sorted(uuid7(now) for _ in range(count))
+
+
+@dataclass(frozen=True, slots=True)
+class Resubmission:
+    """A job that is being submitted again."""
+
+    future: "Future[Accepted]"
+    draft: Draft
+    key: str | None
+
+    def result(self) -> Accepted:
+        """Wait until the new job is stored. Raises what `Submitter.resubmit` does."""
+        accepted = self.future.result()
+        if accepted.jobs:
+            return accepted
+        if twin := accepted.duplicates.get(self.draft.unique_key):
+            raise Conflict(f"job {twin} makes the same, or has made it")
+        raise Conflict(f"the job of the idempotency key {self.key!r} is gone; use another key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,13 +229,58 @@ class Submitter:
         With an idempotency key, repeating the request returns the job of the first. Raises `Conflict` for a
         job with a unique key that another job holds by now, and for a key that was used for something else.
         """
+        return self.begin_resubmit(job, trace, key, partner=partner).result()
+
+    def begin_resubmit(
+        self,
+        job: Job,
+        trace: str | None = None,
+        key: str | None = None,
+        *,
+        override: Override = _NO_OVERRIDE,
+        partner: bool = False,
+    ) -> "Resubmission":
+        """Begin to submit a job again, with the changes of ``override``, if any; see `resubmit`."""
+        if override:
+            draft = self._changed(job, override, trace, partner=partner)
+        else:
+            draft = self._repeated(job, trace, partner=partner)
+        digest = f"replay {job.id}" if key else ""
+        return Resubmission(self.submit_async(job.owner, (draft,), key=key, digest=digest), draft, key)
+
+    def _changed(self, job: Job, override: Override, trace: str | None, *, partner: bool) -> Draft:
+        """Return the draft of a job with another model, other labels or other fields of its input."""
+        recipe = self._recipes.get(job.recipe)
+        if recipe is None:
+            raise InvalidInput.at("recipe", f"is {job.recipe!r}, which this server does not have")
+        lane = self._store.lane(job.lane)
+        client = {name: value for name, value in job.client.items() if name != _SOLE}
+        job_request = JobRequest(
+            recipe=job.recipe,
+            input=overridden_input(recipe.input, job, override),
+            path="override.input.",
+            name=job.name,
+            priority=job.priority,
+            timeout_s=job.timeout_s,
+            max_failures=job.max_failures,
+            client={**client, REPLAY_OF: job.id},
+            properties=job.properties,
+            callback_url=job.callback_url,
+            backends=tuple(name for name in lane.backends if name in self._backends),
+            labels=lane.labels if override.labels is None else override.labels,
+        )
+        (draft,) = self.prepare(job.owner, [job_request], dialect=job.dialect, trace=trace, partner=partner)
+        return replace(draft, replay_of=job.id)
+
+    def _repeated(self, job: Job, trace: str | None, *, partner: bool) -> Draft:
+        """Return the draft of the same job once more."""
         if job.client.get(PARTNER) and not partner:
             raise Forbidden(f"the job has partner nodes of ComfyUI, which cost money: {PARTNER_REMEDY}")
         recipe = self._recipes.get(job.recipe)
         admitted = ApprovedInput(job.input)
         if self._gate is not None and recipe is not None:
             admitted = self._gate.admit(recipe, _validated(recipe, job.input, ""), job.owner, "")
-        draft = Draft(
+        return Draft(
             id=uuid7(),
             recipe=job.recipe,
             queue=job.queue,
@@ -228,19 +296,14 @@ class Submitter:
             timeout_s=job.timeout_s,
             name=job.name,
             dialect=job.dialect,
-            client={**job.client, **admitted.job_details, "replayOf": job.id},
+            client={**job.client, **admitted.job_details, REPLAY_OF: job.id},
             moderation=admitted.records,
             properties=job.properties,
             callback_url=job.callback_url,
             # Resubmitting a job that succeeded asks for a second result, so it is no duplicate.
             unique_key="" if job.status is JobStatus.SUCCEEDED else job.client.get(_SOLE, ""),
+            replay_of=job.id,
         )
-        accepted = self.submit(job.owner, (draft,), key=key, digest=f"replay {job.id}" if key else "")
-        if accepted.jobs:
-            return accepted
-        if twin := accepted.duplicates.get(draft.unique_key):
-            raise Conflict(f"job {twin} makes the same, or has made it")
-        raise Conflict(f"the job of the idempotency key {key!r} is gone; use another key")
 
     def _megapixels(self, job: Job) -> float:
         recipe = self._recipes.get(job.recipe)

@@ -20,6 +20,8 @@ class ClusterEvent:
     """Queues that got claimable jobs, when nothing else wakes the slots of other processes."""
     has_deliveries: bool = False
     """Whether the outbox has new messages to deliver."""
+    changed_lists: tuple[str, ...] = ()
+    """See `imagemill.db.group_commit.CommitSummary`."""
     advances: bool = False
     """Whether a product may have to submit what follows; see `imagemill.products.base.ProductParts.advance`.
     """
@@ -30,6 +32,7 @@ class ClusterEvent:
             or self.cancelled_jobs
             or self.queues_with_work
             or self.has_deliveries
+            or self.changed_lists
             or self.advances
         )
 

@@ -19,6 +19,8 @@ def pack(sender: str, event: ClusterEvent) -> bytes:
         body["woken"] = event.queues_with_work
     if event.has_deliveries:
         body["calledBack"] = True
+    if event.changed_lists:
+        body["lists"] = event.changed_lists
     if event.advances:
         body["advances"] = True
     return to_json(body)
@@ -32,6 +34,7 @@ def unpack(data: bytes | str) -> tuple[str, ClusterEvent]:
         cancelled_jobs=tuple(body.get("stopped", ())),
         queues_with_work=tuple(body.get("woken", ())),
         has_deliveries=bool(body.get("calledBack")),
+        changed_lists=tuple(body.get("lists", ())),
         advances=bool(body.get("advances")),
     )
 
@@ -42,6 +45,7 @@ def merge(events: list[ClusterEvent]) -> ClusterEvent:
         cancelled_jobs=tuple(job_id for event in events for job_id in event.cancelled_jobs),
         queues_with_work=tuple(sorted({queue for event in events for queue in event.queues_with_work})),
         has_deliveries=any(event.has_deliveries for event in events),
+        changed_lists=tuple(sorted({name for event in events for name in event.changed_lists})),
         advances=any(event.advances for event in events),
     )
 

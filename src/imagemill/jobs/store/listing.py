@@ -248,6 +248,8 @@ def _conditions(conn: sa.Connection, lanes: Lanes, wanted: Filter) -> Iterable[s
         yield _jobs.created_at <= wanted.created_to
     if wanted.recipes:
         yield _jobs.recipe.in_(wanted.recipes)
+    if wanted.replayed is not None:
+        yield _jobs.replays > 0 if wanted.replayed else _jobs.replays == 0
     if wanted.nodes:
         yield _jobs.node.in_(wanted.nodes)
     if wanted.models or wanted.labels:

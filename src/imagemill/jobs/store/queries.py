@@ -68,6 +68,8 @@ class Filter:
     """Labels that a node must carry."""
     errors: tuple[str, ...] = ()
     """Codes of `FailureCode`. Without statuses they mean failed jobs."""
+    replayed: bool | None = None
+    """Whether the jobs were submitted again."""
     text: str = ""
     """Text anywhere in the input, such as the prompt; upper and lower case are the same."""
     inputs: tuple[tuple[str, str], ...] = ()

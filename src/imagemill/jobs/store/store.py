@@ -12,12 +12,12 @@ from imagemill.db import tables
 from imagemill.db.database import Database
 from imagemill.db.group_commit import Tx, Write, WriteResult
 from imagemill.domain.clock import now_us
-from imagemill.domain.errors import NotFound
+from imagemill.domain.errors import Conflict, ImagemillError, NotFound
 from imagemill.domain.events import Event
 from imagemill.domain.jobs import Artifact, Claim, Job, JobStatus, LaneKey
 from imagemill.domain.placement import Policy, QueuePosition, choose
 from imagemill.domain.scheduling import LaneHead
-from imagemill.jobs.store import batches, erase, finish, heartbeat, listing, queries, queue_depth
+from imagemill.jobs.store import batches, erase, finish, heartbeat, listing, priority, queries, queue_depth
 from imagemill.jobs.store.admission import Submission
 from imagemill.jobs.store.claim import ClaimRequest, ClaimStore
 from imagemill.jobs.store.erase import Erasure
@@ -25,6 +25,7 @@ from imagemill.jobs.store.finish import Cancel, Expire, Finish, ReclaimLeases, R
 from imagemill.jobs.store.heartbeat import Heartbeat, HeartbeatReply, RenderSent
 from imagemill.jobs.store.lanes import Lanes
 from imagemill.jobs.store.listing import Count, Found, FoundIds
+from imagemill.jobs.store.priority import Reprioritize
 from imagemill.jobs.store.queries import Annotate, Consumption, Filter, RenewArtifact, View
 from imagemill.jobs.store.submit import Accepted, SubmitStore
 
@@ -103,6 +104,22 @@ class JobStore:
         """Cancel a job and return its status. Raises `NotFound`, for another owner's job too."""
         return self._write(finish.cancel, cancel)
 
+    def cancel_all(self, requests: Sequence[Cancel]) -> list[JobStatus | NotFound]:
+        """Cancel jobs in few transactions; return the status of each."""
+        return [_outcome(each) for each in self._database.run(*((finish.cancel, each) for each in requests))]
+
+    def reprioritize_all(self, requests: Sequence[Reprioritize]) -> list[ImagemillError | None]:
+        """Change priorities in few transactions; return the error of each job that does not wait."""
+        writes = ((priority.reprioritize, each) for each in requests)
+        return [_outcome(each) for each in self._database.run(*writes)]
+
+    def reprioritize(self, request: Reprioritize) -> None:
+        """Change the priority of a waiting or queued job.
+
+        Raises `NotFound`, for another owner's job too, and `Conflict` for a job that runs or has ended.
+        """
+        self._write(priority.reprioritize, request)
+
     def annotate(self, annotate: Annotate) -> None:
         """Merge notes into a job. Raises `NotFound`, for another owner's job too."""
         self._write(queries.annotate, annotate)
@@ -151,6 +168,10 @@ class JobStore:
         if job is None or (owner is not None and job.owner != owner):
             raise NotFound(f"there is no job {job_id}")
         return job
+
+    def by_ids(self, ids: Iterable[str]) -> dict[str, Job]:
+        """Return those of the jobs that there are."""
+        return self._read(queries.jobs_by_id, ids)
 
     def view(self, job_id: str, owner: str | None = None) -> View:
         return self.views([self.job(job_id, owner)])[0]
@@ -250,6 +271,14 @@ class JobStore:
 
     def finished_before(self, instant: int, limit: int) -> list[str]:
         return self._read(queries.finished_before, instant, limit)
+
+
+def _outcome(result: WriteResult) -> Any:
+    """Return what a write has answered, which may be an error that concerns its job alone."""
+    try:
+        return result.result()
+    except (NotFound, Conflict) as error:
+        return error
 
 
 def _erase(tx: Tx, requests: Sequence[Erasure]) -> list[list[str]]:

@@ -15,7 +15,7 @@ from imagemill.domain.errors import Conflict, ImagemillError
 from imagemill.domain.events import EventType
 from imagemill.domain.jobs import OPEN, Draft, Job, JobStatus
 from imagemill.domain.scheduling import priority_offset_s
-from imagemill.jobs.store import batches, event_log
+from imagemill.jobs.store import batches, event_log, parking
 from imagemill.jobs.store.admission import Submission, admit
 from imagemill.jobs.store.lanes import JOB_COLUMNS, Lanes, job_from, job_row
 
@@ -164,6 +164,7 @@ _WEIGHTS = Statement(
         tables.owners.c.id.in_(sa.bindparam("ids", expanding=True))
     )
 )
+_COUNT_REPLAY = Statement(sa.text("UPDATE jobs SET replays = replays + 1 WHERE id = :id"))
 _ADVANCE_SHARE = Statement(
     sa.text(
         "INSERT INTO shares (queue, owner, finish) VALUES (:queue, :owner, :first) "
@@ -205,16 +206,16 @@ class SubmitStore:
     def _insert(
         self, tx: Tx, submissions: Sequence[Submission], held: Mapping[str, int]
     ) -> dict[str, list[Job]]:
-        tags = _take_tags(tx, submissions)
+        tags, paused = _take_tags(tx, submissions)
         jobs: dict[str, list[Job]] = {}
         entries: list[event_log.EventEntry] = []
         for submission in submissions:
             batch = jobs.setdefault(submission.batch, [])
             for draft in submission.drafts:
-                job = self._job(tx, submission, draft, tags)
+                job = self._job(tx, submission, draft, tags, paused)
                 batch.append(job)
                 entries.append(_first_event(job))
-                if job.status is JobStatus.QUEUED:
+                if job.status is JobStatus.QUEUED and job.run_after is None:
                     tx.queues_with_work.add(job.queue)
         everything = [job for batch in jobs.values() for job in batch]
         rows = [{**job_row(job), "held": held.get(job.id)} for job in everything]
@@ -232,10 +233,14 @@ class SubmitStore:
         if index:
             tx.conn.execute(_insert_properties, index)
         batches.insert(tx, [each.record for each in submissions if each.record is not None])
+        _count_replays(tx, [draft.replay_of for draft in drafts if draft.replay_of])
         return jobs
 
-    def _job(self, tx: Tx, submission: Submission, draft: Draft, tags: "_Tags") -> Job:
+    def _job(
+        self, tx: Tx, submission: Submission, draft: Draft, tags: "_Tags", paused: parking.PausedNames
+    ) -> Job:
         start = tags.take(draft.queue, submission.owner, draft.estimate_s)
+        waits = bool(draft.depends_on)
         return Job(
             id=draft.id,
             batch=submission.batch,
@@ -243,7 +248,7 @@ class SubmitStore:
             recipe=draft.recipe,
             queue=draft.queue,
             lane=self._lanes.id_of(tx, draft.lane),
-            status=JobStatus.WAITING if draft.depends_on else JobStatus.QUEUED,
+            status=JobStatus.WAITING if waits else JobStatus.QUEUED,
             priority=draft.priority,
             tag=start + priority_offset_s(draft.priority),
             estimate_s=draft.estimate_s,
@@ -266,14 +271,21 @@ class SubmitStore:
             reason=None,
             error=None,
             lease_until=None,
-            run_after=None,
+            run_after=None if waits else paused.park(submission.owner, draft.recipe, None),
             cancel_requested_at=None,
             created_at=submission.now,
             started_at=None,
             finished_at=None,
             expires_at=draft.expires_at,
             last_seq=1,
+            replays=0,
         )
+
+
+def _count_replays(tx: Tx, ids: Sequence[str]) -> None:
+    """Count at each job that it was submitted again."""
+    for id_ in sorted(ids):
+        _COUNT_REPLAY.run(tx.conn, {"id": id_})
 
 
 def _first_event(job: Job) -> event_log.EventEntry:
@@ -331,14 +343,17 @@ class _Tags:
         return start
 
 
-def _take_tags(tx: Tx, submissions: Sequence[Submission]) -> _Tags:
+def _take_tags(tx: Tx, submissions: Sequence[Submission]) -> tuple[_Tags, parking.PausedNames]:
+    """Return the tags of the new jobs, and what is paused."""
     totals: dict[tuple[str, str], float] = {}
     for submission in submissions:
         for draft in submission.drafts:
             place = (draft.queue, submission.owner)
             totals[place] = totals.get(place, 0.0) + draft.estimate_s
     owners = sorted({owner for _, owner in totals})
-    queues, known = run_together(tx.conn, _QUEUES.call(), _WEIGHTS.call({"ids": owners}))
+    queues, known, paused = run_together(
+        tx.conn, _QUEUES.call(), _WEIGHTS.call({"ids": owners}), parking.reading_names()
+    )
     virtual, weights = dict[str, float](queues.rows()), dict[str, float](known.rows())
     tags = _Tags()
     # Sorted, so that two processes lock the rows in the same order.
@@ -350,7 +365,7 @@ def _take_tags(tx: Tx, submissions: Sequence[Submission]) -> _Tags:
         weight = weights.get(owner, 1.0)
         finish = _advance_share(tx, queue, owner, virtual.get(queue, 0.0), total / weight)
         tags.open(queue, owner, finish - total / weight, weight)
-    return tags
+    return tags, parking.names_from(paused.rows())
 
 
 def _advance_share(tx: Tx, queue: str, owner: str, virtual_time: float, stretch: float) -> float:

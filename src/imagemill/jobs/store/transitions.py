@@ -5,7 +5,7 @@ names its precondition, and the event and the changes of dependent jobs follow i
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,7 +18,8 @@ from imagemill.domain.errors import IllegalTransition
 from imagemill.domain.events import EventType, terminal_event
 from imagemill.domain.failures import Failure
 from imagemill.domain.jobs import Artifact, JobStatus
-from imagemill.jobs.store import event_log
+from imagemill.domain.pauses import PARKED
+from imagemill.jobs.store import event_log, parking
 from imagemill.jobs.store.lanes import artifact_row, failure_to
 
 _jobs = tables.jobs.c
@@ -132,6 +133,7 @@ def apply(tx: Tx, changes: Sequence[Change]) -> None:
 
 def _apply(tx: Tx, changes: Sequence[Change]) -> Sequence[Change]:
     """Apply the changes and return those that follow for dependent jobs."""
+    changes = _parked(tx, changes)
     ended = {change.row.id: change for change in changes if change.to.is_terminal}
     depending = [_DEPENDENTS.call({"ids": sorted(ended)})] if ended else []
     applied, *dependents = run_together(
@@ -153,6 +155,21 @@ def _apply(tx: Tx, changes: Sequence[Change]) -> Sequence[Change]:
         if change.to is JobStatus.QUEUED and change.run_after is None:
             tx.queues_with_work.add(change.row.queue)
     return _follow_up(tx, ended, [pair for found in dependents for pair in found.rows()])
+
+
+def _parked(tx: Tx, changes: Sequence[Change]) -> Sequence[Change]:
+    """Return the changes, where jobs of paused owners and recipes return to their queue parked."""
+    if all(change.to is not JobStatus.QUEUED for change in changes):
+        return changes
+    paused = parking.read_names(tx.conn)
+    if not paused:
+        return changes
+    return [
+        replace(change, run_after=paused.park(change.row.owner, change.row.recipe, change.run_after))
+        if change.to is JobStatus.QUEUED
+        else change
+        for change in changes
+    ]
 
 
 def close(row: Locked, to: JobStatus, at: int, **more: Any) -> Change:
@@ -205,7 +222,10 @@ _UNMET = sa.text(
     "SELECT 1 FROM dependencies JOIN jobs ON jobs.id = dependencies.needs "
     "WHERE dependencies.job_id = :id AND jobs.status <> 'succeeded' LIMIT 1"
 )
-_RELEASE = sa.text("UPDATE jobs SET status = 'queued' WHERE id = :id AND status = 'waiting'")
+_RELEASE = sa.text(
+    f"UPDATE jobs SET status = 'queued', run_after = CASE WHEN {parking.IS_PAUSED} THEN {PARKED} END "  # noqa: S608
+    "WHERE id = :id AND status = 'waiting'"
+)
 
 
 def _follow_up(tx: Tx, ended: Mapping[str, Change], pairs: Sequence[Sequence[str]]) -> Sequence[Change]:

@@ -1,0 +1,1 @@
+"""Operations on many jobs, worked off in the background by the leader."""
