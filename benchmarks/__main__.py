@@ -7,6 +7,7 @@ from pathlib import Path
 from benchmarks import (
     access,
     books,
+    bulk,
     claims,
     comfyui,
     fleet,
@@ -31,6 +32,7 @@ def main() -> int:
             *workflows.measure(root),
             *fleet.measure(root),
             *claims.measure(root),
+            *bulk.measure(root),
             *money.measure(root),
             *access.measure(root),
             *comfyui.measure(root),

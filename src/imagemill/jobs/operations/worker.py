@@ -49,7 +49,7 @@ class _Results:
 
 
 class OperationWorker:
-    """Works off operations, and parks and releases the jobs of pauses, in the process where ``leads`` is True.
+    """Works off operations, and parks and releases the jobs of pauses, where ``leads`` returns True.
 
     Operations take turns, a chunk each, so that none waits for a long one.
     """

@@ -110,6 +110,10 @@ class Lanes:
         known = self._ids.get(key)
         return known if known is not None else self._create(tx, key)
 
+    def known(self, lane: int) -> LaneKey | None:
+        """Return the key of a lane that was read before."""
+        return self._keys.get(lane)
+
     def key_of(self, conn: sa.Connection, lane: int) -> LaneKey:
         if lane not in self._keys:
             text = conn.execute(sa.select(tables.lanes.c.key).where(tables.lanes.c.id == lane)).scalar_one()

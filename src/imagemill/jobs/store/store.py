@@ -250,7 +250,7 @@ class JobStore:
         return self._read(queue_depth.workload, self._lanes.key_of, now)
 
     def lane(self, lane: int) -> LaneKey:
-        return self._read(self._lanes.key_of, lane)
+        return self._lanes.known(lane) or self._read(self._lanes.key_of, lane)
 
     def heads(self) -> list[LaneHead]:
         return self._read(self._claiming.heads)

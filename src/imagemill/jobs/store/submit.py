@@ -164,6 +164,13 @@ _WEIGHTS = Statement(
         tables.owners.c.id.in_(sa.bindparam("ids", expanding=True))
     )
 )
+_TAKE_KEY = Statement(
+    # The row itself is returned, since PostgreSQL's driver counts an insert as -1 rows.
+    sa.text(
+        "INSERT INTO submissions (owner, key, digest, batch, created_at) "
+        "VALUES (:owner, :key, :digest, :batch, :created_at) ON CONFLICT DO NOTHING RETURNING key"
+    )
+)
 _COUNT_REPLAY = Statement(sa.text("UPDATE jobs SET replays = replays + 1 WHERE id = :id"))
 _ADVANCE_SHARE = Statement(
     sa.text(
@@ -284,8 +291,9 @@ class SubmitStore:
 
 def _count_replays(tx: Tx, ids: Sequence[str]) -> None:
     """Count at each job that it was submitted again."""
-    for id_ in sorted(ids):
-        _COUNT_REPLAY.run(tx.conn, {"id": id_})
+    if ids:
+        # In one order, so that no two transactions wait for each other.
+        _COUNT_REPLAY.run_many(tx.conn, [{"id": id_} for id_ in sorted(ids)])
 
 
 def _first_event(job: Job) -> event_log.EventEntry:
@@ -304,11 +312,9 @@ def _earlier(tx: Tx, submission: Submission) -> str | Conflict | None:
         "created_at": submission.now,
     }
     # On PostgreSQL the insert waits for a concurrent one with the same key, so only one succeeds.
-    table = tables.submissions
-    taken = tx.insert(table).values(row).on_conflict_do_nothing().returning(table.c.key)
-    # The row itself is returned, since PostgreSQL's driver counts an insert as -1 rows.
-    if tx.conn.execute(taken).first() is not None:
+    if _TAKE_KEY.run(tx.conn, row):
         return None
+    table = tables.submissions
     digest, batch = tx.conn.execute(
         sa.select(table.c.digest, table.c.batch).where(
             table.c.owner == submission.owner, table.c.key == submission.idempotency_key
