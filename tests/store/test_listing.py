@@ -138,7 +138,7 @@ def test_ids_and_their_number_are_read_alike(store: Stores, rows: int):
         ids += page.ids
     assert ids == found(store, recipes=("comfy",))
     count = store.jobs.count_matching(wanted)
-    assert (count.number, count.complete) == ((2, True) if rows > 1 else (1, False))
+    assert (count.number, count.complete) == (2, True)
 
 
 @pytest.mark.parametrize(

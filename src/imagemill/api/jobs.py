@@ -21,6 +21,7 @@ from imagemill.api.jobs_schemas import (
     EventList,
     JobBody,
     JobChange,
+    JobGroups,
     JobPage,
     JobSubmission,
     error_body,
@@ -36,6 +37,7 @@ from imagemill.domain.jobs import Draft, Job, JobStatus, LaneKey
 from imagemill.domain.pauses import is_parked
 from imagemill.domain.placement import explain_wait
 from imagemill.domain.scheduling import TASKS, Offer
+from imagemill.jobs.store.counts import Dimension
 from imagemill.jobs.store.finish import Cancel
 from imagemill.jobs.store.priority import Reprioritize
 from imagemill.jobs.store.submit import MAX_KEY
@@ -219,6 +221,31 @@ async def list_jobs(
     found = await pools.read(jobs.services.jobs.search, wanted)
     items = await jobs.bodies(request, found.jobs)
     return json_response({"items": items, "next": found.next, "searchedTo": moment(found.searched_to)})
+
+
+class JobCountQuery(JobFilter):
+    by: Dimension = Field(
+        Dimension.STATUS,
+        description="What the jobs of a group have in common. By `error`: failed jobs by error code and model.",
+    )
+
+
+@router.get("/counts", summary="Count jobs by group", response_model=JobGroups)
+async def count_jobs(request: Request, jobs: JobsDep, query: Annotated[JobCountQuery, Query()]) -> Response:
+    wanted = filter_of(query, _owner(request))
+    found = await pools.read(jobs.services.jobs.count_groups, wanted, query.by)
+    items = [
+        {
+            "key": group.key,
+            "count": group.count,
+            "model": group.model if query.by is Dimension.ERROR else None,
+            "firstAt": moment(group.first_at),
+            "lastAt": moment(group.last_at),
+            "lastJob": group.last_job,
+        }
+        for group in found.groups
+    ]
+    return json_response({"items": items, "complete": found.complete})
 
 
 @router.post(

@@ -197,6 +197,42 @@ class JobPage(ResponseModel):
     )
 
 
+class JobGroup(ResponseModel):
+    key: str = Field(description="The common value; empty for jobs without one.")
+    count: int
+    model: str | None = Field(description="The checkpoint, by `error`; else null.")
+    first_at: datetime | None = Field(description="When the first of the ended jobs ended.")
+    last_at: datetime | None = Field(description="When the last of the ended jobs ended.")
+    last_job: str | None = Field(description="`id` of the last job that ended.")
+
+
+class JobGroups(ResponseModel):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "items": [
+                        {
+                            "key": "out_of_memory",
+                            "count": 12,
+                            "model": "urn:air:sd1:checkpoint:civitai:4384@128713",
+                            "firstAt": "2026-01-31T12:00:00+00:00",
+                            "lastAt": "2026-01-31T12:30:00+00:00",
+                            "lastJob": _JOB,
+                        }
+                    ],
+                    "complete": True,
+                }
+            ]
+        }
+    )
+
+    items: list[JobGroup] = Field(description="The largest first.")
+    complete: bool = Field(
+        description="False where counting all jobs would take too long, so that there are more than counted."
+    )
+
+
 class EventBody(ResponseModel):
     seq: int = Field(description="Position in the job's log, from 1.")
     type: EventType

@@ -15,6 +15,7 @@ CLAIMABLE = "status = 'queued' AND run_after IS NULL"
 """Condition of claimable jobs. It is a literal, as both databases match a partial index only by its literal
 condition. So are those below."""
 OPEN = "status IN ('waiting', 'queued', 'running')"
+IDLE = "status IN ('waiting', 'queued')"
 RUNNING = "status = 'running'"
 FAILED = "status = 'failed'"
 UNSUCCESSFUL = "status IN ('failed', 'canceled', 'expired')"
@@ -106,7 +107,8 @@ _INDEXES = (
     ("ix_jobs_claimable", ("lane", "tag", "id"), CLAIMABLE),
     ("ix_jobs_parked", ("run_after",), "run_after IS NOT NULL"),
     ("ix_jobs_running", ("node", "lease_until"), RUNNING),
-    ("ix_jobs_expiring", ("expires_at",), "status IN ('waiting', 'queued')"),
+    # The further columns are counted without reading the jobs themselves.
+    ("ix_jobs_expiring", ("expires_at", "owner", "status", "recipe", "lane"), IDLE),
     ("ix_jobs_owner", ("owner", "id"), None),
     ("ix_jobs_batch", ("owner", "batch"), None),
     ("ix_jobs_finished", ("finished_at",), "finished_at IS NOT NULL"),
@@ -289,12 +291,7 @@ deliveries = sa.Table(
     sa.Column("tries", sa.Integer, nullable=False),
     sa.Column("delivered_at", _instant),
     sa.Column("last_error", sa.Text),
-    sa.Index(
-        "ix_deliveries_due",
-        "due_at",
-        sqlite_where=sa.text("due_at IS NOT NULL"),
-        postgresql_where=sa.text("due_at IS NOT NULL"),
-    ),
+    _partial("ix_deliveries_due", "due_at", where="due_at IS NOT NULL"),
 )
 
 nodes = sa.Table(

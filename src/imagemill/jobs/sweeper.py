@@ -32,6 +32,8 @@ _PRUNE_CHUNK = 100
 """Jobs deleted in one transaction, for which other writes wait about 10 ms."""
 _PRUNE_FOR_S = 0.5
 """Seconds of pruning at a time, so that lost leases and due retries wait no longer for it."""
+_COUNT_FOR_S = 0.2
+"""Seconds of counting ended jobs at a time."""
 _CALLS_KEPT_S = 400 * 86_400.0
 """400 days: a year of bills, and the time to check the last one."""
 _ORPHAN_GRACE_S = 3600.0
@@ -236,6 +238,7 @@ class Sweeper:
             pass
         while self._store.expire(Expire(now, _CHUNK)) == _CHUNK:
             pass
+        self.count_ended(_COUNT_FOR_S)
         due = self._store.release_retries(ReleaseRetries(now))
         if due is None:
             return self._every_s
@@ -268,6 +271,16 @@ class Sweeper:
             if time.monotonic() >= end:
                 break
         return pruned
+
+    def count_ended(self, for_s: float = math.inf) -> int:
+        """Add jobs that ended to the counts for about ``for_s`` seconds; return how many."""
+        end = time.monotonic() + for_s
+        counted = 0
+        while added := self._store.count_ended(now_us()):
+            counted += added
+            if time.monotonic() >= end:
+                break
+        return counted
 
     def prune_inputs(self) -> int:
         """Delete input pictures past their retention; return their number."""

@@ -59,14 +59,6 @@ class FoundIds:
     next: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Count:
-    """A number of jobs. Unless ``complete`` there may be more."""
-
-    number: int
-    complete: bool
-
-
 def list_jobs(conn: sa.Connection, lanes: Lanes, wanted: Filter) -> list[Job]:
     """Return the newest jobs that match, however many rows must be read for them."""
     rows, _ = _search(conn, lanes, wanted, JOB_COLUMNS, unbounded=True)
@@ -95,18 +87,14 @@ def matching_ids(conn: sa.Connection, lanes: Lanes, wanted: Filter) -> FoundIds:
     return FoundIds(ids, floor)
 
 
-def count(conn: sa.Connection, lanes: Lanes, wanted: Filter) -> Count:
-    """Count the jobs that match among the rows that one request may read."""
-    plan = _plan(conn, lanes, wanted)
-    number, complete = 0, True
-    for source in plan:
+def sources(conn: sa.Connection, lanes: Lanes, wanted: Filter) -> list[tuple[sa.ColumnElement[bool], bool]]:
+    """Return conditions of the jobs that match among the rows that one request may read, a job in one of
+    them, each with whether these are all rows."""
+    found: list[tuple[sa.ColumnElement[bool], bool]] = []
+    for source in _plan(conn, lanes, wanted):
         floor = source.floor(conn, wanted.before)
-        matching = (
-            sa.select(sa.func.count()).select_from(tables.jobs).where(source.matches(wanted.before, floor))
-        )
-        number += conn.execute(matching).scalar_one()
-        complete = complete and floor is None
-    return Count(number, complete)
+        found.append((source.matches(wanted.before, floor), floor is None))
+    return found
 
 
 # How a filter is read

@@ -17,14 +17,25 @@ from imagemill.domain.events import Event
 from imagemill.domain.jobs import Artifact, Claim, Job, JobStatus, LaneKey
 from imagemill.domain.placement import Policy, QueuePosition, choose
 from imagemill.domain.scheduling import LaneHead
-from imagemill.jobs.store import batches, erase, finish, heartbeat, listing, priority, queries, queue_depth
+from imagemill.jobs.store import (
+    batches,
+    counts,
+    erase,
+    finish,
+    heartbeat,
+    listing,
+    priority,
+    queries,
+    queue_depth,
+)
 from imagemill.jobs.store.admission import Submission
 from imagemill.jobs.store.claim import ClaimRequest, ClaimStore
+from imagemill.jobs.store.counts import Count, CountEnded, Dimension, Groups
 from imagemill.jobs.store.erase import Erasure
 from imagemill.jobs.store.finish import Cancel, Expire, Finish, ReclaimLeases, RecordWriters, ReleaseRetries
 from imagemill.jobs.store.heartbeat import Heartbeat, HeartbeatReply, RenderSent
 from imagemill.jobs.store.lanes import Lanes
-from imagemill.jobs.store.listing import Count, Found, FoundIds
+from imagemill.jobs.store.listing import Found, FoundIds
 from imagemill.jobs.store.priority import Reprioritize
 from imagemill.jobs.store.queries import Annotate, Consumption, Filter, RenewArtifact, View
 from imagemill.jobs.store.submit import Accepted, SubmitStore
@@ -207,8 +218,16 @@ class JobStore:
         return self._read(listing.matching_ids, self._lanes, wanted)
 
     def count_matching(self, wanted: Filter) -> Count:
-        """Count the jobs that match among a bounded number of rows."""
-        return self._read(listing.count, self._lanes, wanted)
+        """Count the jobs that match, as far as it takes a bounded time."""
+        return self._read(counts.count_matching, self._lanes, wanted)
+
+    def count_groups(self, wanted: Filter, by: Dimension) -> Groups:
+        """Count the jobs that match by group, as far as it takes a bounded time."""
+        return self._read(counts.count_groups, self._lanes, wanted, by)
+
+    def count_ended(self, now: int) -> int:
+        """Add some of the jobs that ended to their counts; return how many, 0 when all are counted."""
+        return self._write(counts.count_ended, CountEnded(now))
 
     def events_after(self, job_id: str, seq: int, limit: int = 1000) -> list[Event]:
         return self._read(queries.events_after, job_id, seq, limit)
@@ -289,7 +308,9 @@ def _erase(tx: Tx, requests: Sequence[Erasure]) -> list[list[str]]:
 
 def _delete_jobs(tx: Tx, requests: Sequence[tuple[str, ...]]) -> list[None]:
     jobs, keys = tables.jobs.c, tables.submissions
+    counts.lock_counts(tx)
     for ids in requests:
+        counts.subtract(tx, ids)
         ledger.forget(tx, ids, now_us())
         found = tx.conn.execute(sa.select(jobs.batch, jobs.created_at).where(jobs.id.in_(ids))).all()
         tx.conn.execute(sa.delete(tables.jobs).where(jobs.id.in_(ids)))

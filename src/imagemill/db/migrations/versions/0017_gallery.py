@@ -9,6 +9,7 @@ branch_labels = None
 depends_on = None
 
 _OPEN = "status IN ('waiting', 'queued', 'running')"
+_IDLE = "status IN ('waiting', 'queued')"
 _FAILED = "status = 'failed'"
 _UNSUCCESSFUL = "status IN ('failed', 'canceled', 'expired')"
 
@@ -21,6 +22,8 @@ def upgrade() -> None:
         op.execute("UPDATE jobs SET error_code = error->>'code' WHERE error IS NOT NULL")
     op.drop_index("ix_jobs_open", table_name="jobs")
     _create_partial("ix_jobs_open", "jobs", ["owner", "id"], _OPEN)
+    op.drop_index("ix_jobs_expiring", table_name="jobs")
+    _create_partial("ix_jobs_expiring", "jobs", ["expires_at", "owner", "status", "recipe", "lane"], _IDLE)
     _create_partial("ix_jobs_failed", "jobs", ["error_code", "id", "owner"], _FAILED)
     _create_partial("ix_jobs_unsuccessful", "jobs", ["status", "id", "owner"], _UNSUCCESSFUL)
     op.add_column("artifacts", sa.Column("owner", sa.String(length=64)))
@@ -58,7 +61,8 @@ def downgrade() -> None:
     op.drop_index("ix_artifacts_owner", table_name="artifacts")
     for name in ("deleted_at", "rating", "owner"):
         op.drop_column("artifacts", name)
-    for name in ("ix_jobs_unsuccessful", "ix_jobs_failed", "ix_jobs_open"):
+    for name in ("ix_jobs_unsuccessful", "ix_jobs_failed", "ix_jobs_expiring", "ix_jobs_open"):
         op.drop_index(name, table_name="jobs")
+    _create_partial("ix_jobs_expiring", "jobs", ["expires_at"], _IDLE)
     _create_partial("ix_jobs_open", "jobs", ["owner"], _OPEN)
     op.drop_column("jobs", "error_code")
