@@ -103,6 +103,7 @@ COMMON = {
     "resources/{air}",
     "nodes/{name}",
     "faults/{fault_id}",
+    "pauses/{pause_id}",
     "library/{template}",
     "books/{slug}",
     "previews/{name}",
@@ -130,7 +131,7 @@ def settle(party: Party, paths: set[str]) -> Belongings:
     _add_workflow(has)
     node = party.server.app.offers.all()[0].node
     has.paths |= {"nodes/{name}": node, "resources/{air}": LORA, "recipes/{name}": "textToImage"}
-    has.paths["faults/{fault_id}"] = "0"
+    has.paths |= {"faults/{fault_id}": "0", "pauses/{pause_id}": "none"}
     owners = ("owners/{owner}", "users/{owner}", "accounts/{owner}", "limits/{owner}")
     has.paths |= dict.fromkeys(owners, party.owner)
     has.paths["keys/{key}"] = _key_id(has)
@@ -168,6 +169,8 @@ def _add_jobs(has: Belongings) -> None:
     name = has.blob_url.partition("?")[0].rpartition("/")[2]
     has.blob_key = name.partition(".")[0]
     has.paths |= {"jobs/{job_id}": job_id, "blobs/{name}": name}
+    bulk = {"action": "priority", "priority": 0, "filter": {"id": [job_id]}}
+    has.paths["operations/{operation_id}"] = party.post("/api/v1/jobs/bulk", bulk)["id"]
     # A stranger knows the id of a blob and not its signature.
     id_ = blob_id(job_id, 0, "png")
     has.paths |= {"blobs/{id}": id_}

@@ -53,6 +53,8 @@ CREATING = {"PUT /api/v1/image-generation/characters/{character_id}"}
 BODIES: Mapping[str, Any] = {
     "PUT /v1/consumer/jobs": {"reason": "other"},
     "PUT /v1/consumer/jobs/{job_id}": {"reason": "other"},
+    "PATCH /api/v1/jobs/{job_id}": {"priority": 5},
+    "POST /api/v1/jobs/bulk": {"action": "delete", "filter": {}, "dryRun": True},
     "PUT /api/v1/workflows/{name}": {"graph": graph()},
     "PATCH /api/v1/webhooks/{webhook_id}": {"description": "theirs"},
     "POST /api/v1/library/{model_id}/edit": {"prompt": "theirs"},
@@ -79,7 +81,8 @@ PLAIN_QUERIES = {
     "detailed", "download", "emotion", "endDate", "ephemeral", "excludeFailed", "exp", "experimental",
     "failed", "fal_webhook", "filename", "force", "format", "fromDate", "gender", "height",
     "hideMatureContent", "label", "language", "latest", "limit", "logs", "model", "name", "node", "nsfwLevel",
-    "page", "pictures", "pose", "priority", "public", "q", "quantity", "recipe", "shared", "sig",
+    "page", "pictures", "pose", "priority", "public", "q", "quantity", "recipe", "replayed",
+    "shared", "sig",
     "since", "startDate", "state", "status", "steps", "stream", "style", "take", "toDate", "type", "until",
     "version", "view", "wait", "whatif", "width", "workflowId",
 }  # fmt: skip

@@ -11,7 +11,7 @@ from imagemill.api.base import ApiModule, no_callback
 from imagemill.api.dependencies import ServicesDep
 from imagemill.api.job_filters import JobFilter, filter_of
 from imagemill.api.jobs_schemas import Label, moment
-from imagemill.domain.access import EVERY_OWNER, Scope
+from imagemill.domain.access import EVERY_OWNER, Caller, Scope
 from imagemill.domain.errors import FieldError, InvalidInput
 from imagemill.domain.operations import Ineligible, OperationAction, OperationState, Override
 from imagemill.jobs.operations.service import DryRun
@@ -98,7 +98,7 @@ class OperationBody(ResponseModel):
 
     id: str
     owner: str = Field(description="Whose jobs it concerns; `*` means all.")
-    by: str = Field(description="The account that asked for it.")
+    by: str = Field(description="Who asked for it.")
     action: OperationAction
     state: OperationState
     total: int = Field(description="Jobs that match; of very many, those that were counted so far.")
@@ -141,7 +141,7 @@ async def start_operation(request: Request, services: ServicesDep, body: BulkReq
     if body.dry_run:
         counted = await pools.read(services.operations.dry_run, body.action, wanted)
         return json_response(_counts(counted))
-    operation = await pools.write(services.operations.start, body.action, wanted, change, found.account)
+    operation = await pools.write(services.operations.start, body.action, wanted, change, _actor(found))
     audit_change(request, f"{body.action} {operation.progress.total} jobs, operation {operation.id}")
     return json_response(_body(operation), 202)
 
@@ -172,6 +172,11 @@ async def cancel_operation(request: Request, services: ServicesDep, operation_id
     """What it has done already stays."""
     stopped = await pools.write(services.operations.stop, operation_id, caller(request).owner)
     return json_response(_body(stopped))
+
+
+def _actor(found: Caller) -> str:
+    """Return who asks: an end user for itself, not the account whose key acts for it."""
+    return found.owner if found.owner.startswith(f"{found.account}:") else found.account
 
 
 def _override(body: BulkRequest) -> Override:

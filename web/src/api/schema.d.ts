@@ -644,6 +644,22 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/jobs/bulk": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: operations["start_operation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/jobs/{job_id}": {
         parameters: {
             query?: never;
@@ -657,7 +673,7 @@ export interface paths {
         delete?: never;
         options?: never;
         head?: never;
-        patch?: never;
+        patch: operations["change_job"];
         trace?: never;
     };
     "/api/v1/jobs/{job_id}/cancel": {
@@ -996,6 +1012,38 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/operations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["list_operations"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/operations/{operation_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["get_operation"];
+        put?: never;
+        post?: never;
+        delete: operations["cancel_operation"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/owners": {
         parameters: {
             query?: never;
@@ -1055,6 +1103,38 @@ export interface paths {
         put?: never;
         post?: never;
         delete: operations["revoke_owner_key"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/pauses": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["list_pauses"];
+        put?: never;
+        post: operations["add_pause"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/pauses/{pause_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete: operations["remove_pause"];
         options?: never;
         head?: never;
         patch?: never;
@@ -2159,6 +2239,14 @@ export interface components {
             coverUrl: string;
             digest: string;
         };
+        BulkRequest: {
+            filter: components["schemas"]["JobFilter"];
+            action: components["schemas"]["OperationAction"];
+            priority?: number | null;
+            override?: components["schemas"]["OverrideBody"] | null;
+            /** @default false */
+            dryRun: boolean;
+        };
         CallerInfo: {
             owner: string;
             account: string;
@@ -2323,6 +2411,13 @@ export interface components {
             unchanged: number;
             refused: number;
             items: components["schemas"]["ImportedRow"][];
+        };
+        DryRunBody: {
+            eligible: number;
+            ineligible: {
+                [key: string]: number;
+            };
+            complete: boolean;
         };
         EditRequest: {
             gender?: ("male" | "female") | null;
@@ -2575,6 +2670,8 @@ export interface components {
             errors: string[];
             ignored: string[];
         };
+        /** @enum {string} */
+        Ineligible: "ended" | "open" | "notWaiting" | "replayed";
         InstalledModelBody: {
             name: string;
             type: string;
@@ -2613,6 +2710,8 @@ export interface components {
             simulated: boolean;
             reason: string | null;
             cancelRequested: boolean;
+            replays: number;
+            replayOf: string | null;
             trace: string;
             input: {
                 [key: string]: unknown;
@@ -2638,14 +2737,43 @@ export interface components {
             waits?: string | null;
             progress?: components["schemas"]["ProgressBody"] | null;
         };
+        JobChange: {
+            priority: number;
+        };
         JobError: {
             code: components["schemas"]["FailureCode"];
             message: string;
             advice: string;
         };
+        JobFilter: {
+            /** @default [] */
+            id: string[];
+            /** @default [] */
+            status: string[];
+            /** @default [] */
+            recipe: string[];
+            /** @default [] */
+            node: string[];
+            /** @default [] */
+            model: string[];
+            /** @default [] */
+            error: string[];
+            /** @default [] */
+            label: string[];
+            replayed?: boolean | null;
+            /** @default  */
+            text: string;
+            olderThan?: string | null;
+            newerThan?: string | null;
+            /** @default [] */
+            batch: string[];
+            character?: string | null;
+            book?: string | null;
+        };
         JobPage: {
             items: components["schemas"]["JobBody"][];
             next: string | null;
+            searchedTo: string | null;
         };
         /** @enum {string} */
         JobStatus: "waiting" | "queued" | "running" | "succeeded" | "failed" | "canceled" | "expired";
@@ -2818,6 +2946,13 @@ export interface components {
             /** @default true */
             save: boolean;
         };
+        NewPause: {
+            scope: components["schemas"]["PauseScope"];
+            /** @default  */
+            name: string;
+            /** @default  */
+            reason: string;
+        };
         NodeBody: {
             url: string;
             labels?: string[] | null;
@@ -2907,6 +3042,39 @@ export interface components {
             waiting: number;
             active: number;
         };
+        /** @enum {string} */
+        OperationAction: "cancel" | "replay" | "delete" | "priority";
+        OperationBody: {
+            id: string;
+            owner: string;
+            by: string;
+            action: components["schemas"]["OperationAction"];
+            state: components["schemas"]["OperationState"];
+            total: number;
+            done: number;
+            skipped: number;
+            failed: number;
+            samples: components["schemas"]["ProblemSample"][];
+            /** Format: date-time */
+            createdAt: string;
+            /** Format: date-time */
+            startsAt: string;
+            finishedAt: string | null;
+        };
+        OperationPage: {
+            items: components["schemas"]["OperationBody"][];
+            next: string | null;
+        };
+        /** @enum {string} */
+        OperationState: "scheduled" | "running" | "done" | "canceled";
+        OverrideBody: {
+            model?: string | null;
+            labels?: string[] | null;
+            /** @default {} */
+            input: {
+                [key: string]: unknown;
+            };
+        };
         OwnerBody: {
             id: string;
             /** @default  */
@@ -2967,6 +3135,20 @@ export interface components {
         PasswordBody: {
             password: string;
         };
+        PauseBody: {
+            id: string;
+            scope: components["schemas"]["PauseScope"];
+            name: string;
+            reason: string;
+            by: string;
+            /** Format: date-time */
+            since: string;
+        };
+        PauseList: {
+            items: components["schemas"]["PauseBody"][];
+        };
+        /** @enum {string} */
+        PauseScope: "all" | "owner" | "recipe" | "node";
         Personalization: {
             id: string;
             book: string;
@@ -3099,6 +3281,11 @@ export interface components {
         PricedJob: {
             recipe: string;
             cost: number;
+        };
+        ProblemSample: {
+            job: string;
+            code: string;
+            message: string;
         };
         ProcessInfo: {
             name: string;
@@ -4467,11 +4654,22 @@ export interface operations {
     list_jobs: {
         parameters: {
             query?: {
+                id?: string[];
+                status?: string[];
+                recipe?: string[];
+                node?: string[];
+                model?: string[];
+                error?: string[];
+                label?: string[];
+                replayed?: boolean | null;
+                text?: string;
+                olderThan?: string | null;
+                newerThan?: string | null;
+                batch?: string[];
+                character?: string | null;
+                book?: string | null;
                 limit?: number;
                 cursor?: string | null;
-                status?: string[] | null;
-                recipe?: string | null;
-                batch?: string | null;
                 owner?: string;
             };
             header?: never;
@@ -4532,6 +4730,39 @@ export interface operations {
             };
         };
     };
+    start_operation: {
+        parameters: {
+            query?: {
+                owner?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BulkRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DryRunBody"];
+                };
+            };
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OperationBody"];
+                };
+            };
+        };
+    };
     get_job: {
         parameters: {
             query?: {
@@ -4544,6 +4775,33 @@ export interface operations {
             cookie?: never;
         };
         requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobBody"];
+                };
+            };
+        };
+    };
+    change_job: {
+        parameters: {
+            query?: {
+                owner?: string;
+            };
+            header?: never;
+            path: {
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["JobChange"];
+            };
+        };
         responses: {
             200: {
                 headers: {
@@ -5202,6 +5460,75 @@ export interface operations {
             };
         };
     };
+    list_operations: {
+        parameters: {
+            query?: {
+                limit?: number;
+                cursor?: string | null;
+                owner?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OperationPage"];
+                };
+            };
+        };
+    };
+    get_operation: {
+        parameters: {
+            query?: {
+                owner?: string;
+            };
+            header?: never;
+            path: {
+                operation_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OperationBody"];
+                };
+            };
+        };
+    };
+    cancel_operation: {
+        parameters: {
+            query?: {
+                owner?: string;
+            };
+            header?: never;
+            path: {
+                operation_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OperationBody"];
+                };
+            };
+        };
+    };
     list_owners: {
         parameters: {
             query?: {
@@ -5357,6 +5684,71 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+        };
+    };
+    list_pauses: {
+        parameters: {
+            query?: {
+                owner?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PauseList"];
+                };
+            };
+        };
+    };
+    add_pause: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewPause"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PauseBody"];
+                };
+            };
+        };
+    };
+    remove_pause: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                pause_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PauseBody"];
+                };
             };
         };
     };

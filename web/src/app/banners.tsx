@@ -1,4 +1,13 @@
-/** Notices that stand on every page, as that of a paused queue. */
+/** Notices that stand on every page: what is paused, and the operations that run. */
+import { OperationTray } from "./operation-tray";
+import { PauseBanner } from "./pause-banner";
+import "./banners.css";
+
 export function Banners() {
-  return null;
+  return (
+    <>
+      <PauseBanner />
+      <OperationTray />
+    </>
+  );
 }
