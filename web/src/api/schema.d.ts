@@ -324,6 +324,22 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/doctor": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["run_doctor"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/image-generation/avatar": {
         parameters: {
             query?: never;
@@ -644,6 +660,22 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/jobs/bulk": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: operations["start_operation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/jobs/{job_id}": {
         parameters: {
             query?: never;
@@ -657,7 +689,7 @@ export interface paths {
         delete?: never;
         options?: never;
         head?: never;
-        patch?: never;
+        patch: operations["change_job"];
         trace?: never;
     };
     "/api/v1/jobs/{job_id}/cancel": {
@@ -916,6 +948,22 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/models/default": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put: operations["choose_default_model"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/models/import": {
         parameters: {
             query?: never;
@@ -942,6 +990,22 @@ export interface paths {
         get: operations["list_nodes"];
         put?: never;
         post: operations["add_node"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/nodes/scan": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: operations["scan_for_nodes"];
         delete?: never;
         options?: never;
         head?: never;
@@ -991,6 +1055,38 @@ export interface paths {
         put?: never;
         post: operations["drain_node"];
         delete: operations["undrain_node"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/operations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["list_operations"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/operations/{operation_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["get_operation"];
+        put?: never;
+        post?: never;
+        delete: operations["cancel_operation"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1055,6 +1151,38 @@ export interface paths {
         put?: never;
         post?: never;
         delete: operations["revoke_owner_key"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/pauses": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["list_pauses"];
+        put?: never;
+        post: operations["add_pause"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/pauses/{pause_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete: operations["remove_pause"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1460,6 +1588,38 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/settings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["list_settings"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/simulator": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["get_simulator"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch: operations["change_simulator"];
+        trace?: never;
+    };
     "/api/v1/simulator/faults": {
         parameters: {
             query?: never;
@@ -1487,6 +1647,54 @@ export interface paths {
         put?: never;
         post?: never;
         delete: operations["delete_fault"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/simulator/scenario": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["get_scenario"];
+        put: operations["load_scenario"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/simulator/worker-faults": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: operations["add_worker_fault"];
+        delete: operations["delete_worker_faults"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/simulator/worker-faults/{fault_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete: operations["delete_worker_fault"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1748,6 +1956,22 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/workflows/propose": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: operations["propose_workflow"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/workflows/{name}": {
         parameters: {
             query?: never;
@@ -1759,6 +1983,22 @@ export interface paths {
         put: operations["change_workflow"];
         post: operations["run_workflow"];
         delete: operations["remove_workflow"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/workflows/{name}/diff": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["compare_workflow_versions"];
+        put?: never;
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -1958,6 +2198,13 @@ export interface components {
         ActiveFaults: {
             items: components["schemas"]["ActiveFault"][];
         };
+        ActiveWorkerFault: {
+            id: string;
+            /** @enum {string} */
+            source: "added" | "settings";
+            hits: number;
+            rule: components["schemas"]["WorkerFaultBody"];
+        };
         Approval: {
             number: number;
             /** Format: date-time */
@@ -1989,12 +2236,34 @@ export interface components {
             available: boolean;
             url: string | null;
         };
+        AttemptAnswer: {
+            headers: {
+                [key: string]: string;
+            };
+            body: string;
+            hidden: boolean;
+        };
         AttemptInfo: {
             number: number;
             at: string | null;
             status: number | null;
             error: string | null;
             ms: number | null;
+        };
+        AttemptRequest: {
+            headers: {
+                [key: string]: string;
+            };
+            body: string;
+        };
+        AttemptWhole: {
+            number: number;
+            at: string | null;
+            status: number | null;
+            error: string | null;
+            ms: number | null;
+            request: components["schemas"]["AttemptRequest"] | null;
+            answer: components["schemas"]["AttemptAnswer"] | null;
         };
         AuditInfo: {
             id: string;
@@ -2159,6 +2428,14 @@ export interface components {
             coverUrl: string;
             digest: string;
         };
+        BulkRequest: {
+            filter: components["schemas"]["JobFilter"];
+            action: components["schemas"]["OperationAction"];
+            priority?: number | null;
+            override?: components["schemas"]["OverrideBody"] | null;
+            /** @default false */
+            dryRun: boolean;
+        };
         CallerInfo: {
             owner: string;
             account: string;
@@ -2307,6 +2584,17 @@ export interface components {
             usedAt: string | null;
             key: string;
         };
+        DefaultModel: {
+            air: string;
+        };
+        DefaultModelInfo: {
+            family: string;
+            air: string;
+        };
+        DoctorReport: {
+            ok: boolean;
+            findings: components["schemas"]["NodeFinding"][];
+        };
         DocumentsBody: {
             rows: {
                 [key: string]: unknown;
@@ -2323,6 +2611,13 @@ export interface components {
             unchanged: number;
             refused: number;
             items: components["schemas"]["ImportedRow"][];
+        };
+        DryRunBody: {
+            eligible: number;
+            ineligible: {
+                [key: string]: number;
+            };
+            complete: boolean;
         };
         EditRequest: {
             gender?: ("male" | "female") | null;
@@ -2450,6 +2745,8 @@ export interface components {
         };
         /** @enum {string} */
         FailureCode: "out_of_memory" | "missing_model" | "missing_node" | "invalid_graph" | "backend_rejected" | "backend_unavailable" | "timeout" | "node_lost" | "node_broken" | "device_error" | "worker_lost" | "bad_output" | "output_limit" | "bad_input" | "storage" | "content_blocked" | "dependency" | "bug";
+        /** @enum {string} */
+        Fault: "out_of_memory" | "missing_model" | "missing_node" | "hang" | "slow_load" | "silent" | "crash" | "partial" | "corrupt" | "blank" | "wrong_size" | "content" | "rate_limited" | "server_error" | "rejected";
         FaultBody: {
             http?: number | null;
             retryAfter?: number | null;
@@ -2486,6 +2783,26 @@ export interface components {
         ForgotBody: {
             email: string;
         };
+        FoundInput: {
+            name: string;
+            /** @enum {string} */
+            type: "text" | "integer" | "number" | "boolean" | "choice" | "image" | "mask" | "loras" | "model" | "seed";
+            required: boolean;
+            default?: unknown;
+            minimum?: number | null;
+            maximum?: number | null;
+            step?: number | null;
+            choices?: string[] | null;
+            help?: string | null;
+            targets: string[][];
+        };
+        FoundNode: {
+            url: string;
+            version: string;
+            device: string;
+            memoryMb: number | null;
+            node: string | null;
+        };
         GenerateRequest: {
             childName: string;
             childAge: number;
@@ -2498,6 +2815,18 @@ export interface components {
             amount: number;
             /** @default  */
             note: string;
+        };
+        GraphNeedBody: {
+            kind: string;
+            name: string;
+            missing: boolean;
+        };
+        GraphProblem: {
+            node: string;
+            nodeClass: string;
+            input: string;
+            kind: string;
+            message: string;
         };
         Grid: {
             gender?: ("male" | "female") | ("male" | "female")[] | null;
@@ -2575,6 +2904,8 @@ export interface components {
             errors: string[];
             ignored: string[];
         };
+        /** @enum {string} */
+        Ineligible: "ended" | "open" | "notWaiting" | "replayed";
         InstalledModelBody: {
             name: string;
             type: string;
@@ -2594,6 +2925,9 @@ export interface components {
         InstalledModelList: {
             items: components["schemas"]["InstalledModelBody"][];
             default: string | null;
+            defaults: {
+                [key: string]: string;
+            };
         };
         JobBody: {
             id: string;
@@ -2613,6 +2947,8 @@ export interface components {
             simulated: boolean;
             reason: string | null;
             cancelRequested: boolean;
+            replays: number;
+            replayOf: string | null;
             trace: string;
             input: {
                 [key: string]: unknown;
@@ -2638,14 +2974,43 @@ export interface components {
             waits?: string | null;
             progress?: components["schemas"]["ProgressBody"] | null;
         };
+        JobChange: {
+            priority: number;
+        };
         JobError: {
             code: components["schemas"]["FailureCode"];
             message: string;
             advice: string;
         };
+        JobFilter: {
+            /** @default [] */
+            id: string[];
+            /** @default [] */
+            status: string[];
+            /** @default [] */
+            recipe: string[];
+            /** @default [] */
+            node: string[];
+            /** @default [] */
+            model: string[];
+            /** @default [] */
+            error: string[];
+            /** @default [] */
+            label: string[];
+            replayed?: boolean | null;
+            /** @default  */
+            text: string;
+            olderThan?: string | null;
+            newerThan?: string | null;
+            /** @default [] */
+            batch: string[];
+            character?: string | null;
+            book?: string | null;
+        };
         JobPage: {
             items: components["schemas"]["JobBody"][];
             next: string | null;
+            searchedTo: string | null;
         };
         /** @enum {string} */
         JobStatus: "waiting" | "queued" | "running" | "succeeded" | "failed" | "canceled" | "expired";
@@ -2784,7 +3149,7 @@ export interface components {
             deliveredAt: string | null;
             lastAttempt: components["schemas"]["AttemptInfo"] | null;
             body: unknown;
-            attempts: components["schemas"]["AttemptInfo"][];
+            attempts: components["schemas"]["AttemptWhole"][];
         };
         ModelOrder: {
             templateId: string;
@@ -2817,6 +3182,21 @@ export interface components {
             seed?: number | null;
             /** @default true */
             save: boolean;
+        };
+        NamedSpeed: {
+            stepMs: number;
+            loadMs: number;
+            /** @default 0 */
+            jitter: number;
+            /** @enum {string} */
+            name: "instant" | "fast" | "consumer" | "slow";
+        };
+        NewPause: {
+            scope: components["schemas"]["PauseScope"];
+            /** @default  */
+            name: string;
+            /** @default  */
+            reason: string;
         };
         NodeBody: {
             url: string;
@@ -2907,6 +3287,39 @@ export interface components {
             waiting: number;
             active: number;
         };
+        /** @enum {string} */
+        OperationAction: "cancel" | "replay" | "delete" | "priority";
+        OperationBody: {
+            id: string;
+            owner: string;
+            by: string;
+            action: components["schemas"]["OperationAction"];
+            state: components["schemas"]["OperationState"];
+            total: number;
+            done: number;
+            skipped: number;
+            failed: number;
+            samples: components["schemas"]["ProblemSample"][];
+            /** Format: date-time */
+            createdAt: string;
+            /** Format: date-time */
+            startsAt: string;
+            finishedAt: string | null;
+        };
+        OperationPage: {
+            items: components["schemas"]["OperationBody"][];
+            next: string | null;
+        };
+        /** @enum {string} */
+        OperationState: "scheduled" | "running" | "done" | "canceled";
+        OverrideBody: {
+            model?: string | null;
+            labels?: string[] | null;
+            /** @default {} */
+            input: {
+                [key: string]: unknown;
+            };
+        };
         OwnerBody: {
             id: string;
             /** @default  */
@@ -2967,6 +3380,20 @@ export interface components {
         PasswordBody: {
             password: string;
         };
+        PauseBody: {
+            id: string;
+            scope: components["schemas"]["PauseScope"];
+            name: string;
+            reason: string;
+            by: string;
+            /** Format: date-time */
+            since: string;
+        };
+        PauseList: {
+            items: components["schemas"]["PauseBody"][];
+        };
+        /** @enum {string} */
+        PauseScope: "all" | "owner" | "recipe" | "node";
         Personalization: {
             id: string;
             book: string;
@@ -3100,6 +3527,11 @@ export interface components {
             recipe: string;
             cost: number;
         };
+        ProblemSample: {
+            job: string;
+            code: string;
+            message: string;
+        };
         ProcessInfo: {
             name: string;
             roles: string[];
@@ -3124,6 +3556,34 @@ export interface components {
             progress: number;
             note: string;
             preview?: string | null;
+        };
+        ProposalBody: {
+            graph?: {
+                [key: string]: unknown;
+            } | null;
+            picture?: string | null;
+            /** @default my-workflow */
+            name: string;
+            /** @default  */
+            title: string;
+            /** @default  */
+            description: string;
+            inputs?: components["schemas"]["ProposedInput"][] | null;
+        };
+        ProposedInput: {
+            name: string;
+            type: string;
+            targets: string[][];
+            default?: unknown;
+            minimum?: number | null;
+            maximum?: number | null;
+            step?: number | null;
+            /** @default [] */
+            choices: string[];
+            /** @default  */
+            help: string;
+            /** @default false */
+            required: boolean;
         };
         RecipeInfo: {
             name: string;
@@ -3274,6 +3734,17 @@ export interface components {
             rewritten: boolean;
             flags: string[];
         };
+        ScanResult: {
+            ports: number[];
+            items: components["schemas"]["FoundNode"][];
+        };
+        ScenarioBody: {
+            /** @default [] */
+            rule: components["schemas"]["WorkerFaultBody"][];
+            /** @default [] */
+            http: components["schemas"]["FaultBody"][];
+            speed?: components["schemas"]["SpeedBody"] | null;
+        };
         SceneRequest: {
             seed?: number | null;
             /** @default false */
@@ -3296,6 +3767,19 @@ export interface components {
             owner: string;
             role: components["schemas"]["Role"];
         };
+        SettingInfo: {
+            name: string;
+            value: string;
+            default: string;
+            source: string;
+            changed: boolean;
+            description: string;
+            takes: string;
+        };
+        SettingList: {
+            total: number;
+            items: components["schemas"]["SettingInfo"][];
+        };
         SheetBody: {
             character: components["schemas"]["Character"];
         };
@@ -3309,9 +3793,32 @@ export interface components {
             /** Format: date-time */
             expiresAt: string;
         };
+        SimulatorChange: {
+            speed?: ("instant" | "fast" | "consumer" | "slow") | null;
+            stepMs?: number | null;
+            loadMs?: number | null;
+            jitter?: number | null;
+        };
+        SimulatorInfo: {
+            on: boolean;
+            nodes: number;
+            speed: ("instant" | "fast" | "consumer" | "slow") | null;
+            changed: boolean;
+            stepMs: number;
+            loadMs: number;
+            jitter: number;
+            speeds: components["schemas"]["NamedSpeed"][];
+            faults: components["schemas"]["ActiveWorkerFault"][];
+        };
         Since: {
             /** Format: date-time */
             since: string;
+        };
+        SpeedBody: {
+            stepMs: number;
+            loadMs: number;
+            /** @default 0 */
+            jitter: number;
         };
         StatementBody: {
             items: components["schemas"]["EntryInfo"][];
@@ -3461,6 +3968,17 @@ export interface components {
             items: components["schemas"]["UserInfo"][];
             next: string | null;
         };
+        WorkerFaultBody: {
+            fault: components["schemas"]["Fault"];
+            /** @default 1 */
+            times: number;
+            /** @default 1 */
+            probability: number;
+            model?: string | null;
+            prompt?: string | null;
+            node?: string | null;
+            loadMs?: number | null;
+        };
         WorkflowBody: {
             graph?: {
                 [key: string]: unknown;
@@ -3473,6 +3991,19 @@ export interface components {
                 [key: string]: unknown;
             } | null;
             manifest?: string | null;
+        };
+        WorkflowChangeInfo: {
+            /** @enum {string} */
+            part: "text" | "input" | "node";
+            name: string;
+            before: unknown;
+            after: unknown;
+        };
+        WorkflowChanges: {
+            name: string;
+            from: number;
+            to: number;
+            items: components["schemas"]["WorkflowChangeInfo"][];
         };
         WorkflowInfo: {
             name: string;
@@ -3504,6 +4035,19 @@ export interface components {
         };
         WorkflowList: {
             items: components["schemas"]["WorkflowSummary"][];
+        };
+        WorkflowProposal: {
+            name: string;
+            title: string;
+            description: string;
+            graph: {
+                [key: string]: unknown;
+            };
+            inputs: components["schemas"]["FoundInput"][];
+            manifest: string;
+            needs: components["schemas"]["GraphNeedBody"][];
+            problems: components["schemas"]["GraphProblem"][];
+            checked: boolean;
         };
         WorkflowSummary: {
             name: string;
@@ -3990,6 +4534,28 @@ export interface operations {
             };
         };
     };
+    run_doctor: {
+        parameters: {
+            query?: {
+                stream?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DoctorReport"];
+                    "text/event-stream": string;
+                };
+            };
+        };
+    };
     make_avatar_api_v1_image_generation_avatar_post: {
         parameters: {
             query?: never;
@@ -4467,11 +5033,22 @@ export interface operations {
     list_jobs: {
         parameters: {
             query?: {
+                id?: string[];
+                status?: string[];
+                recipe?: string[];
+                node?: string[];
+                model?: string[];
+                error?: string[];
+                label?: string[];
+                replayed?: boolean | null;
+                text?: string;
+                olderThan?: string | null;
+                newerThan?: string | null;
+                batch?: string[];
+                character?: string | null;
+                book?: string | null;
                 limit?: number;
                 cursor?: string | null;
-                status?: string[] | null;
-                recipe?: string | null;
-                batch?: string | null;
                 owner?: string;
             };
             header?: never;
@@ -4532,6 +5109,39 @@ export interface operations {
             };
         };
     };
+    start_operation: {
+        parameters: {
+            query?: {
+                owner?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BulkRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DryRunBody"];
+                };
+            };
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OperationBody"];
+                };
+            };
+        };
+    };
     get_job: {
         parameters: {
             query?: {
@@ -4544,6 +5154,33 @@ export interface operations {
             cookie?: never;
         };
         requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobBody"];
+                };
+            };
+        };
+    };
+    change_job: {
+        parameters: {
+            query?: {
+                owner?: string;
+            };
+            header?: never;
+            path: {
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["JobChange"];
+            };
+        };
         responses: {
             200: {
                 headers: {
@@ -5009,6 +5646,29 @@ export interface operations {
             };
         };
     };
+    choose_default_model: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DefaultModel"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DefaultModelInfo"];
+                };
+            };
+        };
+    };
     import_models: {
         parameters: {
             query?: never;
@@ -5070,6 +5730,25 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["NodeInfo"];
+                };
+            };
+        };
+    };
+    scan_for_nodes: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScanResult"];
                 };
             };
         };
@@ -5141,7 +5820,9 @@ export interface operations {
     };
     examine_node: {
         parameters: {
-            query?: never;
+            query?: {
+                stream?: boolean;
+            };
             header?: never;
             path: {
                 name: string;
@@ -5156,6 +5837,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["NodeExamination"];
+                    "text/event-stream": string;
                 };
             };
         };
@@ -5198,6 +5880,75 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["NodeInfo"];
+                };
+            };
+        };
+    };
+    list_operations: {
+        parameters: {
+            query?: {
+                limit?: number;
+                cursor?: string | null;
+                owner?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OperationPage"];
+                };
+            };
+        };
+    };
+    get_operation: {
+        parameters: {
+            query?: {
+                owner?: string;
+            };
+            header?: never;
+            path: {
+                operation_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OperationBody"];
+                };
+            };
+        };
+    };
+    cancel_operation: {
+        parameters: {
+            query?: {
+                owner?: string;
+            };
+            header?: never;
+            path: {
+                operation_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OperationBody"];
                 };
             };
         };
@@ -5357,6 +6108,71 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+        };
+    };
+    list_pauses: {
+        parameters: {
+            query?: {
+                owner?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PauseList"];
+                };
+            };
+        };
+    };
+    add_pause: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewPause"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PauseBody"];
+                };
+            };
+        };
+    };
+    remove_pause: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                pause_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PauseBody"];
+                };
             };
         };
     };
@@ -6045,6 +6861,69 @@ export interface operations {
             };
         };
     };
+    list_settings: {
+        parameters: {
+            query?: {
+                all?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SettingList"];
+                };
+            };
+        };
+    };
+    get_simulator: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SimulatorInfo"];
+                };
+            };
+        };
+    };
+    change_simulator: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SimulatorChange"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SimulatorInfo"];
+                };
+            };
+        };
+    };
     list_faults: {
         parameters: {
             query?: never;
@@ -6105,6 +6984,107 @@ export interface operations {
         };
     };
     delete_fault: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                fault_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    get_scenario: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScenarioBody"];
+                };
+            };
+        };
+    };
+    load_scenario: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ScenarioBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SimulatorInfo"];
+                };
+            };
+        };
+    };
+    add_worker_fault: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WorkerFaultBody"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ActiveWorkerFault"];
+                };
+            };
+        };
+    };
+    delete_worker_faults: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    delete_worker_fault: {
         parameters: {
             query?: never;
             header?: never;
@@ -6618,6 +7598,29 @@ export interface operations {
             };
         };
     };
+    propose_workflow: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ProposalBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WorkflowProposal"];
+                };
+            };
+        };
+    };
     get_workflow: {
         parameters: {
             query?: {
@@ -6740,6 +7743,31 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+        };
+    };
+    compare_workflow_versions: {
+        parameters: {
+            query: {
+                from: number;
+                to: number;
+                owner?: string;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WorkflowChanges"];
+                };
             };
         };
     };
