@@ -1,6 +1,6 @@
 """A fake of what connects to ComfyUI nodes, for tests of what administers them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from imagemill.bootstrap.application import Application
@@ -27,11 +27,12 @@ class FakeNodes:
     def reports(self) -> Sequence[NodeReport]:
         return [self._report(config) for config in self.now.values()]
 
-    def examine(self, name: str) -> Sequence[Finding]:
-        found = [Finding(Level.OK, "address", f"{self.now[name].url} answers in 3 ms")]
+    def examine(self, name: str) -> Iterator[Finding]:
+        yield Finding(Level.OK, "address", f"{self.now[name].url} answers in 3 ms")
         if name.startswith("sick"):
-            return [*found, Finding(Level.ERROR, "socket", "is refused; let the proxy pass WebSockets")]
-        return [*found, Finding(Level.WARNING, "models", "there is no LoRA")]
+            yield Finding(Level.ERROR, "socket", "is refused; let the proxy pass WebSockets")
+        else:
+            yield Finding(Level.WARNING, "models", "there is no LoRA")
 
     def _report(self, config: NodeConfig) -> NodeReport:
         well = NodeReport(

@@ -14,7 +14,7 @@ from PIL import Image
 
 from imagemill.backends.base import Progress, RenderCanceled, RenderControl, RenderRequest, RenderResult
 from imagemill.backends.simulator.backend import Simulator
-from imagemill.backends.simulator.faults import InvalidScenario, check_hint, load_scenario
+from imagemill.backends.simulator.faults import InvalidScenario, Scenario, check_hint, load_scenario
 from imagemill.backends.simulator.settings import Fault, FaultRule, SimulatorSettings
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
@@ -292,7 +292,7 @@ def test_other_properties_are_no_hints() -> None:
 def test_a_toml_scenario_adds_rules(tmp_path: Path) -> None:
     file = tmp_path / "bad-day.toml"
     file.write_text('[[rule]]\nfault = "out_of_memory"\nmodel = "sdxl"\n\n[[rule]]\nfault = "content"\n')
-    assert load_scenario(file) == (
+    assert load_scenario(file).rules == (
         FaultRule(fault=Fault.OUT_OF_MEMORY, model="sdxl"),
         FaultRule(fault=Fault.CONTENT),
     )
@@ -310,7 +310,7 @@ def test_a_json_scenario_adds_rules_after_those_of_the_settings(tmp_path: Path) 
 def test_an_empty_scenario_has_no_rules(tmp_path: Path) -> None:
     file = tmp_path / "calm.toml"
     file.write_text("")
-    assert load_scenario(file) == ()
+    assert load_scenario(file) == Scenario()
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ from imagemill.blobs.local import LocalBlobs
 from imagemill.blobs.s3 import S3Blobs
 from imagemill.blobs.settings import S3Settings
 from imagemill.bootstrap.build import open_blobs
+from imagemill.bootstrap.settings_check import format_errors
 from imagemill.cli.app import app
-from imagemill.cli.settings_check import format_errors
 from imagemill.config import Settings
 from imagemill.setting_names import ALIASES
 

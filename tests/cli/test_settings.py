@@ -9,9 +9,9 @@ import pytest
 from pydantic import BaseModel, SecretStr, ValidationError
 from typer.testing import CliRunner, Result
 
-from imagemill.cli import settings_reference
+from imagemill.bootstrap import settings_reference
+from imagemill.bootstrap.settings_check import format_errors, given_names, unknown_variables
 from imagemill.cli.app import app
-from imagemill.cli.settings_check import format_errors, given_names, unknown_variables
 from imagemill.config import PROFILES, Settings, setting_names
 from imagemill.setting_names import ALIASES, FIXED, PREFIX
 from imagemill.settings import SecretUrl, SettingsGroup, mask_url

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from imagemill.blobs.local import LocalBlobs
-from imagemill.cli import doctor_checks
-from imagemill.cli.doctor_checks import NodeCheck
+from imagemill.bootstrap import doctor_checks
+from imagemill.bootstrap.doctor_checks import NodeCheck
 from imagemill.db import migrate
 from imagemill.db.engine import inspect_database
 from imagemill.domain.errors import StorageError

@@ -11,8 +11,8 @@ import typer
 from PIL import Image, ImageDraw
 
 from imagemill.backends.simulator.settings import Fault
+from imagemill.bootstrap.settings_check import CLIENT_NAMES
 from imagemill.cli.app import app
-from imagemill.cli.settings_check import CLIENT_NAMES
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.moderation import ModerationInput, PromptTexts
 from imagemill.safety.chain import CheckChain

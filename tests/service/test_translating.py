@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from imagemill.cli.settings_check import format_errors
+from imagemill.bootstrap.settings_check import format_errors
 from imagemill.config import Settings
 from imagemill.language.chat import LlmClient
 from imagemill.products.characters.prompts.glossary import describe_appearance

@@ -13,7 +13,7 @@ import pytest
 from opentelemetry.sdk.trace.sampling import Decision, TraceIdRatioBased
 
 from imagemill.bootstrap.observer import open_tracer
-from imagemill.cli.settings_check import format_errors
+from imagemill.bootstrap.settings_check import format_errors
 from imagemill.config import Settings
 from imagemill.domain.clock import new_trace, now_us
 from imagemill.domain.jobs import Job

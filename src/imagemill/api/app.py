@@ -38,7 +38,20 @@ _DESCRIPTION = (
 )
 _STATIC = "/static-offline-docs"
 _FIRST_TAGS = ("jobs", "recipes", "uploads", "workflows")
-_LAST_TAGS = ("models", "nodes", "webhooks", "credits", "limits", "files", "health", "simulator", "accounts")
+_LAST_TAGS = (
+    *(
+        "models",
+        "nodes",
+        "webhooks",
+        "credits",
+        "limits",
+        "files",
+        "health",
+        "doctor",
+        "simulator",
+        "accounts",
+    ),
+)
 _BUSIEST = ("native", "civitai.v1")
 """Routes are tried one after the other, at 2 µs each, so these modules come first."""
 _OWN = ""
@@ -99,7 +112,8 @@ def create_app(
         router = module.router if isinstance(module.router, APIRouter) else module.router(services, own)
         documents.add(module.document or _OWN, router.routes)
         app.include_router(router)
-    drawn, faults = services.backends.get(SIMULATOR), HttpFaults()
+    drawn, control = services.backends.get(SIMULATOR), services.simulator
+    faults = HttpFaults(() if control is None else control.tuning.http_rules)
     files = app.state.files = blobs.ArtifactFiles(services.blobs, redirect=redirect_to_blobs)
     for router in (
         blobs.router(services.response_config.signer, services.jobs.artifact, files),

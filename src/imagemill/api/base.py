@@ -1,8 +1,8 @@
 """The declaration of a part of the HTTP API (`ApiModule`) and the services it may use (`Services`)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from imagemill.accounts.access import Access
 from imagemill.accounts.audit import Audit
@@ -10,11 +10,13 @@ from imagemill.accounts.store import AccountStore
 from imagemill.accounts.tickets import SocketTickets
 from imagemill.accounts.users import Users
 from imagemill.backends.base import Backend
+from imagemill.backends.simulator.control import SimulatorControl
 from imagemill.blobs.base import BlobStore
 from imagemill.credits.service import CreditService
 from imagemill.db.database import Database
 from imagemill.domain.access import Caller
 from imagemill.domain.errors import NotFound
+from imagemill.domain.nodes import Finding
 from imagemill.domain.scheduling import Offer
 from imagemill.domain.signing import UrlSigner
 from imagemill.jobs.capacity import Capacity
@@ -56,6 +58,25 @@ class ResponseConfig:
     v1_result: Literal["object", "array"]
 
 
+class SettingView(Protocol):
+    """A setting and its value; see `imagemill.bootstrap.settings_reference.Setting`."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def value(self) -> str: ...
+    @property
+    def default(self) -> str: ...
+    @property
+    def source(self) -> str: ...
+    @property
+    def is_changed(self) -> bool: ...
+    @property
+    def purpose(self) -> str: ...
+    @property
+    def takes(self) -> str: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     database: Database
@@ -93,6 +114,12 @@ class Services:
     operations: Operations
     probes: Mapping[str, HealthProbe]
     """Checks of the parts that the server cannot work without, by the part's name."""
+    doctor: Callable[[], Iterator[Finding]]
+    """Checks the installation and yields what it finds; each step may block for seconds."""
+    settings: Callable[[], Sequence[SettingView]]
+    """Returns all settings of this process with their sources. May block."""
+    simulator: SimulatorControl | None
+    """None means that the simulator is disabled."""
     secret: Callable[[str], bytes]
     """Returns a secret of this installation by its name. It is drawn when it is first needed. May block."""
 

@@ -73,6 +73,28 @@ class InstalledModelBody(ResponseModel):
 class InstalledModelList(ResponseModel):
     items: list[InstalledModelBody]
     default: str | None = Field(description="The AIR of the checkpoint of requests that name none.")
+    defaults: dict[str, str] = Field(description="The AIR of the chosen checkpoint, by family.")
+
+
+class DefaultModel(RequestModel):
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"air": "urn:air:sd1:checkpoint:civitai:4384@128713"}]}
+    )
+
+    air: str = Field(
+        max_length=512, description="The AIR of a registered checkpoint, or the name of its file."
+    )
+
+
+class DefaultModelInfo(ResponseModel):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"family": "sd1", "air": "urn:air:sd1:checkpoint:civitai:4384@128713"}]
+        }
+    )
+
+    family: str
+    air: str
 
 
 class ImportOrder(RequestModel):
@@ -154,6 +176,16 @@ async def import_models(services: ServicesDep, body: ImportOrder) -> Response:
     return json_response(await pools.call(_import, services, body))
 
 
+@router.put("/default", summary="Choose the default checkpoint of a family", response_model=DefaultModelInfo)
+async def choose_default_model(services: ServicesDep, body: DefaultModel) -> Response:
+    """It takes the place of the family's former default, which loses its tag `default`."""
+    try:
+        chosen = await pools.write(services.registry.make_default, "air", body.air)
+    except NotFound as error:
+        raise InvalidInput.at("air", str(error)) from error
+    return json_response({"family": chosen.family, "air": str(chosen.air)})
+
+
 def _list(services: Services, kind: str | None, node: str | None, query: str) -> dict[str, Any]:
     registered = services.registry.page("", 1, _MOST_REGISTERED)[1]
     items = [*_items(services.registry.installed, node, registered)]
@@ -166,6 +198,7 @@ def _list(services: Services, kind: str | None, node: str | None, query: str) ->
             and (sought in f"{item['name']}\n{item['air']}\n{item['title']}".lower())
         ],
         "default": _default(services),
+        "defaults": {family: str(each.air) for family, each in services.registry.defaults().items()},
     }
 
 
@@ -293,6 +326,7 @@ DIALECT = ApiModule(
         # Posting to the path itself orders a model of the library, at the library's former address.
         PathPolicy(PATH, Scope.MODELS_READ, Scope.JOBS_WRITE),
         PathPolicy(f"{PATH}/import", Scope.MODELS_WRITE, Scope.MODELS_WRITE),
+        PathPolicy(f"{PATH}/default", Scope.MODELS_WRITE, Scope.MODELS_WRITE),
     ),
     tags={"models": "The registry of checkpoints and LoRAs by AIR, with the files that nodes have of them."},
 )

@@ -1,25 +1,29 @@
 """``/api/v1/nodes``: the ComfyUI nodes of an installation, for its operators."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import chain
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path, Query, Response
 from pydantic import ConfigDict, Field
 
 from imagemill.api.base import ApiModule, no_callback
 from imagemill.api.dependencies import ServicesDep
+from imagemill.api.examination import STREAMED, NodeFinding, finding_body, is_ok, stream_findings
 from imagemill.api.jobs_schemas import Label, moment
+from imagemill.backends.comfyui.scan import PORTS, FoundServer, scan_loopback
 from imagemill.domain.access import Scope
 from imagemill.domain.errors import InvalidInput
 from imagemill.domain.nodes import SLOTS, Finding, Level, NodeConfig, NodeReport
 from imagemill.model_registry.names import same_file
 from imagemill.model_registry.registry import Registry
 from imagemill.net import pools
+from imagemill.net.addresses import is_same_server
 from imagemill.nodes.registry import MAX_SLOTS, NodeView
 from imagemill.web.http import Whole, json_response
 from imagemill.web.policies import PathPolicy
-from imagemill.web.routing import WRITE_ONLY, ApiRoute, RequestModel, ResponseModel, immutable
+from imagemill.web.routing import WRITE_ONLY, ApiRoute, Flag, RequestModel, ResponseModel, immutable
 
 _MOST_COUNTED = 1000
 """Registered models that are compared with the files of a node."""
@@ -140,12 +144,6 @@ class NodeList(ResponseModel):
     items: list[NodeInfo]
 
 
-class NodeFinding(ResponseModel):
-    level: Level
-    subject: str
-    message: str
-
-
 class NodeExamination(ResponseModel):
     model_config = ConfigDict(
         json_schema_extra={
@@ -164,6 +162,38 @@ class NodeExamination(ResponseModel):
     findings: list[NodeFinding]
 
 
+class FoundNode(ResponseModel):
+    url: str
+    version: str = Field(description="The version of ComfyUI; empty where it reports none.")
+    device: str
+    memory_mb: int | None
+    node: str | None = Field(description="The name of the node that has this address; null for none.")
+
+
+class ScanResult(ResponseModel):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "ports": list(PORTS),
+                    "items": [
+                        {
+                            "url": "http://127.0.0.1:8188",
+                            "version": "0.33.0",
+                            "device": "cuda:0 NVIDIA GeForce RTX 4090",
+                            "memoryMb": 24564,
+                            "node": None,
+                        }
+                    ],
+                }
+            ]
+        }
+    )
+
+    ports: list[int] = Field(description="The ports of this machine that were looked at.")
+    items: list[FoundNode]
+
+
 router = APIRouter(prefix="/api/v1/nodes", tags=["nodes"], route_class=ApiRoute)
 NodeName = Annotated[str, Path(description="`name` of the node.")]
 
@@ -178,6 +208,13 @@ async def list_nodes(services: ServicesDep) -> Response:
 async def add_node(services: ServicesDep, body: NodeBody) -> Response:
     config = NodeConfig(name=body.name, **_changes(body, {}))
     return json_response(node_body(await pools.write(services.nodes.add, config)), 201)
+
+
+@router.post("/scan", summary="Look for ComfyUI servers on this machine", response_model=ScanResult)
+async def scan_for_nodes(services: ServicesDep) -> Response:
+    """Ask the usual ports of ComfyUI on the machine of this server; nothing is added."""
+    items = await pools.call(lambda: [_found_body(each, services.nodes.views()) for each in scan_loopback()])
+    return json_response({"ports": list(PORTS), "items": items})
 
 
 @router.get("/{name}", summary="Read a node", response_model=NodeInfo)
@@ -208,37 +245,53 @@ async def undrain_node(services: ServicesDep, name: NodeName) -> Response:
     return json_response(node_body(await pools.write(services.nodes.drain, name, False)))
 
 
-@router.post("/{name}/doctor", summary="Examine a node, which takes seconds", response_model=NodeExamination)
-async def examine_node(services: ServicesDep, name: NodeName) -> Response:
-    findings = [*await pools.call(services.nodes.examine, name)]
-    findings += await pools.call(_registered_models, services.registry, name)
-    return json_response(
-        {
-            "name": name,
-            "ok": all(finding.level is not Level.ERROR for finding in findings),
-            "findings": [_finding_body(finding) for finding in findings],
-        }
-    )
+@router.post(
+    "/{name}/doctor",
+    summary="Examine a node, which takes seconds",
+    response_model=NodeExamination,
+    responses=STREAMED,
+)
+async def examine_node(
+    services: ServicesDep,
+    name: NodeName,
+    stream: Annotated[Flag, Query(description="Return each finding as a server-sent event.")] = False,
+) -> Response:
+    examination = await pools.call(services.nodes.examine, name)
+    findings = chain(examination, _registered_models(services.registry, name))
+    if stream:
+        return stream_findings(findings)
+    found = await pools.call(list, findings)
+    return json_response({"name": name, "ok": is_ok(found), "findings": [*map(finding_body, found)]})
 
 
-def _registered_models(registry: Registry, node: str) -> list[Finding]:
-    """Return how many of the registered models the node has; nothing while its files are not known."""
+def _found_body(found: FoundServer, views: Sequence[NodeView]) -> dict[str, Any]:
+    names = (view.config.name for view in views if is_same_server(view.config.url, found.url))
+    return {
+        "url": found.url,
+        "version": found.stats.version,
+        "device": found.stats.device,
+        "memoryMb": found.stats.memory_mb,
+        "node": next(names, None),
+    }
+
+
+def _registered_models(registry: Registry, node: str) -> Iterator[Finding]:
+    """Yield how many of the registered models the node has; nothing while its files are not known."""
     files = registry.installed.all(node)
     if not files:
-        return []
+        return
     total, registered = registry.page("", 1, _MOST_COUNTED)
     found = sum(any(same_file(each.path, model.file.name) for model in files) for each in registered)
     text = f"{found} of {total} registered models are on this node"
     if found:
-        return [Finding(Level.OK, "registry", text)]
-    return [
-        Finding(
-            Level.WARNING,
-            "registry",
-            f"{text}: name its files as they are (imagemill models list --node {node}), "
-            f"or register them (imagemill models import {node})",
-        )
-    ]
+        yield Finding(Level.OK, "registry", text)
+        return
+    yield Finding(
+        Level.WARNING,
+        "registry",
+        f"{text}: name its files as they are (imagemill models list --node {node}), "
+        f"or register them (imagemill models import {node})",
+    )
 
 
 def node_body(view: NodeView) -> dict[str, Any]:
@@ -287,10 +340,6 @@ def _report_body(report: NodeReport) -> dict[str, Any]:
         "resident": list(report.loaded_models),
         "at": moment(report.seen_at),
     }
-
-
-def _finding_body(finding: Finding) -> dict[str, str]:
-    return {"level": finding.level.value, "subject": finding.subject, "message": finding.message}
 
 
 def _changes(body: NodeFields, headers: Mapping[str, str]) -> dict[str, Any]:

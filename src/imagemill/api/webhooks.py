@@ -22,6 +22,7 @@ from imagemill.web.http import json_response
 from imagemill.web.policies import CHANGING, READING, PathPolicy
 from imagemill.web.routing import ApiRoute, Cursor, Flag, RequestModel, ResponseModel
 from imagemill.web.sse import event_body
+from imagemill.webhooks.delivery import PostAnswer
 from imagemill.webhooks.messages import WebhookData, WebhookEvent
 from imagemill.webhooks.store import DeliveryAttempt, Endpoint, Message, MessagePage
 
@@ -104,6 +105,24 @@ class AttemptInfo(ResponseModel):
     ms: int | None = Field(description="How long it took, in milliseconds.")
 
 
+class AttemptRequest(ResponseModel):
+    headers: dict[str, str]
+    body: str = Field(description="The text that was sent.")
+
+
+class AttemptAnswer(ResponseModel):
+    headers: dict[str, str]
+    body: str = Field(description="The first 4 KB; empty where the receiver was slow, or compressed it.")
+    hidden: bool = Field(
+        description="The receiver is in a private network, so only operators see headers and body."
+    )
+
+
+class AttemptWhole(AttemptInfo):
+    request: AttemptRequest | None = Field(description="null for attempts of releases that did not keep it.")
+    answer: AttemptAnswer | None = Field(description="null where there was no answer.")
+
+
 class MessageInfo(ResponseModel):
     id: str
     type: str
@@ -124,7 +143,7 @@ class MessageList(ResponseModel):
 
 class MessageWhole(MessageInfo):
     body: Any = Field(description="The JSON that was sent last.")
-    attempts: list[AttemptInfo]
+    attempts: list[AttemptWhole]
 
 
 class RedeliveredCount(ResponseModel):
@@ -176,11 +195,16 @@ def message_body(message: Message, last: DeliveryAttempt | None = None) -> dict[
     }
 
 
-def whole_message_body(message: Message, attempts: Sequence[DeliveryAttempt]) -> dict[str, Any]:
-    """Return a message with the body that was sent last, and every attempt."""
+def whole_message_body(
+    message: Message, attempts: Sequence[DeliveryAttempt], *, sees_private: bool
+) -> dict[str, Any]:
+    """Return a message with the body that was sent last, and every attempt.
+
+    ``sees_private``: also the answers from private networks, which users could else explore.
+    """
     return message_body(message, attempts[-1] if attempts else None) | {
         "body": from_json(message.body) if message.body else None,
-        "attempts": [attempt_body(attempt) for attempt in attempts],
+        "attempts": [_whole_attempt_body(attempt, sees_private) for attempt in attempts],
     }
 
 
@@ -198,6 +222,19 @@ def attempt_body(attempt: DeliveryAttempt) -> dict[str, Any]:
         "error": attempt.error,
         "ms": attempt.took_ms,
     }
+
+
+def _whole_attempt_body(attempt: DeliveryAttempt, sees_private: bool) -> dict[str, Any]:
+    exchange = attempt.exchange
+    request = {"headers": exchange.request_headers, "body": exchange.request_body} if exchange else None
+    answer = _answer_body(exchange.answer, sees_private) if exchange and exchange.answer else None
+    return attempt_body(attempt) | {"request": request, "answer": answer}
+
+
+def _answer_body(answer: PostAnswer, sees_private: bool) -> dict[str, Any]:
+    if answer.is_private and not sees_private:
+        return {"headers": {}, "body": "", "hidden": True}
+    return {"headers": answer.headers, "body": answer.body, "hidden": False}
 
 
 def renderer(
@@ -330,9 +367,10 @@ async def list_messages(
 async def get_message(
     request: Request, services: ServicesDep, webhook_id: WebhookId, message_id: MessageId
 ) -> Response:
-    owner = caller(request).owner
-    message, attempts = await pools.read(services.webhooks.message, owner, webhook_id, message_id)
-    return json_response(whole_message_body(message, attempts))
+    found = caller(request)
+    message, attempts = await pools.read(services.webhooks.message, found.owner, webhook_id, message_id)
+    sees_private = found.may(Scope.NODES_READ)
+    return json_response(whole_message_body(message, attempts, sees_private=sees_private))
 
 
 @router.post(

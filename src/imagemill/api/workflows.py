@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Path, Query, Request, Response
 
+from imagemill.api import workflow_proposals
 from imagemill.api.base import ApiModule, Services, no_callback
 from imagemill.api.credits import estimate
 from imagemill.api.dependencies import context
@@ -120,6 +121,7 @@ Shared = Annotated[
     ),
 ]
 router = APIRouter(prefix=_PATH, tags=["workflows"], route_class=ApiRoute)
+router.routes.extend(workflow_proposals.router.routes)  # before `/{name}`, which would take their paths
 
 
 @router.get("", summary="List the workflows and their inputs", response_model=WorkflowList)
@@ -261,6 +263,7 @@ DIALECT = ApiModule(
             PathPolicy(path, Scope.WORKFLOWS_READ, Scope.WORKFLOWS_WRITE, owner_methods=READING)
             for path in ("/api/v1/workflows", "/api/v1/workflows/")
         ),
+        PathPolicy("/api/v1/workflows/propose", Scope.WORKFLOWS_READ, Scope.WORKFLOWS_READ),
         PathPolicy(
             "/api/v1/workflows/{name}",
             Scope.WORKFLOWS_READ,

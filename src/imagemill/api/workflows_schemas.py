@@ -14,7 +14,7 @@ from imagemill.web.routing import Flag, RequestModel, ResponseModel
 from imagemill.workflows.service import SHARED, WorkflowVersion
 
 MOST_VERSIONS = 2**31 - 1
-_GRAPH: dict[str, Any] = {
+GRAPH: dict[str, Any] = {
     **EXAMPLE_GRAPH,
     "2": {"class_type": "CLIPTextEncode", "inputs": {"text": "a lighthouse at dusk", "clip": ["1", 1]}},
 }
@@ -38,7 +38,7 @@ RunValues = Annotated[dict[str, Any], WithJsonSchema({"type": "object", "additio
 
 
 class WorkflowChange(RequestModel):
-    model_config = ConfigDict(json_schema_extra={"examples": [{"graph": _GRAPH}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"graph": GRAPH}]})
 
     graph: dict[str, Any] | None = Field(
         None,
@@ -50,7 +50,7 @@ class WorkflowChange(RequestModel):
 
 
 class WorkflowBody(WorkflowChange):
-    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "my-lighthouse", "graph": _GRAPH}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "my-lighthouse", "graph": GRAPH}]})
 
     name: str = Field(max_length=64)
 
@@ -119,7 +119,7 @@ def summary_body(kept: WorkflowVersion) -> dict[str, Any]:
         "shared": kept.space == SHARED,
         "title": workflow.title,
         "description": workflow.description,
-        "inputs": [_input_body(one) for one in workflow.inputs],
+        "inputs": [input_body(one) for one in workflow.inputs],
         "createdAt": moment(kept.created_at),
         "deletedAt": moment(kept.deleted_at),
     }
@@ -129,7 +129,7 @@ def whole_body(kept: WorkflowVersion) -> dict[str, Any]:
     return summary_body(kept) | {"schema": manifest.schema(kept.workflow), "manifest": kept.text}
 
 
-def _input_body(one: Input) -> dict[str, Any]:
+def input_body(one: Input) -> dict[str, Any]:
     body: dict[str, Any] = {"name": one.name, "type": one.type, "required": one.required}
     further = {
         "default": one.default,

@@ -18,6 +18,7 @@ from imagemill.blobs.metered import MeteredBlobs
 from imagemill.bootstrap import build
 from imagemill.bootstrap.advance import Advancer
 from imagemill.bootstrap.build import NodeBackendAdapter, build_access, open_blobs
+from imagemill.bootstrap.inspection import diagnose, settings_in_use
 from imagemill.bootstrap.observer import Observer
 from imagemill.bootstrap.plugins import CallbackFormats, own_settings, plugins, product_checks
 from imagemill.bootstrap.safety import SafetyComponents
@@ -157,6 +158,7 @@ class Application:
         self.nodes = NodeRegistry(
             self.stores.nodes, tuple(configured_nodes(settings.comfyui)), self.node_backend
         )
+        self.simulator = build.simulator_control(self.stores.database, self.backends)
         self.services = self._services()
         self.reporter = ProcessReporter(
             self.stores.processes,
@@ -190,6 +192,8 @@ class Application:
             self.services.registry.seed()
         self.nodes.start()
         self.pauses.start()
+        if self.simulator is not None:
+            self.simulator.start()
         self.reporter.start()
         if self.roles.scheduler:
             self.sweeper.sweep()
@@ -231,6 +235,8 @@ class Application:
         self.webhooks.close()
         self.leader.resign()
         self.reporter.close()
+        if self.simulator is not None:
+            self.simulator.close()
         self.nodes.close()
         self.pauses.close()
         self.inputs.close()
@@ -525,6 +531,9 @@ class Application:
             pauses=self.pauses,
             operations=Operations(stores.operations, stores.jobs),
             probes={"database": HealthProbe(stores.database.check), "blobs": HealthProbe(self.blobs.ping)},
+            doctor=partial(diagnose, settings),
+            settings=partial(settings_in_use, settings),
+            simulator=self.simulator,
             secret=partial(build.secret, settings),
         )
 

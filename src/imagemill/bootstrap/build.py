@@ -4,7 +4,7 @@ import contextlib
 import logging
 import os
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_address
@@ -21,6 +21,7 @@ from imagemill.api.base import ResponseConfig
 from imagemill.backends.base import Backend
 from imagemill.backends.comfyui.backend import ComfyUI
 from imagemill.backends.simulator.backend import Simulator
+from imagemill.backends.simulator.control import SimulatorControl
 from imagemill.backends.simulator.faults import STUCK, is_stuck
 from imagemill.blobs.base import BlobStore
 from imagemill.blobs.local import LocalBlobs
@@ -29,6 +30,7 @@ from imagemill.bootstrap.plugins import CallbackFormats
 from imagemill.bootstrap.stores import Stores
 from imagemill.config import Settings
 from imagemill.credits.pricing import Prices
+from imagemill.db.database import Database
 from imagemill.dispatch.base import BROKERED, Offers, route
 from imagemill.domain.credits import Rate
 from imagemill.domain.errors import MissingExtra, StorageError
@@ -86,8 +88,15 @@ class NodeBackendAdapter:
     def reports(self) -> Sequence[NodeReport]:
         return self._comfyui.reports()
 
-    def examine(self, name: str) -> Sequence[Finding]:
+    def examine(self, name: str) -> Iterator[Finding]:
         return self._comfyui.examine(name)
+
+
+def simulator_control(database: Database, backends: Mapping[str, Backend]) -> SimulatorControl | None:
+    simulator = backends.get(SIMULATOR)
+    if not isinstance(simulator, Simulator):
+        return None
+    return SimulatorControl(database, simulator.tuning, lambda: simulator.is_paused)
 
 
 def build_access(settings: Settings, stores: Stores) -> tuple[Access, Users]:

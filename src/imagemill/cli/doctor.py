@@ -47,7 +47,7 @@ def _findings(only: list[str] | None, **given: Any) -> "Iterable[Finding]":
 
     Raises `CliError` for an unknown part.
     """
-    from imagemill.cli import doctor_checks
+    from imagemill.bootstrap import doctor_checks
     from imagemill.domain.nodes import Finding, Level
 
     unknown = sorted(set(only or ()) - set(doctor_checks.PARTS))

@@ -204,7 +204,7 @@ def load_settings(**given: Any) -> "Settings":
     Warns of unknown and former variables. Raises `CliError` for settings that are not valid, or that lack
     what the profile requires.
     """
-    from imagemill.cli.settings_check import ignored_variables
+    from imagemill.bootstrap.settings_check import ignored_variables
 
     settings = read_settings(**given)
     for line in ignored_variables():
@@ -224,7 +224,7 @@ def read_settings(**given: Any) -> "Settings":
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
-        from imagemill.cli.settings_check import format_errors
+        from imagemill.bootstrap.settings_check import format_errors
 
         details = tuple(format_errors(error))
         raise CliError("these settings cannot be used", UNUSABLE, details=details) from None

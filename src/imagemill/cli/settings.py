@@ -8,7 +8,7 @@ import typer
 from imagemill.cli.output import REFUSED, CliError, Json, Printer, Profile, print_warning, read_settings
 
 if TYPE_CHECKING:
-    from imagemill.cli.settings_reference import Setting
+    from imagemill.bootstrap.settings_reference import Setting
 
 commands = typer.Typer(
     help="Show the settings that differ from the defaults, and where each comes from.",
@@ -36,7 +36,7 @@ def settings(
     """
     if context.invoked_subcommand is not None:
         return
-    from imagemill.cli import settings_reference
+    from imagemill.bootstrap import settings_reference
 
     out = Printer(as_json)
     with out.reporting():
@@ -60,7 +60,7 @@ def explain(
 
     A part of a name finds all settings whose names hold it.
     """
-    from imagemill.cli import settings_reference
+    from imagemill.bootstrap import settings_reference
 
     out = Printer(as_json)
     with out.reporting():
@@ -77,7 +77,7 @@ def explain(
 
 def _read(profile: str | None) -> dict[str, Any]:
     """The settings with the options they were read with. Problems of theirs are warnings here."""
-    from imagemill.cli.settings_check import ignored_variables
+    from imagemill.bootstrap.settings_check import ignored_variables
 
     settings = read_settings(profile=profile)
     for line in (*ignored_variables(), *settings.profile_problems()):

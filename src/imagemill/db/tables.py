@@ -517,6 +517,17 @@ attempts = sa.Table(
     sa.Column("status", sa.Integer),
     sa.Column("error", sa.Text),
     sa.Column("took_ms", sa.Integer, nullable=False),
+    sa.Column("request_body", sa.Text),  # NULL in the last attempt: the message has its body
+    sa.Column("exchange", sa.Text),
+)
+
+simulator_state = sa.Table(
+    "simulator_state",
+    metadata,
+    sa.Column("id", sa.String(16), primary_key=True),
+    sa.Column("position", sa.Integer, nullable=False),
+    sa.Column("value", sa.Text, nullable=False),
+    sa.Column("hits", sa.BigInteger, nullable=False),
 )
 
 # A mark is replaced when data changes that processes cache; they compare it to know whether the cache is

@@ -75,7 +75,7 @@
       CliError                  cli.output                 printed by the CLI
         ApiError                cli.client                 error response of the server
         ServerUnreachable       cli.client
-      DoctorCheckFailed         cli.doctor_checks          a finding of `imagemill doctor`
+      DoctorCheckFailed         bootstrap.doctor_checks    a finding of `imagemill doctor`
     RuntimeError                builtins
       ServerNotReady            testing.live_server        a test's server does not start
     ValueError                  builtins

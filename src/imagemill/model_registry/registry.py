@@ -3,8 +3,9 @@
 import re
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from imagemill.db.database import WriteMode
 from imagemill.domain.air import EXAMPLE, FILE, MAX_LENGTH, Air, InvalidAir, Resource, parse, short_version
@@ -168,6 +169,26 @@ class Registry:
         if not ranked:
             raise InvalidInput.at(path, f"is required: no model can be a default here; {REMEDY}")
         return min(ranked, key=lambda each: _default_order(each, family))
+
+    def make_default(self, path: str, air: str) -> Resource:
+        """Make a registered checkpoint the default of its family, in place of another.
+
+        Raises `NotFound`, and `InvalidInput` at ``path`` for another type.
+        """
+        chosen = self._with_family(self.get(air))
+        if not chosen.air.is_checkpoint:
+            raise InvalidInput.at(
+                path, f"is a {chosen.air.type or 'file'}; only a checkpoint can be a default"
+            )
+        for other in self.defaults().values():
+            if other.family == chosen.family and other.air.key != chosen.air.key:
+                self.replace(replace(other, body=_with_tag(other, is_default=False)))
+        return chosen if _is_tagged(chosen) else self.replace(replace(chosen, body=_with_tag(chosen)))
+
+    def defaults(self) -> Mapping[str, Resource]:
+        """Return the registered checkpoints with the tag `DEFAULT_TAG`, by family."""
+        stored = map(self._with_family, self._store.page(DEFAULT_TAG, 0, _MOST_DEFAULTS)[1])
+        return {each.family: each for each in stored if each.air.is_checkpoint and _is_tagged(each)}
 
     def _suits_any_prompt(self, resource: Resource) -> bool:
         """Whether it makes pictures from a prompt alone."""
@@ -337,6 +358,11 @@ def _made(path: str, model: InstalledModel) -> Resource:
 
 def _is_tagged(resource: Resource) -> bool:
     return DEFAULT_TAG in (resource.body.get("tags") or ())
+
+
+def _with_tag(resource: Resource, *, is_default: bool = True) -> Mapping[str, Any]:
+    tags = [tag for tag in resource.body.get("tags") or () if tag != DEFAULT_TAG]
+    return {**resource.body, "tags": [*tags, DEFAULT_TAG] if is_default else tags}
 
 
 def _default_order(resource: Resource, family: str | None) -> tuple[bool, bool, bool, bool, int, str]:

@@ -3,7 +3,7 @@
 import logging
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any, Protocol
@@ -44,8 +44,8 @@ class NodeBackend(Protocol):
 
     def reports(self) -> Sequence[NodeReport]: ...
 
-    def examine(self, name: str) -> Sequence[Finding]:
-        """Examine a node; takes seconds."""
+    def examine(self, name: str) -> Iterator[Finding]:
+        """Examine a node; yields each finding when it is there, which takes seconds."""
         ...
 
 
@@ -153,8 +153,11 @@ class NodeRegistry:
         self._store.put(PutNode(view.config, WriteMode.DELETE, now_us()))
         self.refresh()
 
-    def examine(self, name: str) -> Sequence[Finding]:
-        """Examine a node; takes seconds. Raises `NotFound`, or `Conflict` without a ComfyUI backend."""
+    def examine(self, name: str) -> Iterator[Finding]:
+        """Return the findings about a node as they come, which takes seconds.
+
+        Raises `NotFound`, or `Conflict` without a ComfyUI backend.
+        """
         self.get(name)
         if self._backend is None:
             raise Conflict("this process has no ComfyUI backend and cannot reach nodes; use another process")

@@ -1,5 +1,6 @@
 """Delivery: a worker takes due deliveries from an outbox; a bounded number of senders posts them."""
 
+import contextlib
 import logging
 import threading
 import time
@@ -7,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Generic, Protocol, TypeVar
 
 import httpx2
@@ -20,7 +22,7 @@ log = logging.getLogger(__name__)
 _PAGE = 64
 """Deliveries read from an outbox at once."""
 _SHORTEST_PAUSE_S = 0.05
-_HEADERS = {"User-Agent": "imagemill", "Content-Type": "application/json"}
+HEADERS = {"User-Agent": "imagemill", "Content-Type": "application/json", "Accept-Encoding": "identity"}
 
 # Delivery slots
 #
@@ -296,12 +298,32 @@ class DeliveryWorker(Generic[Content]):
 
 
 @dataclass(frozen=True, slots=True)
+class PostAnswer:
+    """The beginning of a receiver's answer."""
+
+    headers: Mapping[str, str]
+    body: str
+    """At most `ANSWER_BYTES`."""
+    is_private: bool
+    """Whether the receiver has no public address: its answers are for operators only."""
+
+
+@dataclass(frozen=True, slots=True)
 class PostResult:
     status: int | None
     """None means that there was no answer."""
     error: str | None
     """None means success."""
     took_ms: int
+    answer: PostAnswer | None = None
+    """None without an answer, and where it was not asked for."""
+
+
+ANSWER_BYTES = 4096
+_ANSWER_S = 0.5
+"""Seconds that reading the beginning of an answer may take, as it holds a sender."""
+_MOST_HEADERS = 40
+_LONGEST_HEADER = 1000
 
 
 class HttpPoster:
@@ -309,35 +331,68 @@ class HttpPoster:
 
     def __init__(self, guard: UrlGuard, timeout_s: float) -> None:
         self._timeout_s = timeout_s
-        self._client = guarded_client(guard, timeout_s=timeout_s, headers=_HEADERS)
+        self._client = guarded_client(guard, timeout_s=timeout_s, headers=HEADERS)
 
     def close(self) -> None:
         self._client.close()
 
-    def post(self, url: str, content: bytes, headers: Mapping[str, str] | None = None) -> PostResult:
-        """Post a body and return the result, also for errors."""
+    def post(
+        self, url: str, content: bytes, headers: Mapping[str, str] | None = None, *, keep_answer: bool = False
+    ) -> PostResult:
+        """Post a body and return the result, also for errors. ``keep_answer``: with what was answered."""
         begin = time.monotonic()
-        status, error = self._exchange(url, content, headers)
-        return PostResult(status, error, round((time.monotonic() - begin) * 1000))
-
-    def _exchange(
-        self, url: str, content: bytes, headers: Mapping[str, str] | None
-    ) -> tuple[int | None, str | None]:
         deadline = Deadline(self._timeout_s)
         stream = self._client.stream(
             "POST", url, content=content, headers=headers, extensions=deadline.extensions
         )
+        status: int | None = None
+        answer: PostAnswer | None = None
+        took_s = 0.0
         try:
-            # The answer's body is not read: it is not needed and may be endless.
             with deadline.running(), stream as response:
-                status = response.status_code
-        except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
-            if deadline.passed:
-                return None, f"the receiver did not answer within {self._timeout_s:g} s"
-            return None, f"{type(error).__name__}: {error}"
-        if 300 <= status < 400:
-            return status, f"the receiver answered {status}; redirects are not followed"
-        return status, None if 200 <= status < 300 else f"the receiver answered {status}"
+                status, took_s = response.status_code, time.monotonic() - begin
+                # Otherwise the body is not read: it is not needed and may be endless.
+                answer = _read_answer(response, deadline) if keep_answer else None
+            error = _status_error(status)
+        except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as failure:
+            took_s = took_s or time.monotonic() - begin
+            error = f"{type(failure).__name__}: {failure}" if status is None else _status_error(status)
+            if status is None and deadline.passed:
+                error = f"the receiver did not answer within {self._timeout_s:g} s"
+        return PostResult(status, error, round(took_s * 1000), answer)
+
+
+def _status_error(status: int) -> str | None:
+    if 300 <= status < 400:
+        return f"the receiver answered {status}; redirects are not followed"
+    return None if 200 <= status < 300 else f"the receiver answered {status}"
+
+
+def _read_answer(response: httpx2.Response, deadline: Deadline) -> PostAnswer:
+    pairs = list(response.headers.items())[:_MOST_HEADERS]
+    headers = {name: value[:_LONGEST_HEADER].replace("\0", "") for name, value in pairs}
+    is_private = _is_private(response)  # before the body: its end closes the socket
+    return PostAnswer(headers, _read_body(response, deadline), is_private)
+
+
+def _read_body(response: httpx2.Response, deadline: Deadline) -> str:
+    """Return the beginning of a body as text; what a slow receiver has not sent in time is left out."""
+    if response.headers.get("content-encoding", "identity") != "identity":
+        return ""
+    data = bytearray()
+    with contextlib.suppress(httpx2.HTTPError), deadline.ending_in(_ANSWER_S):
+        for part in response.iter_raw():
+            data += part
+            if len(data) >= ANSWER_BYTES:
+                break
+    return data[:ANSWER_BYTES].decode(errors="replace").replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def _is_private(response: httpx2.Response) -> bool:
+    """Whether the receiver's address is not public; also for one that is not known."""
+    stream = response.extensions.get("network_stream")
+    address = stream.get_extra_info("server_addr") if stream is not None else None
+    return address is None or not ip_address(str(address[0]).split("%", 1)[0]).is_global
 
 
 def target_of(owner: str, url: str, target: str = "") -> DeliveryTarget:

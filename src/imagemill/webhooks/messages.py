@@ -17,6 +17,7 @@ from imagemill.observability.metrics import Metrics
 from imagemill.observability.tracing import DeliveryTrace, Tracer
 from imagemill.settings import WebhookSettings
 from imagemill.webhooks.delivery import (
+    HEADERS,
     BlockedTarget,
     DeliveryTarget,
     DeliveryWorker,
@@ -29,6 +30,7 @@ from imagemill.webhooks.store import (
     DeleteMessages,
     DeliveryAttempt,
     Endpoint,
+    Exchange,
     Message,
     RecordAttempt,
     WebhookStore,
@@ -137,24 +139,20 @@ class WebhookDispatcher:
         body = self._body(message, event)
         if body is None:
             why = "the message could not be written: its job is gone, or see the server's log"
-            posted = PostResult(None, why, 0)
+            tried = self._record(message, "", PostResult(None, why, 0), {}, may_return=False)
         else:
-            posted = self._post(endpoint, message, body, self._trace(event))
-        tried = self._record(message, body or "", posted, may_return=body is not None)
+            headers = _headers(endpoint, message, body)
+            trace = self._trace(event)
+            if trace is not None:
+                headers["traceparent"] = trace.header
+            posted = self._poster.post(endpoint.url, body.encode(), headers, keep_answer=True)
+            if trace is not None:
+                trace.close(message.tries + 1, posted.error)
+            tried = self._record(message, body, posted, HEADERS | headers, may_return=True)
         if self._store.record(tried):
             # The endpoint is paused; once resumed, its messages should not wait for the back-off.
             self.reset_backoff(endpoint)
-        return posted.error is None
-
-    def _post(
-        self, endpoint: Endpoint, message: Message, body: str, trace: DeliveryTrace | None
-    ) -> PostResult:
-        headers = _headers(endpoint, message, body)
-        if trace is None:
-            return self._poster.post(endpoint.url, body.encode(), headers)
-        posted = self._poster.post(endpoint.url, body.encode(), headers | {"traceparent": trace.header})
-        trace.close(message.tries + 1, posted.error)
-        return posted
+        return tried.attempt.error is None
 
     def _trace(self, event: WebhookEvent | None) -> DeliveryTrace | None:
         if event is None or self._tracer is None:
@@ -186,9 +184,18 @@ class WebhookDispatcher:
         user = owner.name if owner is not None and owner.parent is not None else None
         return WebhookEvent(message.type, events[0], view, user)
 
-    def _record(self, message: Message, body: str, posted: PostResult, *, may_return: bool) -> RecordAttempt:
+    def _record(
+        self,
+        message: Message,
+        body: str,
+        posted: PostResult,
+        headers: Mapping[str, str],
+        *,
+        may_return: bool,
+    ) -> RecordAttempt:
         now, settings = now_us(), self._settings
-        attempt = DeliveryAttempt(0, now, posted.status, posted.error, posted.took_ms)
+        exchange = Exchange(headers, posted.answer)
+        attempt = DeliveryAttempt(0, now, posted.status, posted.error, posted.took_ms, exchange)
         if posted.error is None:
             self._meters.webhook_sent("delivered")
             return RecordAttempt(message, body, attempt)

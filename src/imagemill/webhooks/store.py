@@ -4,7 +4,7 @@
 # The rows of a statement built from a tuple of columns have no static type.
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,6 +16,7 @@ from imagemill.db.group_commit import Tx
 from imagemill.db.statements import dump
 from imagemill.domain.clock import to_datetime
 from imagemill.domain.errors import Conflict, NotFound
+from imagemill.webhooks.delivery import PostAnswer
 from imagemill.webhooks.outbox import invalidate_subscriptions
 
 _endpoints = tables.endpoints.c
@@ -25,6 +26,7 @@ _attempts = tables.attempts.c
 _ENDPOINT_COLUMNS = tuple(column.name for column in tables.endpoints.columns)
 _MESSAGE_COLUMNS = tuple(column.name for column in tables.messages.columns)
 _ATTEMPT = (_attempts.number, _attempts.at, _attempts.status, _attempts.error, _attempts.took_ms)
+_EXCHANGE = (_attempts.exchange, _attempts.request_body)
 
 MOST_SECRETS = 4
 """The most valid secrets of an endpoint; each adds a signature to each message."""
@@ -251,12 +253,24 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class Exchange:
+    """The request and the answer of an attempt."""
+
+    request_headers: Mapping[str, str]
+    answer: PostAnswer | None
+    """None means that there was no answer."""
+    request_body: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class DeliveryAttempt:
     number: int
     at: int
     status: int | None
     error: str | None
     took_ms: int
+    exchange: Exchange | None = None
+    """Read with a single message only; None also for attempts of a release that kept none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -431,6 +445,7 @@ def _record_one(tx: Tx, tried: RecordAttempt) -> bool:
         return False
     endpoint = _with_result(tx, tried, endpoint_from(endpoint_row))
     is_paused, done = endpoint.paused_at is not None, attempt.error is None
+    number = _next_number(tx, message)
     # While the endpoint is paused, a message at its last try stays due until it is resumed.
     due_at = tried.again_at or (tried.now if is_paused else None)
     is_renewed = sa.and_(_messages.due_at.is_not(None), _messages.due_at != message.due_at)
@@ -452,11 +467,37 @@ def _record_one(tx: Tx, tried: RecordAttempt) -> bool:
     ).first()
     if changed is None:
         return is_paused
-    count = sa.select(sa.func.coalesce(sa.func.max(_attempts.number), 0))
-    number = tx.conn.execute(count.where(_attempts.message_id == message.id)).scalar_one() + 1
     values = {"at": attempt.at, "status": attempt.status, "error": attempt.error, "took_ms": attempt.took_ms}
+    values["exchange"] = _dump_exchange(attempt.exchange) if attempt.exchange is not None else None
     tx.conn.execute(sa.insert(tables.attempts).values(message_id=message.id, number=number, **values))
     return is_paused
+
+
+def _next_number(tx: Tx, message: Message) -> int:
+    """Return the number of a message's next attempt. Before it, the last one gets its own copy of the body,
+    which the next may replace in the message."""
+    count = sa.select(sa.func.coalesce(sa.func.max(_attempts.number), 0))
+    last = tx.conn.execute(count.where(_attempts.message_id == message.id)).scalar_one()
+    if last:
+        body = sa.select(_messages.body).where(_messages.id == message.id).scalar_subquery()
+        earlier = sa.update(tables.attempts).where(
+            _attempts.message_id == message.id, _attempts.number == last, _attempts.request_body.is_(None)
+        )
+        tx.conn.execute(earlier.values(request_body=body))
+    return last + 1
+
+
+def _dump_exchange(exchange: Exchange) -> str:
+    answer = asdict(exchange.answer) if exchange.answer is not None else None
+    return dump({"request_headers": dict(exchange.request_headers), "answer": answer})
+
+
+def _load_exchange(stored: str | None, body: str | None) -> Exchange | None:
+    if stored is None:
+        return None
+    values = from_json(stored)
+    answer = PostAnswer(**values["answer"]) if values["answer"] is not None else None
+    return Exchange(values["request_headers"], answer, body or "")
 
 
 def _with_result(tx: Tx, tried: RecordAttempt, endpoint: Endpoint) -> Endpoint:
@@ -529,8 +570,12 @@ def _message(conn: sa.Connection, endpoint_id: str, id_: str) -> tuple[Message, 
     row = conn.execute(statement.where(_messages.endpoint_id == endpoint_id, _messages.id == id_)).first()
     if row is None:
         raise NotFound(f"there is no message {id_}")
-    tried = sa.select(*_ATTEMPT).where(_attempts.message_id == id_).order_by(_attempts.number)
-    return Message(*row), [DeliveryAttempt(*attempt) for attempt in conn.execute(tried)]
+    tried = sa.select(*_ATTEMPT, *_EXCHANGE).where(_attempts.message_id == id_).order_by(_attempts.number)
+    message = Message(*row)
+    return message, [
+        DeliveryAttempt(*attempt[:5], _load_exchange(attempt[5], attempt[6] or message.body))
+        for attempt in conn.execute(tried)
+    ]
 
 
 def _page(conn: sa.Connection, page: MessagePage) -> list[Message]:

@@ -20,6 +20,7 @@ from imagemill.graphs.graph import Graph
 from imagemill.graphs.manifest import Input, Workflow
 from imagemill.graphs.ui_format import convert
 from imagemill.jobs.submit import JobRequest
+from imagemill.workflows.proposal import Proposal, propose
 from imagemill.workflows.store import (
     SHARED,
     PutWorkflow,
@@ -34,6 +35,7 @@ BUILT_IN = 0
 _MANIFEST_BYTES = 2 * 2**20
 """The largest manifest. Larger ones take seconds to read; the largest published workflows have a tenth."""
 _TITLE = 200
+_RESERVED = frozenset({"propose"})
 _CACHE_SIZE = 512
 
 
@@ -138,6 +140,19 @@ class Workflows:
         if space == SHARED and name in self._built_in:
             raise Conflict(f"workflow {name} is built in; choose another name")
         return self._put(self._made(name, graph, text), WriteMode.CREATE, space)
+
+    @property
+    def has_nodes(self) -> bool:
+        """Whether the classes and files of some node are known."""
+        return bool(self._catalogues())
+
+    def propose(
+        self, raw: Any, name: str, title: str, description: str, inputs: Sequence[Input] | None
+    ) -> Proposal:
+        """Return what a graph would be as a workflow; nothing is stored. Raises `InvalidInput`."""
+        graph = self._graph(raw)
+        nearest = self._nearest(graph)
+        return propose(graph, self._catalogues(), nearest, name, title, description, inputs)
 
     def change(
         self, name: str, graph: Any = None, text: str | None = None, space: str = SHARED
@@ -273,6 +288,8 @@ def _parsed(text: str) -> Workflow:
 
 
 def _check(workflow: Workflow) -> None:
+    if workflow.name in _RESERVED:
+        raise InvalidInput.at("name", f"{workflow.name} is a route of its own; choose another name")
     if complaints := manifest.check(workflow):
         raise InvalidInput([_as_field(problem) for problem in complaints])
 

@@ -378,7 +378,7 @@ def test_nodes_are_added_changed_and_removed_while_prompts_run(comfy: ComfyUI, n
 
 
 def test_an_examination_finds_a_good_node_good(comfy: ComfyUI, node: TestNode) -> None:
-    findings = comfy.examine("a")
+    findings = list(comfy.examine("a"))
     assert {finding.subject for finding in findings} >= {
         "address", "version", "memory", "models", "classes", "socket", "queue", "previews", "prompt",
     }  # fmt: skip

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -140,9 +140,9 @@ class ComfyUI:
     def reports(self) -> list[NodeReport]:
         return [connection.report() for connection in self._connections]
 
-    def examine(self, name: str) -> list[Finding]:
-        """Diagnose a node; takes seconds. Raises `NotFound`."""
-        return list(doctor.examine(self._connection(name)))
+    def examine(self, name: str) -> Iterator[Finding]:
+        """Return the findings about a node as they come, which takes seconds. Raises `NotFound`."""
+        return doctor.examine(self._connection(name))
 
     def catalogues(self) -> list[Catalogue]:
         """The catalogues of the nodes whose inventory has been read."""

@@ -21,6 +21,8 @@ from imagemill.backends.simulator import painter
 from imagemill.backends.simulator.faults import (
     PROPERTY,
     REJECTED_AT_SUBMIT,
+    ActiveFaultRule,
+    Scenario,
     check_hint,
     failure,
     load_scenario,
@@ -36,6 +38,7 @@ from imagemill.backends.simulator.plan import (
 )
 from imagemill.backends.simulator.settings import Fault, SimulatorSettings
 from imagemill.backends.simulator.timing import Clock, FifoLock, RenderClock, Sleep, pause
+from imagemill.backends.simulator.tuning import Tuning
 from imagemill.domain.errors import BackendError
 from imagemill.domain.events import Stage
 from imagemill.domain.failures import FailureCode
@@ -117,13 +120,12 @@ class Simulator:
         suffix: str = "",
         families: Families | None = None,
     ) -> None:
-        self._settings = settings
+        scenario = load_scenario(settings.scenario) if settings.scenario else Scenario()
+        self.tuning = Tuning(settings, scenario)
         self._families = families or built_in()
         self._clock = clock
         self._sleep = sleep
         self._name = name
-        scenario = load_scenario(settings.scenario) if settings.scenario else ()
-        self._rules = (*settings.faults, *scenario)
         self._catalogue = SimulatedModels(settings.models)
         self._nodes = {node.name: _SimulatedNode(node) for node in _node_views(settings, name, suffix)}
         self._paused = False
@@ -140,6 +142,14 @@ class Simulator:
         self._paused = paused
 
     @property
+    def _settings(self) -> SimulatorSettings:
+        return self.tuning.settings
+
+    @property
+    def is_paused(self) -> bool:
+        return self._paused
+
+    @property
     def survives_worker(self) -> bool:
         return False
 
@@ -153,6 +163,8 @@ class Simulator:
 
     def nodes(self) -> Sequence[Node]:
         views = [node.view for node in self._nodes.values()]
+        if self._settings is not self.tuning.base:
+            views = [replace(view, load_s=self._settings.load_ms / 1000) for view in views]
         return [replace(view, draining=True) for view in views] if self._paused else views
 
     def stats(self) -> dict[str, NodeStats]:
@@ -191,7 +203,10 @@ class Simulator:
         with self._lock:
             if request.reference in self._open or request.reference in self._finished:
                 return request.reference
-        plan = self._plan(request)
+        rules = self.tuning.rules
+        plan = self._plan(request, rules)
+        if plan.injected is not None and plan.injected.position is not None:
+            self.tuning.count(rules[plan.injected.position])
         if plan.injected is not None and plan.injected.fault in REJECTED_AT_SUBMIT:
             raise failure(plan.injected.fault, request.node, plan.model)
         with self._lock:
@@ -247,12 +262,13 @@ class Simulator:
             if self._open.get(reference) is render:
                 del self._open[reference]
 
-    def _plan(self, request: RenderRequest) -> RenderPlan:
+    def _plan(self, request: RenderRequest, rules: Sequence[ActiveFaultRule] | None = None) -> RenderPlan:
         if request.node not in self._nodes:
             present = ", ".join(self._nodes)
             message = f"{request.node} is not a simulated node; present: {present}"
             raise BackendError(FailureCode.NODE_LOST, message)
-        return make_plan(request, self._catalogue, self._rules, self._settings.seed, self._families)
+        found = [each.rule for each in (self.tuning.rules if rules is None else rules)]
+        return make_plan(request, self._catalogue, found, self._settings.seed, self._families)
 
     def _render(self, request: RenderRequest, plan: RenderPlan, clock: RenderClock) -> RenderResult:
         node = self._nodes[request.node]

@@ -2,8 +2,8 @@
 
 import json
 import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
 from random import Random
@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from imagemill.backends.base import RenderRequest
 from imagemill.backends.simulator import http_faults
-from imagemill.backends.simulator.settings import Fault, FaultRule
+from imagemill.backends.simulator.settings import Fault, FaultRule, SimulatorSettings
 from imagemill.domain.errors import BackendError, ImagemillError
 from imagemill.domain.failures import FailureCode
 
@@ -63,11 +63,22 @@ class FaultHint:
 
 
 @dataclass(frozen=True, slots=True)
+class ActiveFaultRule:
+    """A rule in use, and the number of attempts it has struck."""
+
+    id: str
+    rule: FaultRule
+    hits: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class InjectedFault:
     """The fault of one attempt."""
 
     fault: Fault
     load_ms: float | None = None
+    position: int | None = None
+    """The index of its rule; None for the fault of a job's own hint."""
 
 
 def failure(fault: Fault, node: str, model: str) -> BackendError:
@@ -154,7 +165,7 @@ def choose(
         return InjectedFault(hint.fault, hint.load_ms)
     for position, rule in enumerate(rules):
         if _applies(rule, request, model, prompt) and _draw(rule, position, request, seed):
-            return InjectedFault(rule.fault, rule.load_ms)
+            return InjectedFault(rule.fault, rule.load_ms, position)
     return None
 
 
@@ -176,8 +187,23 @@ def _draw(rule: FaultRule, position: int, request: RenderRequest, seed: int) -> 
     return random.random() < rule.probability
 
 
-def load_scenario(path: Path) -> tuple[FaultRule, ...]:
-    """Read the rules in a TOML file (``[[rule]]``) or a ``.json`` file (``{"rule": [...]}``)."""
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """The contents of a scenario file; an absent part is empty."""
+
+    rules: tuple[FaultRule, ...] = ()
+    http: tuple[http_faults.HttpFaultRule, ...] = ()
+    """Faults of the API itself."""
+    speed: Mapping[str, float] = field(default_factory=dict[str, float])
+    """The durations by the names of their settings."""
+
+
+_PARTS = ("rule", "http", "speed")
+_SPEED = {"stepMs": "step_ms", "loadMs": "load_ms", "jitter": "jitter"}
+
+
+def load_scenario(path: Path) -> Scenario:
+    """Read a TOML file (``[[rule]]``, ``[[http]]``, ``[speed]``), or a ``.json`` file with the same parts."""
     try:
         text = path.read_text(encoding="utf-8")
         content: object = json.loads(text) if path.suffix.lower() == ".json" else tomllib.loads(text)
@@ -186,21 +212,61 @@ def load_scenario(path: Path) -> tuple[FaultRule, ...]:
     if not isinstance(content, dict):
         raise InvalidScenario(f'{path}: the file holds an object with a list "rule"')
     table = cast("dict[str, object]", content)
-    unknown = [key for key in table if key != "rule"]
+    unknown = [key for key in table if key not in _PARTS]
     if unknown:
-        raise InvalidScenario(f'{path}: {", ".join(unknown)}: unknown; the file holds only a list "rule"')
-    rules = table.get("rule", [])
+        raise InvalidScenario(f"{path}: {', '.join(unknown)}: unknown; the parts are {', '.join(_PARTS)}")
+    return Scenario(
+        tuple(_rule(path, *each) for each in _listed(path, table, "rule")),
+        tuple(_http_rule(path, *each) for each in _listed(path, table, "http")),
+        _speed(path, table.get("speed")),
+    )
+
+
+def _listed(path: Path, table: Mapping[str, object], part: str) -> Iterator[tuple[int, object]]:
+    rules = table.get(part, [])
     if not isinstance(rules, list):
-        raise InvalidScenario(f'{path}: "rule" is a list; write [[rule]] in TOML')
-    listed = cast("list[object]", rules)
-    return tuple(_rule(path, number, rule) for number, rule in enumerate(listed, start=1))
+        raise InvalidScenario(f'{path}: "{part}" is a list; write [[{part}]] in TOML')
+    return enumerate(cast("list[object]", rules), start=1)
 
 
 def _rule(path: Path, number: int, content: object) -> FaultRule:
+    given = content
+    if isinstance(content, dict):
+        fields = cast("dict[str, object]", content)
+        # The API spells the field loadMs.
+        given = {"load_ms" if name == "loadMs" else name: value for name, value in fields.items()}
     try:
-        return FaultRule.model_validate(content)
+        return FaultRule.model_validate(given)
     except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(map(str, each['loc'])) or 'the rule'}: {each['msg']}" for each in error.errors()
-        )
-        raise InvalidScenario(f"{path}: rule {number}: {faults}") from error
+        raise _invalid(path, f"rule {number}", error) from error
+
+
+def _http_rule(path: Path, number: int, content: object) -> http_faults.HttpFaultRule:
+    try:
+        return http_faults.HttpFaultRule.model_validate(content)
+    except ValidationError as error:
+        raise _invalid(path, f"http {number}", error) from error
+
+
+def _speed(path: Path, content: object) -> Mapping[str, float]:
+    if content is None:
+        return {}
+    known = cast("dict[str, object]", content) if isinstance(content, dict) else {"": None}
+    if unknown := [name for name in known if name not in _SPEED and name not in _SPEED.values()]:
+        raise InvalidScenario(f"{path}: speed: {', '.join(unknown) or 'is no table'}; it has {_SPEED_NAMES}")
+    named = {_SPEED.get(name, name): value for name, value in known.items()}
+    try:
+        checked = SimulatorSettings.model_validate(named)
+    except ValidationError as error:
+        raise _invalid(path, "speed", error) from error
+    return {name: getattr(checked, name) for name in named}
+
+
+_SPEED_NAMES = ", ".join(_SPEED)
+
+
+def _invalid(path: Path, where: str, error: ValidationError) -> InvalidScenario:
+    faults = "; ".join(
+        f"{'.'.join(map(str, each['loc'])) or 'the rule'}: {each['msg']}" for each in error.errors()
+    )
+    return InvalidScenario(f"{path}: {where}: {faults}")

@@ -19,7 +19,7 @@ MOST_COUNTED = 1000
 LONGEST_SLOW_MS = 600_000
 LONGEST_HEADER = 1000
 
-CONTROL = "/api/v1/simulator/"
+CONTROL = "/api/v1/simulator"
 """The paths by which rules are made and deleted, which no fault strikes."""
 
 
@@ -120,10 +120,11 @@ class ActiveRule:
 class HttpFaults:
     """The rules of this process, and the number of uses of each fault in a header or a body."""
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, rules: Sequence[HttpFaultRule] = (), seed: int = 0) -> None:
         self._random = Random(seed)  # noqa: S311 - repeatable
         self._lock = threading.Lock()
         self._rules: dict[str, ActiveRule] = {}
+        self.replace(rules)
         self._used: OrderedDict[object, int] = OrderedDict()
 
     @property
@@ -142,6 +143,12 @@ class HttpFaults:
                 return None
             self._rules[added.id] = added
         return added
+
+    def replace(self, rules: Sequence[HttpFaultRule]) -> None:
+        """Put rules in the place of all."""
+        active = [ActiveRule(secrets.token_hex(4), rule) for rule in rules[:MOST_RULES]]
+        with self._lock:
+            self._rules = {each.id: each for each in active}
 
     def remove(self, id_: str | None) -> int:
         """Remove a rule, or all of them; return how many there were."""

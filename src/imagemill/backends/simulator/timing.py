@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from imagemill.backends.base import RenderCanceled, RenderControl
+from imagemill.backends.simulator.settings import SimulatorSettings
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
 
@@ -15,6 +16,29 @@ Clock = Callable[[], float]
 
 Sleep = Callable[[RenderControl, float], bool]
 """Sleeps that many seconds; returns True at once when the control is stopped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """Durations by the names of their settings (`SimulatorSettings`)."""
+
+    step_ms: float
+    load_ms: float
+    jitter: float
+
+    @staticmethod
+    def of(settings: SimulatorSettings) -> "Speed":
+        return Speed(settings.step_ms, settings.load_ms, settings.jitter)
+
+
+SPEEDS = {
+    "instant": Speed(0.0, 0.0, 0.0),
+    "fast": Speed(40.0, 400.0, 0.0),
+    "consumer": Speed(150.0, 5000.0, 0.1),
+    "slow": Speed(1000.0, 20_000.0, 0.2),
+}
+"""Speeds by name, from no time at all to an old GPU: 20 steps take 0, 0.8, 3 and 20 s."""
+
 
 POLL_S = 0.01
 """Interval at which a waiting render checks whether it should stop: 10 ms are not noticed."""

@@ -20,8 +20,7 @@ from imagemill.backends.comfyui.settings import configured_nodes
 from imagemill.blobs.base import BlobStore
 from imagemill.bootstrap.build import open_blobs
 from imagemill.bootstrap.plugins import installed_plugins, own_settings
-from imagemill.cli.settings_check import ignored_variables
-from imagemill.cli.startup import redacted_database_url
+from imagemill.bootstrap.settings_check import ignored_variables
 from imagemill.config import Settings
 from imagemill.db.database import Database
 from imagemill.db.engine import foreign_sentence, inspect_database, open_engines
@@ -248,7 +247,7 @@ def list_checks(settings: Settings) -> Sequence[tuple[str, Check]]:
         "database": partial(
             check_database,
             database,
-            redacted_database_url(settings),
+            mask_url(settings.database),
             settings.leader_lease_s,
             knows_pooler=settings.database_pooler,
         ),

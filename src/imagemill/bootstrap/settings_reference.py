@@ -13,7 +13,7 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import to_json, to_jsonable_python
 
-from imagemill.cli.settings_check import given_names
+from imagemill.bootstrap.settings_check import given_names
 from imagemill.config import PROFILES, Settings, aliases, setting_names
 from imagemill.setting_names import ALIASES, FIXED, PREFIX
 from imagemill.settings import JsonSetting, SecretUrl, SettingsGroup, mask_url
