@@ -23,6 +23,7 @@ NAMES = (
     "recipes",
     "registry",
     "resources",
+    "sessions",
     "uploads",
     "webhooks",
     "workers",
