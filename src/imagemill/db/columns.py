@@ -1,4 +1,4 @@
-"""What the tables of the core share: their metadata and the types of their columns."""
+"""The metadata of the tables of the core, and the types of their columns."""
 
 import sqlalchemy as sa
 
