@@ -50,7 +50,10 @@ def test_what_is_no_name_of_an_account_is_refused(name: str) -> None:
 
 def test_roles_grow_and_only_the_administrator_has_all() -> None:
     assert Role.USER.scopes < Role.OPERATOR.scopes < Role.ADMIN.scopes == frozenset(Scope)
+    assert Role.VIEWER.scopes < Role.OPERATOR.scopes
+    assert not [scope for scope in Role.VIEWER.scopes if scope.endswith(":write")]
     assert Scope.NODES_READ not in Role.USER.scopes
+    assert Scope.JOBS_ALL not in Role.USER.scopes
     assert Scope.ADMIN not in Role.OPERATOR.scopes
 
 

@@ -53,11 +53,12 @@ def test_each_process_of_a_fleet_is_listed_and_one_that_stops_is_not(
     assert [each["roles"] for each in one.client.get("/api/v1/workers").json()["items"]] == [["api"]]
 
 
-def test_it_is_for_administrators(make_server: Callable[..., Server]) -> None:
+def test_it_is_for_those_who_may_read_nodes(make_server: Callable[..., Server]) -> None:
     server = guarded(make_server)
 
     problem(ask(server, key(server, "ann"), "GET", "/api/v1/workers"), 403)
-    problem(ask(server, key(server, "oscar", Role.OPERATOR), "GET", "/api/v1/workers"), 403)
+    for role in (Role.OPERATOR, Role.VIEWER):
+        assert ask(server, key(server, role.value, role), "GET", "/api/v1/workers").status_code == 200
     problem(ask(server, None, "GET", "/api/v1/workers"), 401)
 
 

@@ -135,6 +135,7 @@ def settle(party: Party, paths: set[str]) -> Belongings:
     owners = ("owners/{owner}", "users/{owner}", "accounts/{owner}", "limits/{owner}")
     has.paths |= dict.fromkeys(owners, party.owner)
     has.paths["keys/{key}"] = _key_id(has)
+    has.paths["sessions/{session}"] = _session_id(has)
     has.queries |= {"owner": party.owner, "actor": party.owner, "parent": party.owner.partition(":")[0]}
     has.paths |= FAL_APP
     if "/v2/consumer/workflows" in paths:
@@ -206,6 +207,17 @@ def _key_id(has: Belongings) -> str:
     """An end user has none: the one it is called by is its account's."""
     is_account = ":" not in has.owner.owner
     return has.owner.headers["Authorization"].split("_")[1] if is_account else "0" * 12
+
+
+def _session_id(has: Belongings) -> str:
+    """An end user has none: a browser signs in as its account."""
+    if ":" in has.owner.owner:
+        return "0" * 36
+    key = has.owner.headers["Authorization"].removeprefix("Bearer ")
+    with httpx2.Client(base_url=has.owner.http.base_url, trust_env=False) as browser:
+        answer = browser.post("/api/v1/session", json={"key": key})
+    assert answer.status_code == 201, answer.text
+    return answer.json()["session"]["id"]
 
 
 def _add_fal_request(has: Belongings) -> None:

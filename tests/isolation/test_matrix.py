@@ -44,6 +44,9 @@ PUBLIC = {
     "POST /api/v1/auth/refresh",
     "POST /api/v1/auth/forgot-password",
     "POST /api/v1/auth/reset-password",
+    "POST /api/v1/session",
+    "GET /api/v1/session",
+    "DELETE /api/v1/session",
 }
 """What needs no key. Blobs need a signed address; the rest tells nothing of anybody."""
 ADMINS_ONLY: set[str] = set()

@@ -24,6 +24,7 @@ NAMES = (
     "recipes",
     "registry",
     "resources",
+    "sessions",
     "settings",
     "uploads",
     "webhooks",

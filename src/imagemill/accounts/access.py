@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from imagemill.accounts.browser_sessions import ENDED
 from imagemill.accounts.store import AccountStore, Owner, StoredKey, UseKey
 from imagemill.accounts.throttle import UnknownKeyThrottle
 from imagemill.domain import access
@@ -36,6 +37,8 @@ class Credentials:
     authorization: str = ""
     acting_for: str | None = None
     """The end user a service key acts for."""
+    cookie: str = ""
+    """The cookie of a browser's session, where there is no Authorization header."""
 
     @property
     def token(self) -> str:
@@ -49,10 +52,16 @@ Token = Callable[[str], Caller | None]
 """Returns the caller of a session token, or None when the text is not a token. Raises `Unauthenticated`."""
 
 
+def _no_session(cookie: str) -> Caller:
+    del cookie
+    raise Unauthenticated(ENDED)
+
+
 class Access:
     """Finds the caller of a request.
 
     ``owner`` is the caller where no credentials are needed, and the owner of the settings' administrator key.
+    ``token`` and ``browser`` return the callers of session tokens and of cookies.
     Where other machines reach the server (``is_reachable``), credentials are needed before any were made,
     unless the settings say that it is open.
     """
@@ -63,6 +72,7 @@ class Access:
         settings: AuthSettings,
         owner: str,
         token: Token = lambda _: None,
+        browser: Callable[[str], Caller] = _no_session,
         unknown_keys: UnknownKeyThrottle | None = None,
         *,
         is_reachable: bool = False,
@@ -73,6 +83,7 @@ class Access:
         key = settings.admin_key
         self._admin_key = access.digest(key.get_secret_value()) if key is not None else None
         self._token = token
+        self._browser = browser
         self._lock = threading.Lock()
         self._found: dict[Credentials, tuple[float, Caller]] = {}
         self._refused: dict[Credentials, tuple[float, str]] = {}
@@ -109,7 +120,7 @@ class Access:
                 if len(self._refused) >= _MOST_REFUSED:
                     self._refused.clear()
                 self._refused[given] = (known, why)
-        if why == _UNKNOWN:
+        if why in (_UNKNOWN, ENDED):
             self._unknown_keys.note(address)
 
     def remembered(self, given: Credentials) -> Caller | None:
@@ -158,6 +169,10 @@ class Access:
     def _caller(self, given: Credentials) -> Caller:
         if self.is_open():
             return self._everybody()
+        if given.cookie:
+            if given.acting_for is not None:
+                raise Forbidden(_NO_SERVICE)
+            return self._browser(given.cookie)
         token = given.token
         if not token:
             raise Unauthenticated("send the header 'Authorization: Bearer <key>' with a key of this server")

@@ -15,7 +15,7 @@ from imagemill.domain.errors import Conflict, NotFound, Unauthenticated
 
 _owners = tables.owners.c
 _keys = tables.api_keys.c
-_sessions = tables.sessions.c
+_sessions, _browsers = tables.sessions.c, tables.browser_sessions.c
 _users, _resets = tables.users.c, tables.resets.c
 
 _OWNER_NAMES = tuple(column.name for column in tables.owners.columns)
@@ -166,6 +166,8 @@ def _change_owner(tx: Tx, requests: Sequence[ChangeOwner]) -> list[Owner | NotFo
         if request.disabled is not None:
             since = sa.func.coalesce(_owners.disabled_at, request.now)
             values["disabled_at"] = since if request.disabled else None
+            if request.disabled:
+                end_browser_sessions(tx, _browsers.owner == request.id)
         update = sa.update(tables.owners).where(_owners.id == request.id).values(values)
         row = tx.conn.execute(update.returning(*tables.owners.columns)).first()
         answers.append(owner_from(row) if row else NotFound(f"there is no owner {request.id}"))
@@ -231,6 +233,8 @@ def _revoke_key(tx: Tx, requests: Sequence[RevokeKey]) -> list[StoredKey | NotFo
             .values(revoked_at=revoked_at)
             .returning(*tables.api_keys.columns)
         ).first()
+        if row:
+            end_browser_sessions(tx, _browsers.credential == request.id)
         answers.append(_stored_key(row) if row else NotFound(f"there is no key {request.id}"))
     return answers
 
@@ -275,9 +279,14 @@ def _key_row(key: StoredKey) -> dict[str, Any]:
     return {name: getattr(key, name) for name in _KEY_NAMES} | {"scopes": " ".join(sorted(key.scopes))}
 
 
+def scopes_from(text: str) -> frozenset[Scope]:
+    """Return the scopes that a column holds."""
+    return frozenset(Scope(name) for name in text.split())
+
+
 def _stored_key(row: Sequence[Any]) -> StoredKey:
     values: dict[str, Any] = dict(zip(_KEY_NAMES, row, strict=True))
-    values["scopes"] = frozenset(Scope(name) for name in values["scopes"].split())
+    values["scopes"] = scopes_from(values["scopes"])
     return StoredKey(**values)
 
 
@@ -350,11 +359,17 @@ class SessionStore:
 
 
 def end_sessions(tx: Tx, owner: str, now: int, *, but: str | None = None) -> None:
-    """End the sessions of an owner, except ``but``, within the caller's transaction."""
+    """End all sessions of an owner, except ``but``, within the caller's transaction."""
+    end_browser_sessions(tx, sa.and_(_browsers.owner == owner, _browsers.id != (but or "")))
     others = sa.and_(_sessions.owner == owner, _sessions.revoked_at.is_(None))
     if but is not None:
         others = sa.and_(others, _sessions.id != but)
     tx.conn.execute(sa.update(tables.sessions).where(others).values(revoked_at=now))
+
+
+def end_browser_sessions(tx: Tx, which: sa.ColumnElement[bool]) -> int:
+    """End sessions of browsers within the caller's transaction; return their number."""
+    return tx.conn.execute(sa.delete(tables.browser_sessions).where(which)).rowcount
 
 
 def add(tx: Tx, requests: Sequence[AddSession]) -> list[None]:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
+from imagemill.accounts.browser_sessions import BROWSER, is_browser
 from imagemill.accounts.mail import Mail, MailTransport
 from imagemill.accounts.passwords import Passwords, check_password
 from imagemill.accounts.store import (
@@ -132,13 +133,23 @@ class Users:
         user = found[0] if found is not None and found[1].disabled_at is None else None
         return self.passwords.verify(password, user.password if user else None), user
 
-    def log_in(self, user: User | None, fits: bool, address: str) -> LoggedIn:
-        """Begin a session. Raises the same `Unauthenticated` for a wrong address and a wrong password."""
+    def identify(self, user: User | None, fits: bool, address: str) -> Caller:
+        """Return the user as a caller, for a session of a browser. Raises like `log_in`."""
+        known, owner = self._checked(user, fits)
+        self._attempts.reset(*self._limits(known.email, address))
+        return Caller(owner.id, owner.role, owner.role.scopes, owner.id)
+
+    def _checked(self, user: User | None, fits: bool) -> tuple[User, Owner]:
         if user is None or not fits:
             raise Unauthenticated("the e-mail address or the password is wrong")
         owner = self._accounts.owner(user.owner)
         if owner is None:
             raise NotFound(f"there is no owner {user.owner}")
+        return user, owner
+
+    def log_in(self, user: User | None, fits: bool, address: str) -> LoggedIn:
+        """Begin a session. Raises the same `Unauthenticated` for a wrong address and a wrong password."""
+        user, owner = self._checked(user, fits)
         now, family = now_us(), secrets.token_urlsafe(16)
         text = _refresh_token(family)
         session = Session(
@@ -178,6 +189,8 @@ class Users:
 
     def log_out(self, caller: Caller) -> None:
         """End the caller's session. Raises `Conflict` for a caller without one."""
+        if is_browser(caller):
+            raise Conflict("this is a session of the web application; end it by DELETE /api/v1/session")
         self._sessions.end(EndSession(session_of(caller), now_us()))
         self._forget()
 
@@ -303,9 +316,9 @@ def new_user(email: str, hash_: str, name: str | None = None) -> User:
 
 def session_of(caller: Caller) -> str:
     """Return the caller's session. Raises `Conflict` for a caller without one."""
-    if not caller.credential.startswith(SESSION):
+    if not caller.credential.startswith((SESSION, BROWSER)):
         raise Conflict("this needs a session; a key has no session and no password")
-    return caller.credential.removeprefix(SESSION)
+    return caller.credential.partition(":")[2]
 
 
 def check_email(path: str, text: str) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -15,7 +14,6 @@ from starlette.types import ASGIApp
 import imagemill
 from imagemill.api import health, simulator
 from imagemill.api.base import ApiModule, Services
-from imagemill.api.landing import landing
 from imagemill.backends.simulator.http_faults import HttpFaults
 from imagemill.domain.access import Caller, Scope
 from imagemill.domain.errors import NotFound
@@ -24,7 +22,7 @@ from imagemill.jobs.capacity import usable_nodes
 from imagemill.net import pools
 from imagemill.observability.metrics import Metrics
 from imagemill.observability.tracing import Tracer
-from imagemill.web import blobs, openapi, problems
+from imagemill.web import blobs, frontend, openapi, problems
 from imagemill.web.access_log import AccessLog
 from imagemill.web.auth import AuthMiddleware, optional_caller
 from imagemill.web.fault_injection import FaultMiddleware, with_transport
@@ -63,7 +61,7 @@ def _public(path: str, **changes: Any) -> PathPolicy:
 
 
 PUBLIC = (
-    _public("/"),
+    *frontend.POLICIES,
     _public("/health", traced=False),
     _public("/health/", traced=False),
     _public("/openapi.json"),
@@ -85,11 +83,15 @@ def create_app(
     *,
     edge: EdgeRules,
     redirect_to_blobs: bool,
+    picture_urls: Sequence[str] = (),
     lifespan: Callable[[Any], AbstractAsyncContextManager[None]],
     meters: Metrics,
     tracer: Tracer | None = None,
 ) -> ASGIApp:
-    """Return the application of the modules; ``settings`` finds a settings group by its name."""
+    """Return the application of the modules; ``settings`` finds a settings group by its name.
+
+    ``picture_urls``: addresses beside the server's own from which its pages load pictures.
+    """
     policies = PathPolicies([*PUBLIC, *(policy for module in modules for policy in module.policies)])
     documents = _Documents(services, modules, policies)
     app = FastAPI(
@@ -123,7 +125,8 @@ def create_app(
     ):
         documents.add(_OWN, router.routes)
         app.include_router(router)
-    app.router.routes.extend([Route("/", partial(landing, services=services)), *documents.pages()])
+    app.router.routes.extend(documents.pages())
+    app.router.routes.extend(frontend.ConsoleFiles(picture_urls=picture_urls).routes())
     app.mount(_STATIC, StaticFiles(packages=[("fastapi_offline", "static")]))
     inner: ASGIApp = HeadMiddleware(app)
     if drawn is not None:

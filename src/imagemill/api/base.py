@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from imagemill.accounts.access import Access
 from imagemill.accounts.audit import Audit
+from imagemill.accounts.browser_sessions import BrowserSessions
 from imagemill.accounts.store import AccountStore
 from imagemill.accounts.tickets import SocketTickets
 from imagemill.accounts.users import Users
@@ -86,6 +87,7 @@ class Services:
     quotas: QuotaStore
     access: Access
     users: Users
+    browser_sessions: BrowserSessions
     audit: Audit
     hub: Hub
     blobs: BlobStore

@@ -1,4 +1,4 @@
-"""``/api/v1/workers``: the processes of the installation and what they run, for administrators."""
+"""``/api/v1/workers``: the processes of the installation and what they run."""
 
 from datetime import datetime
 from typing import Any
@@ -85,6 +85,6 @@ DIALECT = ApiModule(
     name="workers",
     router=router,
     callback=no_callback,
-    policies=(PathPolicy("/api/v1/workers", Scope.ADMIN, Scope.ADMIN),),
+    policies=(PathPolicy("/api/v1/workers", Scope.NODES_READ, Scope.ADMIN),),
     tags={"nodes": "The ComfyUI servers that render: add, drain, examine and remove them."},
 )

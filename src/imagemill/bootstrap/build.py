@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imagemill.accounts.access import Access
+from imagemill.accounts.browser_sessions import BrowserSessions
 from imagemill.accounts.mail import FolderTransport, MailTransport, SmtpTransport
 from imagemill.accounts.passwords import Passwords
 from imagemill.accounts.throttle import AttemptLimiter
@@ -32,6 +33,7 @@ from imagemill.config import Settings
 from imagemill.credits.pricing import Prices
 from imagemill.db.database import Database
 from imagemill.dispatch.base import BROKERED, Offers, route
+from imagemill.domain.access import digest
 from imagemill.domain.credits import Rate
 from imagemill.domain.errors import MissingExtra, StorageError
 from imagemill.domain.jobs import SIMULATOR
@@ -108,8 +110,17 @@ def build_access(settings: Settings, stores: Stores) -> tuple[Access, Users]:
 
 def access(settings: Settings, stores: Stores, tokens: Tokens) -> Access:
     session = SessionTokens(stores.sessions, tokens).caller
+    browser = browser_sessions(settings, stores.database).caller
     is_reachable = not is_loopback(settings.host)
-    return Access(stores.accounts, settings.auth, settings.owner, session, is_reachable=is_reachable)
+    return Access(stores.accounts, settings.auth, settings.owner, session, browser, is_reachable=is_reachable)
+
+
+def browser_sessions(
+    settings: Settings, database: Database, forget: Callable[[], None] = lambda: None
+) -> BrowserSessions:
+    """Return the sessions of browsers; ``forget`` empties the caches of callers."""
+    key = settings.auth.admin_key
+    return BrowserSessions(database, digest(key.get_secret_value()) if key is not None else None, forget)
 
 
 def is_loopback(host: str) -> bool:
@@ -182,6 +193,16 @@ def edge_rules(settings: Settings) -> "EdgeRules":
         access_log=settings.access_log,
         prefixes=settings.fal_api.prefixes,
     )
+
+
+def picture_urls(settings: Settings) -> list[str]:
+    """Return the addresses from which clients load pictures, beside the one they call."""
+    store = settings.s3
+    if store.bucket is None or store.delivery != "redirect":
+        return [settings.public_url] if settings.public_url else []
+    # A store that is named by no address, or by one host for each bucket, is some host with TLS.
+    named = (store.public_endpoint or store.address) if store.path_style else None
+    return [*([settings.public_url] if settings.public_url else []), named or "https:"]
 
 
 def recipes(settings: Settings, found: Sequence[Recipe | Callable[[Settings], Recipe]]) -> dict[str, Recipe]:

@@ -8,6 +8,20 @@ is the same on both databases.
 
 import sqlalchemy as sa
 
+from imagemill.db.account_tables import (
+    api_keys,
+    audit,
+    browser_sessions,
+    resets,
+    sessions,
+    tickets,
+    users,
+)
+from imagemill.db.columns import INSTANT, OWNER, metadata
+from imagemill.db.columns import owned as _owned
+
+__all__ = ["api_keys", "audit", "browser_sessions", "metadata", "resets", "sessions", "tickets", "users"]
+
 REVISION = "0020"
 """The Alembic head of this code; compared at start without importing Alembic."""
 
@@ -20,11 +34,9 @@ RUNNING = "status = 'running'"
 FAILED = "status = 'failed'"
 UNSUCCESSFUL = "status IN ('failed', 'canceled', 'expired')"
 
-metadata = sa.MetaData()
-
-_instant = sa.BigInteger
+_instant = INSTANT
 _status = sa.String(16)
-_owner = sa.String(64)
+_owner = OWNER
 
 
 def _of_job(primary_key: bool = False, **options: bool) -> sa.Column[str]:
@@ -36,12 +48,6 @@ def _of_job(primary_key: bool = False, **options: bool) -> sa.Column[str]:
         nullable=False,
         **options,  # pyright: ignore[reportArgumentType] - only flags of Column reach this
     )
-
-
-def _owned(primary_key: bool = False) -> sa.Column[str]:
-    return sa.Column(
-        "owner", _owner, sa.ForeignKey("owners.id"), primary_key=primary_key, nullable=False
-    )  # fmt: skip
 
 
 def _partial(name: str, *columns: str, where: str, unique: bool = False) -> sa.Index:
@@ -341,72 +347,6 @@ leaders = sa.Table(
     sa.Column("until", _instant, nullable=False),
 )
 
-# Accounts
-
-users = sa.Table(
-    "users",
-    metadata,
-    _owned(primary_key=True),
-    sa.Column("email", sa.String(254), nullable=False, unique=True),
-    sa.Column("password", sa.Text, nullable=False),
-    sa.Column("created_at", _instant, nullable=False),
-    sa.Column("changed_at", _instant, nullable=False),
-)
-
-api_keys = sa.Table(
-    "api_keys",
-    metadata,
-    sa.Column("id", sa.String(16), primary_key=True),
-    _owned(),
-    sa.Column("name", sa.String(200), nullable=False),
-    sa.Column("digest", sa.String(64), nullable=False),
-    sa.Column("scopes", sa.Text, nullable=False),
-    sa.Column("is_service", sa.Boolean, nullable=False),
-    sa.Column("created_at", _instant, nullable=False),
-    sa.Column("expires_at", _instant),
-    sa.Column("revoked_at", _instant),
-    sa.Column("used_at", _instant),
-    sa.Index("ix_api_keys_owner", "owner"),
-)
-
-# A session is a login. Its refresh token changes at each use; all tokens of a session share the family, so
-# the reuse of a former token reveals a theft.
-sessions = sa.Table(
-    "sessions",
-    metadata,
-    sa.Column("id", sa.String(36), primary_key=True),
-    _owned(),
-    sa.Column("digest", sa.String(64), nullable=False, unique=True),
-    sa.Column("family", sa.String(64), nullable=False, index=True),
-    sa.Column("created_at", _instant, nullable=False),
-    sa.Column("expires_at", _instant, nullable=False, index=True),
-    sa.Column("revoked_at", _instant),
-    sa.Index("ix_sessions_owner", "owner"),
-)
-
-resets = sa.Table(
-    "resets",
-    metadata,
-    sa.Column("digest", sa.String(64), primary_key=True),
-    _owned(),
-    sa.Column("created_at", _instant, nullable=False),
-    sa.Column("expires_at", _instant, nullable=False, index=True),
-    sa.Column("used_at", _instant),
-)
-
-audit = sa.Table(
-    "audit",
-    metadata,
-    sa.Column("id", sa.String(36), primary_key=True),
-    sa.Column("at", _instant, nullable=False),
-    sa.Column("actor", _owner, nullable=False),
-    sa.Column("credential", sa.String(64), nullable=False),
-    sa.Column("action", sa.String(64), nullable=False),
-    sa.Column("target", sa.String(200), nullable=False),
-    sa.Column("detail", sa.Text, nullable=False),
-    sa.Column("address", sa.String(64), nullable=False),
-)
-
 # Credits
 
 balances = sa.Table(
@@ -584,18 +524,6 @@ provider_calls = sa.Table(
     sa.Column("outcome", sa.String(32)),
     sa.Index("ix_provider_calls_sent", "provider", "sent_at"),
     sa.Index("ix_provider_calls_job", "job_id"),
-)
-
-# Tickets of WebSockets: each opens one connection, and expires unused after seconds.
-tickets = sa.Table(
-    "tickets",
-    metadata,
-    sa.Column("digest", sa.String(64), primary_key=True),
-    _owned(),
-    sa.Column("account", _owner, nullable=False),
-    sa.Column("role", sa.String(16), nullable=False),
-    sa.Column("credential", sa.String(64), nullable=False),
-    sa.Column("expires_at", _instant, nullable=False, index=True),
 )
 
 # The processes of the installation; each updates its own row every few seconds.

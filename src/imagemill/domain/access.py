@@ -14,6 +14,8 @@ class Scope(StrEnum):
 
     JOBS_READ = "jobs:read"
     JOBS_WRITE = "jobs:write"
+    JOBS_ALL = "jobs:all"
+    """The jobs of all owners, and what was made of them; to change them `jobs:write` is needed, too."""
     MODELS_READ = "models:read"
     MODELS_WRITE = "models:write"
     WORKFLOWS_READ = "workflows:read"
@@ -34,8 +36,10 @@ class Scope(StrEnum):
 
 class Role(StrEnum):
     USER = "user"
+    VIEWER = "viewer"
+    """Reads the jobs of all owners, nodes, models and metrics, and changes nothing."""
     OPERATOR = "operator"
-    """A user who may also change the installation's nodes, models and shared workflows."""
+    """A user who may also change the installation's nodes, models and shared workflows, and all jobs."""
     ADMIN = "admin"
 
     @property
@@ -56,8 +60,25 @@ _USER = frozenset(
         Scope.ACCOUNT_WRITE,
     }
 )
-_OPERATOR = _USER | {Scope.MODELS_WRITE, Scope.NODES_READ, Scope.NODES_WRITE, Scope.METRICS_READ}
-_SCOPES = {Role.USER: _USER, Role.OPERATOR: _OPERATOR, Role.ADMIN: frozenset(Scope)}
+READING = frozenset(
+    {
+        Scope.JOBS_READ,
+        Scope.JOBS_ALL,
+        Scope.MODELS_READ,
+        Scope.WORKFLOWS_READ,
+        Scope.NODES_READ,
+        Scope.ACCOUNT_READ,
+        Scope.METRICS_READ,
+    }
+)
+"""The scopes of viewers and of read-only sessions."""
+_OPERATOR = _USER | READING | {Scope.MODELS_WRITE, Scope.NODES_WRITE}
+_SCOPES = {
+    Role.USER: _USER,
+    Role.VIEWER: READING,
+    Role.OPERATOR: _OPERATOR,
+    Role.ADMIN: frozenset(Scope),
+}
 
 
 @dataclass(frozen=True, slots=True)

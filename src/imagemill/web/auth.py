@@ -1,5 +1,6 @@
 """Authentication of requests. It runs before any route, so that no route can omit it."""
 
+import hmac
 from dataclasses import replace
 from urllib.parse import parse_qsl, urlencode
 
@@ -9,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from imagemill.accounts.access import Access, Credentials
 from imagemill.accounts.audit import Audit
+from imagemill.accounts.browser_sessions import csrf_token, is_browser
 from imagemill.accounts.tickets import SocketTickets
 from imagemill.domain.access import EVERY_OWNER, Caller
 from imagemill.domain.access import Scope as AccessScope
@@ -22,7 +24,7 @@ from imagemill.domain.errors import (
 )
 from imagemill.net import pools
 from imagemill.quotas.service import RequestLimiter
-from imagemill.web.http import is_same_site
+from imagemill.web.http import addressed_host, is_own_page, is_same_site
 from imagemill.web.middleware import client_address
 from imagemill.web.policies import AUDITED, ERROR_SHAPE, POLICY, SAFE, UNDECLARED, CorsClass, PathPolicy
 from imagemill.web.problems import STATUSES, problem_of
@@ -30,8 +32,13 @@ from imagemill.web.rate_limit import counted
 
 UNAUTHENTICATED, FORBIDDEN, RATE_LIMITED = 4401, 4403, 4429
 """Close codes of WebSockets."""
+_OF_JOBS = frozenset({AccessScope.JOBS_READ, AccessScope.JOBS_WRITE})
+_LONGEST_COOKIE = 200
 _CLOSE_CODES = {401: UNAUTHENTICATED, 429: RATE_LIMITED}
 
+COOKIE = "imagemill_session"
+"""The name of a session's cookie; on another port than 80 and 443 followed by ``_`` and the port."""
+CSRF_HEADER = "X-CSRF-Token"
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 
@@ -115,6 +122,8 @@ class AuthMiddleware:
         scope["imagemill.caller"] = found
         if found.is_unauthenticated_local:
             _check_page(scope)
+        elif is_browser(found) and not ticket:
+            check_cookie(scope, credentials.cookie, method)
         if not found.may(needed):
             if policy is UNDECLARED:
                 raise NotFound(
@@ -123,7 +132,10 @@ class AuthMiddleware:
             raise Forbidden(f"this needs the scope {needed.value!r}, which the key or session does not have")
 
     async def _choose_owner(self, scope: Scope, policy: PathPolicy) -> bool:
-        """Replace the caller's owner by that of the query, for administrators; return whether one is named.
+        """Replace the caller's owner by that of the query; return whether one is named.
+
+        Administrators may name one wherever the policy allows it, callers with `jobs:all` where the scopes of
+        jobs are needed.
 
         Raises `Forbidden`, `NotFound` for an unknown owner.
         """
@@ -141,8 +153,10 @@ class AuthMiddleware:
         if len(names) > 1:
             raise InvalidInput.at("owner", "is there more than once; name one owner")
         (name,) = names
-        if not found.may(AccessScope.ADMIN):
-            raise Forbidden("owner: only an administrator may name another owner")
+        of_jobs = policy.scope(method) in _OF_JOBS
+        if not found.may(AccessScope.ADMIN) and not (of_jobs and found.may(AccessScope.JOBS_ALL)):
+            needed = "the scope 'jobs:all'" if of_jobs else "an administrator"
+            raise Forbidden(f"owner: naming another owner needs {needed}")
         if name == EVERY_OWNER and not policy.all_owners:
             raise InvalidInput.at("owner", "is '*', which is not possible here; name one owner")
         if name != EVERY_OWNER:
@@ -187,6 +201,38 @@ def _is_audited(method: str, policy: PathPolicy) -> bool:
     return method not in SAFE and needed is not None and (policy.audited or needed in AUDITED)
 
 
+def cookie_name(request: HTTPConnection) -> str:
+    """Return the name of the session's cookie. It has the port, as browsers send cookies to all ports."""
+    _, separator, port = addressed_host(request).rpartition(":")
+    return f"{COOKIE}_{port}" if separator and port.isdigit() else COOKIE
+
+
+def session_cookie(request: HTTPConnection) -> str:
+    """Return the content of the session's cookie; empty without one, or beside an Authorization header."""
+    if request.headers.get("authorization") is not None:
+        return ""
+    name = cookie_name(request)
+    for header in request.headers.getlist("cookie"):
+        for part in header.split(";"):
+            key, _, value = part.strip().partition("=")
+            if key == name and len(value) <= _LONGEST_COOKIE:
+                return value
+    return ""
+
+
+def check_cookie(scope: Scope, cookie: str, method: str) -> None:
+    """Refuse a request that another page may have made a browser send with the cookie. Raises `Forbidden`."""
+    request = HTTPConnection(scope)
+    if not is_own_page(request):
+        raise Forbidden("the session's cookie works on pages of this server only; other pages need a key")
+    if scope["type"] == "http" and method not in SAFE:
+        given = request.headers.get(CSRF_HEADER, "")
+        if not hmac.compare_digest(given.encode(), csrf_token(cookie).encode()):
+            raise Forbidden(
+                f"{CSRF_HEADER}: is missing or not that of this session; GET /api/v1/session has it as `csrf`"
+            )
+
+
 def _credentials(scope: Scope) -> Credentials:
     """Return the credentials of a request.
 
@@ -195,7 +241,9 @@ def _credentials(scope: Scope) -> Credentials:
     authorization = _only(scope, b"authorization")
     acting_for = _only(scope, b"x-imagemill-user")
     return Credentials(
-        (authorization or b"").decode("latin-1"), _text(acting_for) if acting_for is not None else None
+        (authorization or b"").decode("latin-1"),
+        _text(acting_for) if acting_for is not None else None,
+        session_cookie(HTTPConnection(scope)) if authorization is None else "",
     )
 
 

@@ -142,6 +142,18 @@ def is_same_site(request: HTTPConnection) -> bool:
     return site in (None, "same-origin", "none")
 
 
+def is_own_page(request: HTTPConnection) -> bool:
+    """Whether a request is from a page of this server, or from no page.
+
+    Stricter than `is_same_site`: a page of another port of this machine, or of a site in the settings, is not
+    from this server.
+    """
+    origin = request.headers.get("origin")
+    if origin is not None:
+        return origin.partition("://")[2] == addressed_host(request)
+    return request.headers.get("sec-fetch-site") in (None, "same-origin", "none")
+
+
 def idempotency_key(request: Request) -> str | None:
     key = request.headers.get("idempotency-key")
     if key is not None and (not 1 <= len(key) <= 200 or not key.isascii() or not key.isprintable()):
