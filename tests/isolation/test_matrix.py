@@ -79,7 +79,7 @@ PLAIN_QUERIES = {
     "detailed", "download", "emotion", "endDate", "ephemeral", "excludeFailed", "exp", "experimental",
     "failed", "fal_webhook", "filename", "force", "format", "fromDate", "gender", "height",
     "hideMatureContent", "label", "language", "latest", "limit", "logs", "model", "name", "node", "nsfwLevel",
-    "page", "pictures", "pose", "priority", "public", "q", "quantity", "recipe", "shared", "sig",
+    "page", "pictures", "pose", "previews", "priority", "public", "q", "quantity", "recipe", "shared", "sig",
     "since", "startDate", "state", "status", "steps", "stream", "style", "take", "toDate", "type", "until",
     "version", "view", "wait", "whatif", "width", "workflowId",
 }  # fmt: skip

@@ -13,6 +13,7 @@ NAMES = (
     "accounts",
     "books",
     "credits",
+    "feed",
     "library",
     "limits",
     "models",
