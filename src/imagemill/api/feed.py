@@ -37,7 +37,7 @@ _PROGRESS = {
 }
 
 
-class JobChange(ResponseModel):
+class JobStatusChange(ResponseModel):
     """The newest event of a job that changed its status."""
 
     id: str
@@ -77,7 +77,7 @@ class FeedPage(ResponseModel):
 
     id: str = Field(description="The position: `after` of the next request.")
     reset: bool = Field(description="Whether changes after `after` are not kept any more: read lists again.")
-    jobs: list[JobChange] = Field(description="The newest change of each job after `after`.")
+    jobs: list[JobStatusChange] = Field(description="The newest change of each job after `after`.")
     progress: list[JobProgress] = Field(description="The latest progress of the running jobs.")
     changed: list[ListName] = Field(description="Lists besides jobs that have changed.")
 

@@ -26,7 +26,7 @@ from imagemill.jobs.store.parking import CHUNK, Settle
 log = logging.getLogger(__name__)
 
 LIST = ChangedList(ListName.PAUSES)
-"""What other processes and open consoles are told when the pauses have changed."""
+"""The list whose change other processes and open consoles are told of."""
 POLL_S = 1.0
 """Seconds until a pause made by another process is known here. Each poll reads one small table."""
 MOST = 200
