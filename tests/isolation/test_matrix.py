@@ -86,7 +86,7 @@ PLAIN_QUERIES = {
     "hideMatureContent", "label", "language", "latest", "limit", "logs", "model", "name", "node", "nsfwLevel",
     "page", "pictures", "pose", "priority", "public", "q", "quantity", "recipe", "replayed",
     "shared", "sig",
-    "since", "startDate", "state", "status", "steps", "stream", "style", "take", "toDate", "type", "until",
+    "previews", "since", "startDate", "state", "status", "steps", "stream", "style", "take", "toDate", "type", "until",
     "version", "view", "wait", "whatif", "width", "workflowId",
 }  # fmt: skip
 """Query parameters that name nothing of anybody."""

@@ -14,6 +14,7 @@ NAMES = (
     "books",
     "credits",
     "doctor",
+    "feed",
     "library",
     "limits",
     "models",

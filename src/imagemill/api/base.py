@@ -23,6 +23,7 @@ from imagemill.domain.signing import UrlSigner
 from imagemill.jobs.capacity import Capacity
 from imagemill.jobs.hub import Hub, ViewLoader
 from imagemill.jobs.inputs import InputPictures
+from imagemill.jobs.job_feed import Feed
 from imagemill.jobs.operations.service import Operations
 from imagemill.jobs.pauses import Pauses
 from imagemill.jobs.processes import ProcessStore
@@ -90,6 +91,7 @@ class Services:
     browser_sessions: BrowserSessions
     audit: Audit
     hub: Hub
+    feed: Feed
     blobs: BlobStore
     registry: Registry
     nodes: NodeRegistry

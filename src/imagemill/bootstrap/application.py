@@ -31,17 +31,17 @@ from imagemill.db.group_commit import CommitSummary
 from imagemill.dispatch.base import Dispatcher, Offers, served_queues
 from imagemill.dispatch.inline import InlineDispatcher
 from imagemill.domain.clock import now_us
+from imagemill.domain.events import ChangedList, ListName
 from imagemill.graphs.builtin import NAMES, builtin
 from imagemill.graphs.families.table import load_families
 from imagemill.jobs.attempt import Preparation
 from imagemill.jobs.capacity import Capacity
 from imagemill.jobs.hub import Hub, ViewLoader
 from imagemill.jobs.inputs import OwnerResources
+from imagemill.jobs.job_feed import Feed
 from imagemill.jobs.leadership import LeaderElection, ProcessLock, WorkerDirectory
 from imagemill.jobs.operations.service import Operations
-from imagemill.jobs.operations.store import LIST as OPERATIONS
 from imagemill.jobs.operations.worker import OperationWorker
-from imagemill.jobs.pauses import LIST as PAUSES
 from imagemill.jobs.pauses import Pauses
 from imagemill.jobs.processes import ProcessReporter
 from imagemill.jobs.runner import Runner
@@ -131,6 +131,7 @@ class Application:
             free_owner=settings.owner,
             relay=self.pubsub,
         )
+        self.feed = Feed(self.stores.jobs, self.hub, self._is_relayed)
         self.guard = UrlGuard(settings.allow_networks)
         own = frozenset(backend.name for backend in self.backends.values() if backend.renders_in_process)
         self.safety = SafetyComponents(settings, self.stores.decisions, product_checks(settings), own)
@@ -211,6 +212,7 @@ class Application:
         self.dispatcher.stop_accepting()
         self.runner.close(self.settings.shutdown_grace_s)
         self.hub.close()
+        self.feed.close()
 
     def work(self, queue: str) -> int:
         """Handle a wake-up in a process that Celery runs; return the number of jobs it ran."""
@@ -259,7 +261,7 @@ class Application:
     async def running(self, _app: Any = None) -> AsyncIterator[None]:
         """Start and close with the HTTP server: the lifespan of the ASGI application."""
         await pools.lifecycle(self.start)
-        tasks = [asyncio.create_task(self.hub.poll())]
+        tasks = [asyncio.create_task(self.hub.poll()), asyncio.create_task(self.feed.poll())]
         if self.pubsub is not None:
             tasks.append(asyncio.create_task(self.pubsub.listen(self._handlers())))
         try:
@@ -272,6 +274,7 @@ class Application:
     def _on_commit(self, committed: CommitSummary) -> None:
         self.observer.on_commit(committed)
         self.hub.publish(committed.events, committed.views)
+        self.feed.publish(committed.events, committed.changed_lists)
         for job_id in committed.cancelled_jobs:
             self.runner.stop_job(job_id)
         for queue in committed.queues_with_work:
@@ -295,16 +298,25 @@ class Application:
             cancelled_jobs=tuple(committed.cancelled_jobs),
             queues_with_work=() if self.fleet is not None else tuple(sorted(committed.queues_with_work)),
             has_deliveries=committed.has_deliveries,
-            changed_lists=tuple(sorted(committed.changed_lists)),
+            changed_lists=tuple(committed.changed_lists),
             advances=advances,
         )
 
     def _handlers(self) -> EventHandlers:
-        return EventHandlers(self._on_remote_event, self.hub.on_progress, self.hub.look)
+        return EventHandlers(self._on_remote_event, self.hub.on_progress, self._on_connect)
+
+    def _on_connect(self) -> None:
+        """Look for what was missed before events of other processes arrived."""
+        self.hub.look()
+        self.feed.lose()
+
+    def _is_relayed(self) -> bool:
+        return self.pubsub is not None and self.pubsub.is_connected
 
     def _on_remote_event(self, event: ClusterEvent) -> None:
         """Handle an event of another process."""
         self.hub.publish(event.events)
+        self.feed.publish(event.events, event.changed_lists)
         for job_id in event.cancelled_jobs:
             self.runner.stop_job(job_id)
         for queue in event.queues_with_work:
@@ -321,10 +333,11 @@ class Application:
             self.advancer.wake()
         self._on_changed_lists(event.changed_lists)
 
-    def _on_changed_lists(self, names: Collection[str]) -> None:
-        if PAUSES in names:
+    def _on_changed_lists(self, changed: Collection[ChangedList]) -> None:
+        names = {each.name for each in changed}
+        if ListName.PAUSES in names:
             self.pauses.wake()
-        if PAUSES in names or OPERATIONS in names:
+        if names & {ListName.PAUSES, ListName.OPERATIONS}:
             self.operations.wake()
 
     def _ask_workers(self, queue: str) -> None:
@@ -505,6 +518,7 @@ class Application:
             browser_sessions=build.browser_sessions(settings, stores.database, access.forget),
             audit=Audit(stores.audit),
             hub=self.hub,
+            feed=self.feed,
             blobs=self.blobs,
             registry=self.registry,
             nodes=self.nodes,

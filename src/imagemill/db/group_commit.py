@@ -35,7 +35,7 @@ from imagemill.db.statements import (
 )
 from imagemill.domain.credits import Settlement
 from imagemill.domain.errors import StorageError
-from imagemill.domain.events import Notice
+from imagemill.domain.events import ChangedList, Notice
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.jobs import JobStatus
 
@@ -104,8 +104,8 @@ class CommitSummary:
     status_changes: list[StatusChange] = field(default_factory=list[StatusChange])
     model_loads: list[str] = field(default_factory=list[str])
     """Nodes that have to load a model for a job they were given."""
-    changed_lists: set[str] = field(default_factory=set[str])
-    """Names of lists that other processes keep in memory or consoles show: ``pauses``, ``operations``."""
+    changed_lists: set[ChangedList] = field(default_factory=set[ChangedList])
+    """Lists that other processes keep in memory or consoles show."""
     writes: int = 0
     """Number of writes that shared the transaction."""
 

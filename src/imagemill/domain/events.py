@@ -67,9 +67,37 @@ class Event:
 class Notice:
     """A short event sent to the listeners of this process after a commit.
 
-    A lost notice only causes a delay: the event log in the database is complete.
+    A lost notice only causes a delay: the event log in the database is complete. Processes of earlier
+    versions send the first three fields only.
     """
 
     job_id: str
     seq: int
     terminal: bool
+    owner: str = ""
+    """Empty where it is unknown."""
+    recipe: str = ""
+    type: EventType | None = None
+    status: JobStatus | None = None
+    """The job's status after the event."""
+    at: int = 0
+    """Microseconds since the epoch."""
+    progress: tuple[int, int] | None = None
+    """The step and the number of steps of an ``Updated`` event."""
+
+
+class ListName(StrEnum):
+    """The lists besides jobs whose changes processes and the feed announce."""
+
+    PAUSES = "pauses"
+    OPERATIONS = "operations"
+    NODES = "nodes"
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedList:
+    """A list that has changed; how, it does not say."""
+
+    name: ListName
+    owner: str = ""
+    """The owner whose list it is; empty for a list of the whole installation."""

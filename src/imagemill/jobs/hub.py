@@ -10,7 +10,7 @@ import contextlib
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Protocol, Self
 
@@ -138,6 +138,10 @@ class Relay(Protocol):
     def unsubscribe(self, ids: Iterable[str]) -> None: ...
 
 
+ProgressListener = Callable[[str, Progress], None]
+"""Receives a job's id and latest progress, in any thread; it must not block."""
+
+
 class Hub:
     """The watchers of this process and the latest progress of each job.
 
@@ -170,6 +174,11 @@ class Hub:
         self._watchers: dict[str, set[Watcher]] = {}
         self._count = 0
         self._live: dict[str, Progress] = {}
+        self._followed: set[str] = set()
+        """Jobs of other processes whose progress the listener receives, too."""
+        self._listener: ProgressListener | None = None
+        self._preview_owners: Counter[str] = Counter()
+        """The owners whose previews some stream shows for all of their jobs."""
         self._foreign: set[str] = set()
         """Jobs of `_live` that other processes run; kept only while they are watched."""
 
@@ -181,9 +190,7 @@ class Hub:
         """
         watcher = Watcher(frozenset(ids), asyncio.get_running_loop(), self, owner)
         with self._lock:
-            self._check_places(owner)
-            self._count += 1
-            self._by_owner[owner] += 1
+            self._take_place(owner)
             fresh = watcher.ids - self._watchers.keys()
             for job_id in watcher.ids:
                 self._watchers.setdefault(job_id, set()).add(watcher)
@@ -192,6 +199,64 @@ class Hub:
         if self._relay is not None:
             self._relay.subscribe(fresh)
         return watcher
+
+    @contextlib.contextmanager
+    def place(self, owner: str) -> Generator[None]:
+        """Count a stream that watches no particular job. Raises `TooManyStreams`, `TooManyOwnStreams`."""
+        with self._lock:
+            self._take_place(owner)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._leave_place(owner)
+
+    @contextlib.contextmanager
+    def previews_of(self, owner: str) -> Generator[None]:
+        """Ask for the previews of all jobs of an owner, as if each were watched."""
+        with self._lock:
+            self._preview_owners[owner] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._preview_owners[owner] -= 1
+                if not self._preview_owners[owner]:
+                    del self._preview_owners[owner]
+
+    def follow(self, ids: Iterable[str]) -> None:
+        """Receive the progress, with previews, of renders of other processes; call on the event loop."""
+        with self._lock:
+            fresh = set(ids) - self._followed
+            self._followed |= fresh
+        if self._relay is not None:
+            self._relay.subscribe(fresh - self._watchers.keys())
+
+    @property
+    def followed(self) -> Set[str]:
+        return self._followed
+
+    def unfollow(self, ids: Iterable[str]) -> None:
+        with self._lock:
+            gone = self._followed & set(ids)
+            self._followed -= gone
+        if self._relay is not None:
+            self._relay.unsubscribe(gone - self._watchers.keys())
+
+    def listen(self, listener: ProgressListener) -> None:
+        """Call ``listener`` with the progress of all renders that this process knows."""
+        self._listener = listener
+
+    def _take_place(self, owner: str) -> None:
+        self._check_places(owner)
+        self._count += 1
+        self._by_owner[owner] += 1
+
+    def _leave_place(self, owner: str) -> None:
+        self._count -= 1
+        self._by_owner[owner] -= 1
+        if not self._by_owner[owner]:
+            del self._by_owner[owner]
 
     def _check_places(self, owner: str) -> None:
         if self._count >= self._most:
@@ -203,16 +268,13 @@ class Hub:
 
     def leave(self, watcher: Watcher) -> None:
         with self._lock:
-            self._count -= 1
-            self._by_owner[watcher.owner] -= 1
-            if not self._by_owner[watcher.owner]:
-                del self._by_owner[watcher.owner]
+            self._leave_place(watcher.owner)
             for job_id in watcher.ids:
                 others = self._watchers.get(job_id, set())
                 others.discard(watcher)
                 if not others:
                     self._watchers.pop(job_id, None)
-            left = watcher.ids - self._watchers.keys()
+            left = watcher.ids - self._watchers.keys() - self._followed
             if self._relay is not None:
                 for job_id in left & self._foreign:
                     self._live.pop(job_id, None)
@@ -250,7 +312,7 @@ class Hub:
     def on_progress(self, job_id: str, progress: Progress) -> None:
         """Accept the progress of a watched render of another process; thread-safe."""
         with self._lock:
-            if job_id not in self._watchers:
+            if job_id not in self._watchers and job_id not in self._followed:
                 return
             self._foreign.add(job_id)
         self._keep(job_id, progress)
@@ -259,6 +321,8 @@ class Hub:
         with self._lock:
             self._live[job_id] = progress
             watchers = [w for w in self._watchers.get(job_id, ()) if not w.ends_only]
+        if self._listener is not None:
+            self._listener(job_id, progress)
         for watcher in watchers:
             _call(watcher.loop, lambda watcher=watcher: watcher.on_progress(job_id, progress))
 
@@ -271,10 +335,12 @@ class Hub:
         with self._lock:
             return self._live.get(job_id)
 
-    def is_watched(self, job_id: str) -> bool:
+    def is_watched(self, job_id: str, owner: str) -> bool:
         """Whether a stream of this process shows the job's progress; a request for its end does not."""
         with self._lock:
-            return any(not watcher.ends_only for watcher in self._watchers.get(job_id, ()))
+            return owner in self._preview_owners or any(
+                not watcher.ends_only for watcher in self._watchers.get(job_id, ())
+            )
 
     def close(self) -> None:
         """Make waiting requests answer with the current state and streams end; thread-safe."""

@@ -18,14 +18,15 @@ from imagemill.db.database import Database
 from imagemill.db.group_commit import Tx
 from imagemill.domain.clock import now_us
 from imagemill.domain.errors import Conflict, NotFound, StorageError
+from imagemill.domain.events import ChangedList, ListName
 from imagemill.domain.pauses import Pause, PauseScope
 from imagemill.jobs.store import parking
 from imagemill.jobs.store.parking import CHUNK, Settle
 
 log = logging.getLogger(__name__)
 
-LIST = "pauses"
-"""The name by which other processes and open consoles learn that the pauses have changed."""
+LIST = ChangedList(ListName.PAUSES)
+"""The list whose change other processes and open consoles are told of."""
 POLL_S = 1.0
 """Seconds until a pause made by another process is known here. Each poll reads one small table."""
 MOST = 200

@@ -284,7 +284,7 @@ class Runner:
             inputs={**plan.data, **{name: self._load_input(source) for name, source in plan.inputs.items()}},
             leaves_nothing=plan.leaves_nothing,
             previews=self._options.previews,
-            watched=self._options.previews and self._hub.is_watched(job.id),
+            watched=self._options.previews and self._hub.is_watched(job.id, job.owner),
             partner=job.client.get(PARTNER) is True,
             most_files=self._options.limits.files,
         )

@@ -11,6 +11,7 @@ from imagemill.db.database import Database, WriteMode
 from imagemill.db.group_commit import Tx
 from imagemill.db.statements import dump, load
 from imagemill.domain.errors import Conflict, NotFound
+from imagemill.domain.events import ChangedList, ListName
 from imagemill.domain.nodes import NodeConfig
 
 _nodes = tables.nodes.c
@@ -82,11 +83,13 @@ def _put_one(tx: Tx, request: PutNode) -> Conflict | NotFound | None:
         if request.mode is WriteMode.CREATE:
             return Conflict(f"a node named {config.name} exists already; choose another name")
         return NotFound(f"there is no node {config.name}")
+    tx.changed_lists.add(ChangedList(ListName.NODES))
     _drain_one(tx, Drain(config.name, config.draining and request.mode is not WriteMode.DELETE, request.now))
     return None
 
 
 def drain(tx: Tx, requests: Sequence[Drain]) -> list[None]:
+    tx.changed_lists.add(ChangedList(ListName.NODES))
     for request in requests:
         _drain_one(tx, request)
     return [None] * len(requests)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from imagemill.backends.base import Progress
-from imagemill.domain.events import Notice
+from imagemill.domain.events import ChangedList, Notice
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class ClusterEvent:
     """Queues that got claimable jobs, when nothing else wakes the slots of other processes."""
     has_deliveries: bool = False
     """Whether the outbox has new messages to deliver."""
-    changed_lists: tuple[str, ...] = ()
+    changed_lists: tuple[ChangedList, ...] = ()
     """See `imagemill.db.group_commit.CommitSummary`."""
     advances: bool = False
     """Whether a product may have to submit what follows; see `imagemill.products.base.ProductParts.advance`.

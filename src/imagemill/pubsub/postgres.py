@@ -24,8 +24,8 @@ from imagemill.pubsub.threads import PublishFailed, SenderThread
 log = logging.getLogger(__name__)
 
 _CHANNEL = "imagemill_news"
-_MOST_NOTICES = 100
-"""Maximum number of notices in a payload: it may have 8,000 bytes, and a notice takes about 50."""
+_MOST_NOTICES = 25
+"""Maximum number of notices in a payload: it may have 8,000 bytes, and a notice takes up to 300."""
 _CHECK_S = 10.0
 """Seconds between two notifications to itself."""
 _ECHO_S = 3.0

@@ -19,6 +19,7 @@ from imagemill.db.group_commit import Tx
 from imagemill.db.statements import dump
 from imagemill.domain.access import EVERY_OWNER
 from imagemill.domain.errors import Conflict, NotFound
+from imagemill.domain.events import ChangedList, ListName
 from imagemill.domain.operations import (
     JobProblem,
     OperationAction,
@@ -28,8 +29,6 @@ from imagemill.domain.operations import (
 )
 from imagemill.jobs.store.queries import Filter
 
-LIST = "operations"
-"""The name by which the leader and open consoles learn that an operation has changed."""
 MOST_OPEN = 5
 """Open operations of one account; they run one after the other."""
 _FILTER = TypeAdapter(Filter)
@@ -126,6 +125,10 @@ class OperationStore:
         return self._write(_prune, before)
 
 
+def _changed(operation: Operation) -> ChangedList:
+    return ChangedList(ListName.OPERATIONS, operation.actor)
+
+
 def _add(tx: Tx, operations: Sequence[Operation]) -> list[Conflict | None]:
     return [_add_one(tx, operation) for operation in operations]
 
@@ -136,7 +139,7 @@ def _add_one(tx: Tx, operation: Operation) -> Conflict | None:
     if (number := count.scalar_one()) >= MOST_OPEN:
         return Conflict(f"{number} operations are open already; wait for one of them, or cancel it")
     tx.conn.execute(sa.insert(tables.operations).values(_row(operation)))
-    tx.changed_lists.add(LIST)
+    tx.changed_lists.add(_changed(operation))
     return None
 
 
@@ -158,7 +161,7 @@ def _stop_one(tx: Tx, request: StopOperation) -> Operation | NotFound | Conflict
         .where(_operations.id == request.id)
         .values(state=state.value, finished_at=request.now)
     )
-    tx.changed_lists.add(LIST)
+    tx.changed_lists.add(_changed(there))
     return replace(there, state=state, finished_at=request.now)
 
 
@@ -188,7 +191,7 @@ def _step_one(tx: Tx, request: OperationStep) -> bool:
             finished_at=request.ended_at,
         )
     )
-    tx.changed_lists.add(LIST)
+    tx.changed_lists.add(_changed(former))
     if stepped.rowcount:
         return True
     tx.conn.execute(sa.update(tables.operations).where(as_read).values(**progress, chunk=dump(())))

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from imagemill.db import tables
 from imagemill.db.group_commit import Tx
 from imagemill.db.statements import Statement, driver, run_together
-from imagemill.domain.events import EventType
+from imagemill.domain.events import ChangedList, EventType, ListName
 from imagemill.domain.jobs import Claim, Job, JobStatus
 from imagemill.domain.placement import Choice, Fleet, PlacementRules, Policy, choose
 from imagemill.domain.scheduling import LaneHead, Offer, QueuedJob, open_to_remote_since
@@ -216,6 +216,7 @@ class ClaimStore:
                 self._nodes.take(tx.conn, job, loads=choice.loads)
                 if choice.loads:
                     tx.model_loads.append(ask.offer.node)
+                    tx.changed_lists.add(ChangedList(ListName.NODES))
                 return job
             # The lane's jobs are locked by other processes or avoid this node, so the lane is skipped.
             heads = [head for head in heads if head.lane != choice.lane]
@@ -268,5 +269,14 @@ def _event(job: Job) -> event_log.EventEntry:
     data = {"worker": job.worker, "node": job.node, "backend": job.backend, "reason": job.reason}
     assert job.started_at is not None  # noqa: S101 - the claim has just set it
     return event_log.EventEntry(
-        job.id, job.last_seq, EventType.CLAIMED, job.started_at, job.attempt, data, job.callback_url
+        job.id,
+        job.last_seq,
+        EventType.CLAIMED,
+        job.started_at,
+        job.attempt,
+        job.owner,
+        job.recipe,
+        job.status,
+        data,
+        job.callback_url,
     )

@@ -10,6 +10,7 @@ from imagemill.db import tables
 from imagemill.db.group_commit import Tx
 from imagemill.db.statements import Statement, dump
 from imagemill.domain.events import EventType, Notice
+from imagemill.domain.jobs import JobStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,10 @@ class EventEntry:
     type: EventType
     at: int
     attempt: int
+    owner: str
+    recipe: str
+    status: JobStatus
+    """The job's status after the event."""
     data: Mapping[str, Any] = field(default_factory=dict[str, Any])
     callback_url: str | None = None
 
@@ -58,8 +63,25 @@ def append(tx: Tx, entries: Iterable[EventEntry]) -> None:
                     "tries": 0,
                 }
             )
-        tx.events.append(Notice(entry.job_id, entry.seq, entry.type.is_terminal))
+        tx.events.append(_notice(entry))
     tx.insert_late(_INSERT_EVENT, rows)
     if outgoing:
         tx.insert_late(_INSERT_DELIVERY, outgoing)
         tx.has_deliveries = True
+
+
+def _notice(entry: EventEntry) -> Notice:
+    progress = None
+    if entry.type is EventType.UPDATED and "step" in entry.data:
+        progress = (entry.data["step"], entry.data["total"])
+    return Notice(
+        entry.job_id,
+        entry.seq,
+        entry.status.is_terminal,
+        entry.owner,
+        entry.recipe,
+        entry.type,
+        entry.status,
+        entry.at,
+        progress,
+    )

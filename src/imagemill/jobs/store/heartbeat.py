@@ -63,7 +63,16 @@ def record_heartbeats(tx: Tx, beats: Sequence[Heartbeat]) -> list[HeartbeatReply
         if one.progress is not None:
             entries.append(
                 event_log.EventEntry(
-                    row.id, seq, EventType.UPDATED, one.now, row.attempt, one.progress, row.callback_url
+                    row.id,
+                    seq,
+                    EventType.UPDATED,
+                    one.now,
+                    row.attempt,
+                    row.owner,
+                    row.recipe,
+                    row.status,
+                    one.progress,
+                    row.callback_url,
                 )
             )
     if updates:

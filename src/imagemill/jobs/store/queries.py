@@ -195,6 +195,40 @@ def progress_of(conn: sa.Connection, ids: Sequence[str]) -> dict[str, tuple[int,
     return {id_: (seq, finished is not None) for id_, seq, finished in rows}
 
 
+@dataclass(frozen=True, slots=True)
+class JobSnapshot:
+    """The state of a job, as the feed of all jobs shows it."""
+
+    id: str
+    owner: str
+    recipe: str
+    status: JobStatus
+    attempt: int
+    seq: int
+
+
+_STATES = sa.select(_jobs.id, _jobs.owner, _jobs.recipe, _jobs.status, _jobs.attempt, _jobs.last_seq)
+_NEWEST_STATES = 200
+_MOST_RUNNING_STATES = 500
+
+
+def states(conn: sa.Connection, ids: Sequence[str]) -> list[JobSnapshot]:
+    return [_state(row) for row in conn.execute(_STATES.where(_jobs.id.in_(ids)))]
+
+
+def recent_states(conn: sa.Connection, ids: Sequence[str]) -> list[JobSnapshot]:
+    """Return the states of these jobs, of up to 500 running ones and of the 200 newest, a job once."""
+    running = _STATES.where(sa.text("status = 'running'")).limit(_MOST_RUNNING_STATES)
+    newest = _STATES.order_by(_jobs.id.desc()).limit(_NEWEST_STATES)
+    found = [_state(row) for statement in (running, newest) for row in conn.execute(statement)]
+    return list({state.id: state for state in [*states(conn, ids), *found]}.values())
+
+
+def _state(row: Sequence[Any]) -> JobSnapshot:
+    id_, owner, recipe, status, attempt, seq = row
+    return JobSnapshot(id_, owner, recipe, JobStatus(status), attempt, seq)
+
+
 def preceding(conn: sa.Connection, job: Job) -> int:
     """Return the number of claimable jobs ahead in the same lane, at most `POSITION_BOUND`."""
     return _PRECEDING.run(conn, {"lane": job.lane, "tag": job.tag})[0][0]

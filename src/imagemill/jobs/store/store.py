@@ -37,7 +37,7 @@ from imagemill.jobs.store.heartbeat import Heartbeat, HeartbeatReply, RenderSent
 from imagemill.jobs.store.lanes import Lanes
 from imagemill.jobs.store.listing import Found, FoundIds
 from imagemill.jobs.store.priority import Reprioritize
-from imagemill.jobs.store.queries import Annotate, Consumption, Filter, RenewArtifact, View
+from imagemill.jobs.store.queries import Annotate, Consumption, Filter, JobSnapshot, RenewArtifact, View
 from imagemill.jobs.store.submit import Accepted, SubmitStore
 
 FileReferences = Callable[[sa.Connection, Sequence[str]], set[str]]
@@ -240,6 +240,12 @@ class JobStore:
 
     def progress_of(self, ids: Sequence[str]) -> dict[str, tuple[int, bool]]:
         return self._read(queries.progress_of, ids)
+
+    def states(self, ids: Sequence[str]) -> list[JobSnapshot]:
+        return self._read(queries.states, ids)
+
+    def recent_states(self, ids: Sequence[str]) -> list[JobSnapshot]:
+        return self._read(queries.recent_states, ids)
 
     def preceding(self, job: Job) -> int:
         return self._read(queries.preceding, job)

@@ -297,7 +297,17 @@ def _count_replays(tx: Tx, ids: Sequence[str]) -> None:
 
 
 def _first_event(job: Job) -> event_log.EventEntry:
-    return event_log.EventEntry(job.id, 1, EventType.INITIALIZED, job.created_at, 0, {}, job.callback_url)
+    return event_log.EventEntry(
+        job.id,
+        1,
+        EventType.INITIALIZED,
+        job.created_at,
+        0,
+        job.owner,
+        job.recipe,
+        job.status,
+        callback_url=job.callback_url,
+    )
 
 
 def _earlier(tx: Tx, submission: Submission) -> str | Conflict | None:

@@ -15,7 +15,7 @@ from imagemill.db.group_commit import StatusChange, Tx
 from imagemill.db.statements import Statement, run_together
 from imagemill.domain.credits import Settlement
 from imagemill.domain.errors import IllegalTransition
-from imagemill.domain.events import EventType, terminal_event
+from imagemill.domain.events import EventType, Notice, terminal_event
 from imagemill.domain.failures import Failure
 from imagemill.domain.jobs import Artifact, JobStatus
 from imagemill.domain.pauses import PARKED
@@ -208,7 +208,16 @@ def _due(change: Change, held: int) -> Settlement:
 def _entry(change: Change) -> event_log.EventEntry:
     row = change.row
     return event_log.EventEntry(
-        row.id, row.last_seq + 1, change.event, change.at, row.attempt, change.data, row.callback_url
+        row.id,
+        row.last_seq + 1,
+        change.event,
+        change.at,
+        row.attempt,
+        row.owner,
+        row.recipe,
+        change.to,
+        change.data,
+        row.callback_url,
     )
 
 
@@ -226,6 +235,12 @@ _RELEASE = sa.text(
     f"UPDATE jobs SET status = 'queued', run_after = CASE WHEN {parking.IS_PAUSED} THEN {PARKED} END "  # noqa: S608
     "WHERE id = :id AND status = 'waiting'"
 )
+
+
+def _release(row: Locked, at: int) -> Notice:
+    """Return the notice that a waiting job is queued now; the event log has no event for it."""
+    status = JobStatus.QUEUED
+    return Notice(row.id, row.last_seq, False, row.owner, row.recipe, EventType.INITIALIZED, status, at)
 
 
 def _follow_up(tx: Tx, ended: Mapping[str, Change], pairs: Sequence[Sequence[str]]) -> Sequence[Change]:
@@ -250,4 +265,5 @@ def _follow_up(tx: Tx, ended: Mapping[str, Change], pairs: Sequence[Sequence[str
         elif tx.conn.execute(_UNMET, {"id": job}).first() is None:
             tx.conn.execute(_RELEASE, {"id": job})
             tx.queues_with_work.add(waiting[job].queue)
+            tx.events.append(_release(waiting[job], cause.at))
     return list(lost.values())
