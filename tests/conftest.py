@@ -1,6 +1,7 @@
 """Fixtures: real databases, a real server on a real port."""
 
 import asyncio
+import os
 import secrets
 import socket
 import tempfile
@@ -29,6 +30,11 @@ from tests.answers import AnswerCheck
 from tests.postgres import server_url
 
 pytest_plugins = ["tests.spreading"]
+
+# Programs that tests start find the package compiled: to compile it takes a third of a second of each start.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# A name server that loses a question delays a test by a second, not by five.
+os.environ.setdefault("RES_OPTIONS", "timeout:1 attempts:2")
 
 TOKEN = {"Authorization": "Bearer test"}
 SD1 = "urn:air:sd1:checkpoint:civitai:4384@128713"

@@ -19,9 +19,9 @@ from tests.chaos.nodes import NodeProcess
 from tests.chaos.ports import free_port
 from tests.cli.programs import environment
 from tests.conftest import SD1, SDXL, TOKEN
+from tests.forking import Process, start
 from tests.postgres import KillableServer
 from tests.seaweed import Seaweed, SeaweedServer, running_server
-from tests.tuning import program
 
 WORKERS, SCHEDULERS, APIS, NODES = 3, 2, 2, 2
 LEASE_S = 10.0
@@ -48,19 +48,20 @@ class Member:
     log: Path
     settings: dict[str, str]
     constants: dict[str, float]
-    process: "subprocess.Popen[bytes] | None" = None
+    process: "Process | None" = None
     began_at: int = 0
     """Where in the log the words of this start begin, in bytes."""
 
     def start(self) -> None:
         with self.log.open("ab") as log:
             self.began_at = log.tell()
-            self.process = subprocess.Popen(
-                [*program(self.constants), *self.arguments],
+            self.process = start(
+                *self.arguments,
                 cwd=self.folder,
-                env=environment(**self.settings),
+                environment=environment(**self.settings),
                 stdout=log,
                 stderr=log,
+                constants=self.constants,
             )
 
     @property

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ import httpx2
 
 from imagemill.setting_names import ALIASES
 from tests.databases import sqlite_database
-from tests.tuning import program
+from tests.forking import Process, start
 
 PROGRAM = (sys.executable, "-m", "imagemill")
 START_S = 30
@@ -35,22 +36,24 @@ def environment(**settings: str) -> dict[str, str]:
 
 def run(*arguments: str, cwd: Path, **settings: str) -> "subprocess.CompletedProcess[str]":
     """Run a command until it ends."""
-    return subprocess.run(
-        [*PROGRAM, *arguments],
-        cwd=cwd,
-        env=environment(**settings),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
+        process = start(
+            *arguments, cwd=cwd, environment=environment(**settings), stdout=stdout, stderr=stderr
+        )
+        try:
+            code = process.wait(60)
+        finally:
+            process.kill()
+        for file in (stdout, stderr):
+            file.seek(0)
+        return subprocess.CompletedProcess(process.args, code, stdout.read().decode(), stderr.read().decode())
 
 
 @dataclass
 class Program:
     """A running process that logs JSON to a file."""
 
-    process: "subprocess.Popen[bytes]"
+    process: Process
     log: Path
 
     def lines(self) -> list[dict[str, Any]]:
@@ -110,12 +113,13 @@ def running(
         sqlite_database(_data_folder(arguments, cwd, settings) / "imagemill.db")
     log = cwd / f"{arguments[0]}-{time.monotonic_ns()}.log"
     with log.open("wb") as file:
-        process = subprocess.Popen(
-            [*(program(constants) if constants else PROGRAM), *arguments],
+        process = start(
+            *arguments,
             cwd=cwd,
-            env=environment(IMAGEMILL_LOG_FORMAT="json", **settings),
+            environment=environment(IMAGEMILL_LOG_FORMAT="json", **settings),
             stdout=file,
             stderr=file,
+            constants=constants,
         )
     try:
         yield Program(process, log)

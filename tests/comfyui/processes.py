@@ -4,8 +4,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 import urllib.request
 from contextlib import suppress
@@ -16,6 +14,7 @@ import httpx2
 
 from tests.conftest import TOKEN
 from tests.databases import sqlite_database
+from tests.forking import Process, start
 
 SD1 = "urn:air:sd1:checkpoint:civitai:1@1"
 SDXL = "urn:air:sdxl:checkpoint:civitai:2@2"
@@ -50,12 +49,19 @@ class Served:
             **({"IMAGEMILL_DATABASE_URL": database_url} if database_url else {}),
             **{f"IMAGEMILL_{name}": value for name, value in settings.items()},
         }
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
 
     def start(self, *, nodes: bool = True) -> None:
         """And wait until it answers, and has all its nodes."""
-        command = [sys.executable, "-m", "imagemill", "serve", "--port", str(self.port)]
-        self._process = subprocess.Popen(command, env=self._env, stdout=self._log, stderr=self._log)
+        self._process = start(
+            "serve",
+            "--port",
+            str(self.port),
+            cwd=Path.cwd(),
+            environment=self._env,
+            stdout=self._log,
+            stderr=self._log,
+        )
         end = time.monotonic() + 30
         while time.monotonic() < end:
             with suppress(httpx2.HTTPError):

@@ -3,20 +3,19 @@
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
 
 import httpx2
 
+from tests import forking
 from tests.conftest import TOKEN, image_job
 from tests.service.build import wait_until
 from tests.webhooks.receivers import receiving
 
 
-def start(data_dir: Path, database_url: str, port: int) -> subprocess.Popen[bytes]:
+def start(data_dir: Path, database_url: str, port: int) -> forking.Process:
     environment = {
         **os.environ,
         "IMAGEMILL_DATA_DIR": str(data_dir),
@@ -25,9 +24,10 @@ def start(data_dir: Path, database_url: str, port: int) -> subprocess.Popen[byte
         "IMAGEMILL_LEADER_LEASE_S": "1",
         "IMAGEMILL_LOG_LEVEL": "warning",
     }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "imagemill", "serve", "--port", str(port)], env=environment
-    )
+    with (data_dir / "log").open("ab") as log:
+        process = forking.start(
+            "serve", "--port", str(port), cwd=data_dir, environment=environment, stdout=log, stderr=log
+        )
 
     def answers() -> bool:
         with suppress(httpx2.HTTPError):
