@@ -1348,6 +1348,22 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/personalizations/{id}/share": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: operations["share_book_api_v1_personalizations__id__share_post"];
+        delete: operations["unshare_book_api_v1_personalizations__id__share_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/personalizations/{id}/spreads.pdf": {
         parameters: {
             query?: never;
@@ -1454,6 +1470,38 @@ export interface paths {
         get?: never;
         put?: never;
         post: operations["import_documents"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/shared-books/{token}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["get_shared_book_api_v1_shared_books__token__get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/shared-books/{token}/pages/{page}/picture": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["get_shared_page_api_v1_shared_books__token__pages__page__picture_get"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -2083,7 +2131,7 @@ export interface components {
             save: boolean;
         };
         /** @enum {string} */
-        BookAction: "redraw_reference" | "approve_reference" | "generate" | "redraw_page" | "choose_version" | "unlock" | "approve" | "cancel" | "delete";
+        BookAction: "redraw_reference" | "approve_reference" | "generate" | "redraw_page" | "choose_version" | "unlock" | "approve" | "share" | "cancel" | "delete";
         BookContents: {
             page: number;
             kind: string;
@@ -2158,6 +2206,13 @@ export interface components {
             price: components["schemas"]["BookPriceBody"];
             coverUrl: string;
             digest: string;
+        };
+        BoundBody: {
+            widthMm: number;
+            heightMm: number;
+            spineMm: number;
+            cover: string;
+            order: (number | null)[];
         };
         CallerInfo: {
             owner: string;
@@ -2983,6 +3038,8 @@ export interface components {
             referenceApproved: boolean;
             pages: components["schemas"]["PersonalizedPage"][];
             files: components["schemas"]["FileBody"][];
+            bound: components["schemas"]["BoundBody"] | null;
+            share: components["schemas"]["ShareBody"] | null;
             /** Format: date-time */
             createdAt: string;
             unlockedAt: string | null;
@@ -3295,6 +3352,32 @@ export interface components {
             refreshToken: string;
             owner: string;
             role: components["schemas"]["Role"];
+        };
+        ShareBody: {
+            url: string;
+            token: string;
+            /** Format: date-time */
+            expiresAt: string;
+        };
+        ShareRequest: {
+            /** @default 14 */
+            days: number;
+        };
+        SharedBook: {
+            title: {
+                [key: string]: string;
+            };
+            language: string;
+            coverUrl: string | null;
+            isWhole: boolean;
+            bound: components["schemas"]["BoundBody"] | null;
+            pages: components["schemas"]["SharedPage"][];
+            /** Format: date-time */
+            expiresAt: string;
+        };
+        SharedPage: {
+            page: number;
+            url: string;
         };
         SheetBody: {
             character: components["schemas"]["Character"];
@@ -5869,6 +5952,52 @@ export interface operations {
             };
         };
     };
+    share_book_api_v1_personalizations__id__share_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["ShareRequest"] | null;
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ShareBody"];
+                };
+            };
+        };
+    };
+    unshare_book_api_v1_personalizations__id__share_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Personalization"];
+                };
+            };
+        };
+    };
     get_book_spreads_api_v1_personalizations__id__spreads_pdf_get: {
         parameters: {
             query?: {
@@ -6041,6 +6170,61 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["DocumentsResult"];
+                };
+            };
+        };
+    };
+    get_shared_book_api_v1_shared_books__token__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                token: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SharedBook"];
+                };
+            };
+        };
+    };
+    get_shared_page_api_v1_shared_books__token__pages__page__picture_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                token: string;
+                page: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/jpeg": string;
+                    "image/png": string;
+                    "image/webp": string;
+                };
+            };
+            206: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/jpeg": string;
+                    "image/png": string;
+                    "image/webp": string;
                 };
             };
         };
