@@ -157,6 +157,7 @@ def _book(http: httpx2.Client, headers: dict[str, str]) -> dict[str, dict[str, s
     return {
         "/api/v1/books/{slug}": book,
         "/api/v1/personalizations/{id}": {"id": made["id"], "page": "1"},
+        "/api/v1/shared-books/{token}": {"token": f"{made['id']}.9999999999.{'0' * 44}", "page": "1"},
     }
 
 

@@ -303,6 +303,7 @@ def _add_book(has: Belongings) -> None:
         "books/{slug}": book,
         "previews/{name}": "front",
         "pages/{page}": "1",
+        "shared-books/{token}": f"{id_}.9999999999.{'0' * 44}",
     }
 
 

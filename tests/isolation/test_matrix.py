@@ -39,6 +39,8 @@ PUBLIC = {
     "GET /blobs/characters/{folder}/{subject}/{kind}/{file}",
     "GET /api/v1/image-generation/health",
     "GET /blobs/library/{template}/{name}",
+    "GET /api/v1/shared-books/{token}",
+    "GET /api/v1/shared-books/{token}/pages/{page}/picture",
     "POST /api/v1/auth/sign-up",
     "POST /api/v1/auth/login",
     "POST /api/v1/auth/refresh",
@@ -48,7 +50,7 @@ PUBLIC = {
     "GET /api/v1/session",
     "DELETE /api/v1/session",
 }
-"""What needs no key. Blobs need a signed address; the rest tells nothing of anybody."""
+"""What needs no key. Blobs and shared books need a signed address; the rest tells nothing of anybody."""
 ADMINS_ONLY: set[str] = set()
 """Routes without a permit, which only administrators see."""
 CREATING = {"PUT /api/v1/image-generation/characters/{character_id}"}

@@ -30,6 +30,10 @@ class UrlSigner:
         expires_s = (now_us() // SECOND + round(self._life_s) + 59) // 60 * 60
         return Signed(f"exp={expires_s}&sig={self._signature(name, expires_s)}", expires_s * SECOND)
 
+    def sign_until(self, name: str, expires_s: int) -> str:
+        """Return the signature of a name that holds until a time in seconds since the epoch."""
+        return self._signature(name, expires_s)
+
     def check(self, name: str, expires: str, signature: str) -> bool:
         """Whether the signature is ours and has not expired."""
         return self.is_ours(name, expires, signature) and int(expires) * SECOND > now_us()

@@ -54,12 +54,13 @@ class BookAction(StrEnum):
     CHOOSE_VERSION = "choose_version"
     UNLOCK = "unlock"
     APPROVE = "approve"
+    SHARE = "share"
     CANCEL = "cancel"
     DELETE = "delete"
 
 
 _ALWAYS = frozenset({BookAction.CANCEL, BookAction.DELETE})
-_PAGES = frozenset({BookAction.REDRAW_PAGE, BookAction.CHOOSE_VERSION})
+_PAGES = frozenset({BookAction.REDRAW_PAGE, BookAction.CHOOSE_VERSION, BookAction.SHARE})
 MOVES: Mapping[BookState, frozenset[BookAction]] = {
     BookState.PENDING_ANALYSIS: _ALWAYS,
     BookState.ANALYZING: _ALWAYS,

@@ -118,6 +118,29 @@ class AnalysisView:
 
 
 @dataclass(frozen=True, slots=True)
+class BoundBook:
+    """The book as the print shop binds it. Lengths are millimetres."""
+
+    width: float
+    height: float
+    spine: float
+    cover: str
+    """``soft`` or ``hard``."""
+    order: Sequence[int | None]
+    """The numbers of the block's pages as they are bound; None for an empty page."""
+
+
+@dataclass(frozen=True, slots=True)
+class SharedLink:
+    """The link by which others may read the book."""
+
+    key: str
+    """The random text that its signature covers."""
+    until: int
+    """When it expires, in microseconds since the epoch."""
+
+
+@dataclass(frozen=True, slots=True)
 class PersonalizationView:
     id: str
     slug: str
@@ -148,6 +171,10 @@ class PersonalizationView:
     """Counts of what was deleted, and the ids of the jobs whose events prove it."""
     jobs: Sequence[str] = ()
     """The ids of its jobs, for its events."""
+    bound: BoundBook | None = None
+    """None once it is deleted, or while its print profile cannot be read."""
+    share: SharedLink | None = None
+    """None while it is not shared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +227,11 @@ class BookFiles:
 
 
 def personalization(
-    facts: Facts, rules: BookRules, now: int, details: Mapping[str, Mapping[str, Any]]
+    facts: Facts,
+    rules: BookRules,
+    now: int,
+    details: Mapping[str, Mapping[str, Any]],
+    bound: BoundBook | None = None,
 ) -> PersonalizationView:
     """Return a book as it is shown; ``details`` are those of the analyses by character."""
     book = facts.book
@@ -230,7 +261,17 @@ def personalization(
         deleted_at=book.deleted_at,
         deletion=_deletion(facts) if is_deleted else {},
         jobs=[job.id for job in facts.jobs if job.submitted and (not is_deleted or _is_proof(job))],
+        bound=None if is_deleted else bound,
+        share=shared_link(book, now),
     )
+
+
+def shared_link(book: BookRow, now: int) -> SharedLink | None:
+    """Return the link by which others may read a book now."""
+    is_over = book.deleted_at is not None or book.canceled_at is not None
+    if is_over or book.share_key is None or book.share_until is None or book.share_until <= now:
+        return None
+    return SharedLink(book.share_key, book.share_until)
 
 
 def _is_proof(job: JobFact) -> bool:

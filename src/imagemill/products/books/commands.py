@@ -313,6 +313,26 @@ def approve(
 
 @commands.command()
 @client_command
+def share(
+    client: Client,
+    id: Id,
+    days: Annotated[int, typer.Option("--days", min=1, max=90, help="Days until the link expires.")] = 14,
+) -> Reply:
+    """Make a link by which others may read the book; an earlier link ends."""
+    link = move(client, id, "share", {"days": days})
+    return link, f"{link['url']}\n  expires {link['expiresAt'][:19]}"
+
+
+@commands.command()
+@client_command
+def unshare(client: Client, id: Id) -> Reply:
+    """End the link by which others may read the book."""
+    book = client.delete(f"{ROOT}/{quote_segment(id)}/share")
+    return book, f"{id} is not shared"
+
+
+@commands.command()
+@client_command
 def pdf(
     client: Client,
     id: Id,

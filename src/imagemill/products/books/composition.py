@@ -19,7 +19,16 @@ from imagemill.media.page_work import PageResult
 from imagemill.products.books.book_catalogue import Book, BookCatalogue
 from imagemill.products.books.book_manifest import Box, FillPage, Fonts, Illustration
 from imagemill.products.books.book_states import BACK_COVER, FILL, FRONT_COVER, REFERENCE
-from imagemill.products.books.facts import ApprovalFact, Facts, FileFact, FileKind, VersionFact, texts_of
+from imagemill.products.books.book_views import BoundBook
+from imagemill.products.books.facts import (
+    ApprovalFact,
+    Facts,
+    FileFact,
+    FileKind,
+    VersionFact,
+    full_pages,
+    texts_of,
+)
 from imagemill.products.books.identity.base import FacePlace, FaceTarget, PictureRequest, Size
 from imagemill.products.books.identity.describe import words_for
 from imagemill.products.books.layout import profiles
@@ -148,6 +157,19 @@ class BookComposer:
         """Return a print profile. Raises `NotFound`."""
         folder = self._profiles_folder
         return profiles.find(slug, folder if folder is not None and folder.is_dir() else None)
+
+    def bound(self, facts: Facts) -> BoundBook:
+        """Return the book as the shop binds it. Raises `NotFound` or `InvalidInput` for its profile."""
+        profile = self.profile(facts.book.profile)
+        pages = [PageLayout(page) for page in full_pages(facts.manifest) if page < FRONT_COVER]
+        fill = [
+            PageLayout(FILL + at if sheet.base else 0, kind=sheet.kind, before=sheet.place == "before")
+            for at, sheet in enumerate(facts.manifest.fill)
+        ]
+        order = [page.number or None for page in arrange(profile, pages, fill)[0]]
+        cover = profile.cover
+        spine = cover.spine.width(len(order))
+        return BoundBook(profile.page.width, profile.page.height, spine, cover.kind, order)
 
     def picture_size(self, facts: Facts, page: int) -> Size:
         """Return the pixels of a page's picture.

@@ -113,6 +113,9 @@ class BookRow:
     resumes: int = 0
     problem: str | None = None
     due_at: int | None = None
+    share_key: str | None = None
+    """A random text that the link for readers is signed with; None while the book is not shared."""
+    share_until: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -483,7 +486,7 @@ class Facts:
             case BookAction.REDRAW_PAGE | BookAction.CHOOSE_VERSION:
                 until = self.change_until(rules)
                 return book.generated_at is not None and (until is None or now < until)
-            case BookAction.UNLOCK:
+            case BookAction.UNLOCK | BookAction.SHARE:
                 return book.generated_at is not None
             case BookAction.APPROVE:
                 return self.state is BookState.PROOF_READY or self.approval is not None

@@ -97,7 +97,12 @@ async def send_picture(
         what = "yet" if version is None else f"of version {version}"
         raise NotFound(f"page {page} has no picture {what}; its state is {chosen.state.value}")
     # What is printed may change; a version does not.
-    return await files.answer(request, _artifact(file), 0 if version is None else reader.left_s)
+    return await send_shown(request, files, file, 0 if version is None else reader.left_s)
+
+
+async def send_shown(request: Request, files: ArtifactFiles, file: BookFile, kept_s: int = 0) -> Response:
+    """Return a stored picture; ``kept_s``: for how many seconds the client may keep it unasked."""
+    return await files.answer(request, _artifact(file), kept_s)
 
 
 def find_page(view: PersonalizationView, number: int) -> PageView:

@@ -8,8 +8,12 @@ from fastapi import Request
 from starlette.exceptions import HTTPException
 
 from imagemill.api.jobs_schemas import moment
+from imagemill.domain.clock import SECOND
+from imagemill.domain.errors import NotFound
 from imagemill.domain.signing import UrlSigner
+from imagemill.products.books.book_views import PersonalizationView, SharedLink
 
+NOT_SHARED = "this link is wrong, has expired or was ended; ask whoever sent it for a new one"
 _REFUSED = "this URL is wrong or has expired; read the book again for a new one"
 
 
@@ -28,6 +32,29 @@ class BookLinks:
             "url": f"{self.base}{quote(path)}?{query}",
             "urlExpiresAt": moment(signed.expires_at),
         }
+
+    def share_token(self, id_: str, share: SharedLink) -> str:
+        """Return the token of the link by which others may read a book: its id, expiry and signature."""
+        expires_s = share.until // SECOND
+        return f"{id_}.{expires_s}.{self.signer.sign_until(_shared_name(id_, share), expires_s)}"
+
+
+def shared_id(token: str) -> str:
+    """Return the id of the book that a token of a shared link names, right or wrong."""
+    return token.partition(".")[0]
+
+
+def check_shared(token: str, view: PersonalizationView, signer: UrlSigner) -> None:
+    """Check the token of a shared link against the book that it names. Raises `NotFound`."""
+    _, _, signed = token.partition(".")
+    expires, _, signature = signed.partition(".")
+    share = view.share
+    if share is None or not signer.check(_shared_name(view.id, share), expires, signature):
+        raise NotFound(NOT_SHARED)
+
+
+def _shared_name(id_: str, share: SharedLink) -> str:
+    return f"books:share:{id_}:{share.key}"
 
 
 def is_signed(request: Request) -> bool:

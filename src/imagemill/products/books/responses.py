@@ -31,6 +31,7 @@ _AT = "2026-01-31T12:00:00+00:00"
 _SIGNED = "exp=1769860800&sig=..."
 _DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 _EXPIRES = "2026-01-31T13:00:00+00:00"
+_TOKEN = f"{_ID}.1769864400.5d41402abc4b2a76b9719d911017c5926d3f1b0f3a1c"
 
 
 # The catalogue
@@ -228,6 +229,30 @@ class FileBody(ResponseModel):
     url_expires_at: datetime
 
 
+class BoundBody(ResponseModel):
+    """The book as the print shop binds it."""
+
+    width_mm: float = Field(description="Width of a page after the cut.")
+    height_mm: float
+    spine_mm: float = Field(description="Thickness of the spine.")
+    cover: str = Field(description="`soft` or `hard`.")
+    order: list[int | None] = Field(
+        description="Numbers of the pages as they are bound, the first on the right; null for an empty page."
+    )
+
+
+class ShareBody(ResponseModel):
+    """The link by which others may read the book; whoever has it needs no key."""
+
+    model_config = example(
+        url=f"http://localhost:8000/books/shared/{_TOKEN}", token=_TOKEN, expiresAt=_EXPIRES
+    )
+
+    url: str = Field(description="The page that shows the book.")
+    token: str = Field(description="For `GET /api/v1/shared-books/{token}`.")
+    expires_at: datetime
+
+
 class Personalization(ResponseModel):
     id: str
     book: str = Field(description="The slug of the book.")
@@ -244,6 +269,8 @@ class Personalization(ResponseModel):
     reference_approved: bool
     pages: list[PersonalizedPage] = Field(description="Those that are asked for, with covers and fill pages.")
     files: list[FileBody] = Field(description="The files that are complete.")
+    bound: BoundBody | None = Field(description="Null once it is deleted, or where its profile is gone.")
+    share: ShareBody | None = Field(description="Null while the book is not shared.")
     created_at: datetime
     unlocked_at: datetime | None
     approved_at: datetime | None
@@ -287,7 +314,7 @@ _PERSONALIZATION: dict[str, Any] = {
     "manifest": _DIGEST,
     "profile": "square-8-25in",
     "state": "preview_ready",
-    "allowed": ["cancel", "choose_version", "delete", "redraw_page", "unlock"],
+    "allowed": ["cancel", "choose_version", "delete", "redraw_page", "share", "unlock"],
     "problem": None,
     "done": 3,
     "total": 3,
@@ -297,6 +324,8 @@ _PERSONALIZATION: dict[str, Any] = {
     "referenceApproved": True,
     "pages": [_PAGE],
     "files": [],
+    "bound": {"widthMm": 209.6, "heightMm": 209.6, "spineMm": 1.8, "cover": "soft", "order": [1, 2, None]},
+    "share": None,
     "createdAt": _AT,
     "unlockedAt": None,
     "approvedAt": None,
@@ -422,6 +451,8 @@ def personalization_body(view: PersonalizationView, files: BookFiles, links: Boo
         "referenceApproved": view.reference_approved,
         "pages": [page_body(page, at, links) for page in view.pages],
         "files": _file_bodies(files, at, links),
+        "bound": bound_body(view),
+        "share": share_body(view, links),
         "createdAt": moment(view.created_at),
         "unlockedAt": moment(view.unlocked_at),
         "approvedAt": moment(view.approved_at),
@@ -429,6 +460,29 @@ def personalization_body(view: PersonalizationView, files: BookFiles, links: Boo
         "photoDeletedAt": moment(view.photo_deleted_at),
         "deletedAt": moment(view.deleted_at),
         "deletion": dict(view.deletion),
+    }
+
+
+def bound_body(view: PersonalizationView) -> dict[str, Any] | None:
+    if (bound := view.bound) is None:
+        return None
+    return {
+        "widthMm": bound.width,
+        "heightMm": bound.height,
+        "spineMm": bound.spine,
+        "cover": bound.cover,
+        "order": list(bound.order),
+    }
+
+
+def share_body(view: PersonalizationView, links: BookLinks) -> dict[str, Any] | None:
+    if view.share is None:
+        return None
+    token = links.share_token(view.id, view.share)
+    return {
+        "url": f"{links.base}/books/shared/{token}",
+        "token": token,
+        "expiresAt": moment(view.share.until),
     }
 
 

@@ -8,7 +8,7 @@ from imagemill.api.base import ApiModule, no_callback
 from imagemill.api.dependencies import FilesDep
 from imagemill.domain.access import Scope
 from imagemill.net import pools
-from imagemill.products.books import catalogue_routes, file_routes
+from imagemill.products.books import catalogue_routes, file_routes, share_routes
 from imagemill.products.books.book_api import (
     REFUSED_MOVE,
     BookApi,
@@ -297,7 +297,7 @@ def _wants_picture(request: Request) -> bool:
 
 
 _routes = APIRouter()
-for _each in (catalogue_routes.router, router, file_routes.router):
+for _each in (catalogue_routes.router, router, file_routes.router, share_routes.router):
     _routes.include_router(_each)
 _READ, _WRITE = Scope.JOBS_READ, Scope.JOBS_WRITE
 _SIGNED_PATHS = (
@@ -337,6 +337,8 @@ def api_module(service: OpenService, catalogue: BookCatalogue) -> ApiModule:
                 Scope.BOOKS_UNLOCK,
                 owner_methods=frozenset({"POST"}),
             ),
+            PathPolicy(f"{PERSONALIZATIONS}/{{id}}/share", _READ, _WRITE, audited=True),
+            PathPolicy(f"{share_routes.SHARED}/", None),
             *(PathPolicy(path, _READ, signed=True) for path in _SIGNED_PATHS),
         ),
         tags={"books": "Picture books in which a child is the hero, from one photo to the print files."},

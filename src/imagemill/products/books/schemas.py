@@ -12,6 +12,8 @@ from imagemill.web.routing import RequestModel
 
 MOST_NAME = 60
 """Characters of a child's name."""
+SHARE_DAYS = 14
+"""Days after which a shared link expires, unless the request names others."""
 Who = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
 Feedback = Annotated[str, StringConstraints(max_length=MOST_FEEDBACK, strip_whitespace=True)]
 
@@ -70,6 +72,12 @@ class ChooseRequest(RequestModel):
     model_config = example(version=1)
 
     version: Whole = Field(ge=1, description="An earlier version of the page.")
+
+
+class ShareRequest(RequestModel):
+    model_config = example(days=14)
+
+    days: Whole = Field(SHARE_DAYS, ge=1, le=90, description="Days after which the link expires.")
 
 
 class ApproveRequest(RequestModel):

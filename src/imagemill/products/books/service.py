@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from imagemill.blobs.base import BlobStore
-from imagemill.domain.clock import now_us, random_bytes, uuid7
+from imagemill.domain.clock import SECOND, now_us, random_bytes, uuid7
 from imagemill.domain.errors import (
     FieldError,
     ImagemillError,
@@ -33,6 +33,7 @@ from imagemill.products.books.book_views import (
     BookFile,
     BookFiles,
     BookFilter,
+    BoundBook,
     ChildDetails,
     NewBook,
     PersonalizationSummary,
@@ -70,6 +71,7 @@ from imagemill.products.books.texts import MOST_AGE, MOST_FEEDBACK, Gender, clea
 
 log = logging.getLogger(__name__)
 
+DAY = 86_400 * SECOND
 MOST_ERRORS = 5
 """Errors of preflight that a refusal cites."""
 _SENTENCE_ENDS = re.compile(r"[.!?…]\s+\S")
@@ -113,6 +115,13 @@ class BookService:
     def owner_of(self, id_: str) -> str:
         """Return the owner of a book, for requests by a signed link. Raises `NotFound`."""
         return self._store.facts(id_).book.owner
+
+    def shown_to_readers(self, id_: str) -> PersonalizationView:
+        """Return a book, whoever owns it, for a request by its shared link, which the caller checks.
+
+        Raises `NotFound`.
+        """
+        return self._shown(self._store.facts(id_))
 
     def list(self, wanted: BookFilter) -> Sequence[PersonalizationSummary]:
         found = self._store.page(wanted.owner, wanted.slug, wanted.before, wanted.limit)
@@ -390,6 +399,25 @@ class BookService:
         self._follow(id_)
         return self.get(owner, id_)
 
+    # Readers
+
+    def share(self, owner: str, id_: str, days: int) -> PersonalizationView:
+        """Make the link by which others may read the book; an earlier one ends."""
+
+        def decide(facts: Facts) -> BookChanges:
+            self._check(facts, BookAction.SHARE)
+            until = self._parts.clock() + days * DAY
+            return BookChanges(set={"share_key": random_bytes(16).hex(), "share_until": until})
+
+        self._store.decide(id_, owner, decide)
+        return self.get(owner, id_)
+
+    def unshare(self, owner: str, id_: str) -> PersonalizationView:
+        """End the link by which others may read the book; idempotent."""
+        emptied = BookChanges(set={"share_key": None, "share_until": None})
+        self._store.decide(id_, owner, lambda _: emptied)
+        return self.get(owner, id_)
+
     # Changes
 
     def _follow(self, id_: str) -> None:
@@ -455,7 +483,15 @@ class BookService:
             for character in facts.analyses
             if facts.book.deleted_at is None
         }
-        return personalization(facts, self._rules, self._parts.clock(), details)
+        return personalization(facts, self._rules, self._parts.clock(), details, self._bound(facts))
+
+    def _bound(self, facts: Facts) -> BoundBook | None:
+        if facts.book.deleted_at is not None:
+            return None
+        try:
+            return self._composer.bound(facts)
+        except (NotFound, InvalidInput):
+            return None  # the profile was removed or damaged; the book stays readable
 
 
 def _check_made(facts: Facts, page: int) -> None:

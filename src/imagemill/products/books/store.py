@@ -45,6 +45,8 @@ _PERSONAL = (
     "language",
     "unlocked_by",
     "problem",
+    "share_key",
+    "share_until",
 )
 """The columns that a deletion empties."""
 _Fact = TypeVar("_Fact")

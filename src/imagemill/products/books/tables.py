@@ -54,6 +54,9 @@ personalizations = sa.Table(
     sa.Column("problem", sa.Text),
     # When its next jobs are to be looked for; the ends of jobs are found without it.
     sa.Column("due_at", _instant),
+    # The link for readers: what it is signed with, and when it expires.
+    sa.Column("share_key", sa.String(32)),
+    sa.Column("share_until", _instant),
     sa.Column("created_at", _instant, nullable=False),
     sa.Index("ix_book_personalizations_owner", "owner", "id"),
     sa.Index(
