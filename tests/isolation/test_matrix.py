@@ -86,9 +86,8 @@ PLAIN_QUERIES = {
     "detailed", "download", "emotion", "endDate", "ephemeral", "excludeFailed", "exp", "experimental",
     "failed", "fal_webhook", "filename", "force", "format", "fromDate", "gender", "height",
     "hideMatureContent", "label", "language", "latest", "limit", "logs", "model", "name", "node", "nsfwLevel",
-    "page", "pictures", "pose", "priority", "public", "q", "quantity", "recipe", "replayed",
-    "shared", "sig",
-    "previews", "since", "startDate", "state", "status", "steps", "stream", "style", "take", "toDate", "type", "until",
+    "page", "pictures", "pose", "previews", "priority", "public", "q", "quantity", "recipe", "replayed",
+    "shared", "sig", "since", "startDate", "state", "status", "steps", "stream", "style", "take", "toDate", "type", "until",
     "version", "view", "wait", "whatif", "width", "workflowId",
 }  # fmt: skip
 """Query parameters that name nothing of anybody."""

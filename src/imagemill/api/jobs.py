@@ -226,7 +226,7 @@ async def list_jobs(
 class JobCountQuery(JobFilter):
     by: Dimension = Field(
         Dimension.STATUS,
-        description="What the jobs of a group have in common. By `error`: failed jobs by error code and model.",
+        description="What the jobs of a group share. By `error`: failed jobs by error code and model.",
     )
 
 
