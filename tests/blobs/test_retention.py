@@ -16,7 +16,7 @@ from imagemill.blobs.s3 import S3Blobs
 from imagemill.blobs.settings import BlobSettings, Retention, RetentionDays
 from imagemill.bootstrap.stores import Stores
 from imagemill.config import Settings
-from imagemill.domain.blob_keys import blob_key, input_key
+from imagemill.domain.blob_keys import blob_key, input_key, thumbnail_key
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import InvalidInput, NotFound, StorageError
 from imagemill.domain.jobs import Artifact, Job
@@ -89,6 +89,17 @@ def test_results_within_their_time_are_kept(store: Stores, blobs: BlobStore, kee
 
     assert len(keys(blobs)) == 1
     assert available(store, job) == [True]
+
+
+def test_a_thumbnail_is_deleted_with_its_picture(store: Stores, blobs: BlobStore) -> None:
+    (job,) = finished(store, blobs, "ann")
+    (picture,) = store.jobs.view(job.id).artifacts
+    thumbnail = thumbnail_key(job.id, picture.attempt, picture.position, 256)
+    blobs.put(thumbnail, b"small", "image/webp")
+    BlobCleanup(store.jobs, blobs, Retention(RetentionDays(HOUR)), NEEDS).delete_expired_results(OVER)
+    assert keys(blobs) == {picture.blob_key, thumbnail}
+    BlobCleanup(store.jobs, blobs, Retention(RetentionDays(OVER)), NEEDS).delete_expired_results(HOUR)
+    assert keys(blobs) == set()
 
 
 def test_an_owner_has_a_retention_of_its_own(store: Stores, blobs: BlobStore) -> None:

@@ -125,6 +125,7 @@ def _things(http: httpx2.Client, caller: Caller) -> dict[str, dict[str, str]]:
         "/v1/consumer/jobs/{job_id}": {"job_id": job["id"]},
         "/v1/producer/jobs/{job_id}": {"job_id": job["id"]},
         "/api/v1/jobs/{job_id}": {"job_id": job["id"]},
+        "/api/v1/artifacts/{artifact_id}": {"artifact_id": job["artifacts"][0]["id"]},
         "/api/v1/workflows/{name}": {"name": "fuzzed"},
         "/api/v1/keys/{key}": {"key": decoy},
         "/api/v1/owners/{owner}": {"owner": "nobody", "key": decoy},

@@ -169,7 +169,7 @@ def _add_jobs(has: Belongings) -> None:
     has.blob_url = artifact["url"]
     name = has.blob_url.partition("?")[0].rpartition("/")[2]
     has.blob_key = name.partition(".")[0]
-    has.paths |= {"jobs/{job_id}": job_id, "blobs/{name}": name}
+    has.paths |= {"jobs/{job_id}": job_id, "blobs/{name}": name, "artifacts/{artifact_id}": artifact["id"]}
     bulk = {"action": "priority", "priority": 0, "filter": {"id": [job_id]}}
     has.paths["operations/{operation_id}"] = party.post("/api/v1/jobs/bulk", bulk)["id"]
     # A stranger knows the id of a blob and not its signature.
@@ -177,6 +177,7 @@ def _add_jobs(has: Belongings) -> None:
     has.paths |= {"blobs/{id}": id_}
     has.paths |= dict.fromkeys(("content/{token}", "archive/{token}"), f"9999999999.0.{id_}")
     has.queries |= {"token": accepted["token"], "batch": accepted["token"], "cursor": job_id}
+    has.queries |= {"id": job_id, "job": job_id}
 
 
 def _add_workflow(has: Belongings) -> None:

@@ -78,17 +78,19 @@ BODIES: Mapping[str, Any] = {
     "PATCH /v2/consumer/workflows/{workflow_id}/steps/{step_name}": [
         {"op": "add", "path": "/metadata/album", "value": "theirs"}
     ],
+    "PATCH /api/v1/artifacts/{artifact_id}": {"rating": 1},
     "POST /api/v1/webhooks/{webhook_id}/redeliver": {"since": "2020-01-01T00:00:00Z"},
 }
 """What is wrong with a body is told before what it is for is looked up; so these are right."""
 PLAIN_QUERIES = {
-    "after", "ageRange", "ascending", "backend", "bodyType", "book", "callbackUrl", "charge", "descending",
-    "detailed", "download", "emotion", "endDate", "ephemeral", "excludeFailed", "exp", "experimental",
-    "failed", "fal_webhook", "filename", "force", "format", "fromDate", "gender", "height",
-    "hideMatureContent", "label", "language", "latest", "limit", "logs", "model", "name", "node", "nsfwLevel",
-    "page", "pictures", "pose", "previews", "priority", "public", "q", "quantity", "recipe", "replayed",
-    "shared", "sig", "since", "startDate", "state", "status", "steps", "stream", "style", "take", "toDate", "type", "until",
-    "version", "view", "wait", "whatif", "width", "workflowId",
+    "after", "ageRange", "ascending", "backend", "bodyType", "book", "by", "callbackUrl", "character",
+    "charge", "deleted", "descending", "detailed", "download", "emotion", "endDate", "ephemeral", "error",
+    "excludeFailed", "exp", "experimental", "failed", "fal_webhook", "filename", "force", "format", "from",
+    "fromDate", "gender", "height", "hideMatureContent", "label", "language", "latest", "limit", "logs",
+    "model", "name", "newerThan", "node", "nsfwLevel", "olderThan", "page", "pictures", "pose", "previews",
+    "priority", "public", "q", "quantity", "rating", "recipe", "replayed", "shared", "sig", "since", "sort",
+    "startDate", "state", "status", "steps", "stream", "style", "take", "text", "to", "toDate", "type",
+    "until", "version", "view", "wait", "whatif", "width", "workflowId",
 }  # fmt: skip
 """Query parameters that name nothing of anybody."""
 

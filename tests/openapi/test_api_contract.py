@@ -11,6 +11,7 @@ from tests.conftest import Server
 
 NAMES = (
     "accounts",
+    "artifacts",
     "books",
     "credits",
     "doctor",

@@ -21,6 +21,7 @@ from imagemill.domain.nodes import Finding
 from imagemill.domain.scheduling import Offer
 from imagemill.domain.signing import UrlSigner
 from imagemill.jobs.capacity import Capacity
+from imagemill.jobs.gallery_files import Thumbnails
 from imagemill.jobs.hub import Hub, ViewLoader
 from imagemill.jobs.inputs import InputPictures
 from imagemill.jobs.job_feed import Feed
@@ -93,6 +94,7 @@ class Services:
     hub: Hub
     feed: Feed
     blobs: BlobStore
+    thumbnails: Thumbnails
     registry: Registry
     nodes: NodeRegistry
     workflows: Workflows

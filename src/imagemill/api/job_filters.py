@@ -45,7 +45,7 @@ def _known(names: Sequence[str]) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _instant(text: str | None) -> int | None:
+def instant_of(text: str | None) -> int | None:
     """Return the time that an age or a date means, in microseconds. Raises `ValueError`."""
     if text is None:
         return None
@@ -59,13 +59,13 @@ def _instant(text: str | None) -> int | None:
         ) from None
 
 
-def _check_instant(text: str | None) -> str | None:
-    _instant(text)
+def _check_age(text: str | None) -> str | None:
+    instant_of(text)
     return text
 
 
 Values = Annotated[list[str], BeforeValidator(_separated), Field(max_length=_MOST)]
-Age = Annotated[str | None, AfterValidator(_check_instant)]
+Age = Annotated[str | None, AfterValidator(_check_age)]
 
 
 class JobFilter(RequestModel):
@@ -117,7 +117,7 @@ def filter_of(given: JobFilter, owner: str | None, **page: Any) -> Filter:
         replayed=given.replayed,
         text=given.text,
         inputs=tuple((name, value) for name, value in inputs.items() if value),
-        created_from=_instant(given.newer_than),
-        created_to=_instant(given.older_than),
+        created_from=instant_of(given.newer_than),
+        created_to=instant_of(given.older_than),
         **page,
     )

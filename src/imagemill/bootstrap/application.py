@@ -36,6 +36,7 @@ from imagemill.graphs.builtin import NAMES, builtin
 from imagemill.graphs.families.table import load_families
 from imagemill.jobs.attempt import Preparation
 from imagemill.jobs.capacity import Capacity
+from imagemill.jobs.gallery_files import Thumbnails
 from imagemill.jobs.hub import Hub, ViewLoader
 from imagemill.jobs.inputs import OwnerResources
 from imagemill.jobs.job_feed import Feed
@@ -520,6 +521,9 @@ class Application:
             hub=self.hub,
             feed=self.feed,
             blobs=self.blobs,
+            thumbnails=Thumbnails(
+                self.blobs, self.safety.decoder_pool.transform, settings.limit.image_pixels
+            ),
             registry=self.registry,
             nodes=self.nodes,
             workflows=Workflows(

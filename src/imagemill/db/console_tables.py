@@ -15,7 +15,7 @@ ended_jobs = sa.Table(
     sa.Column("lane", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("node", sa.String(128), primary_key=True),
     sa.Column("error_code", sa.String(32), primary_key=True),
-    sa.Column("count", sa.BigInteger, nullable=False),
+    sa.Column("number", sa.BigInteger, nullable=False),
     # When the first and the last of them ended, and the id of the last.
     sa.Column("first_at", sa.BigInteger, nullable=False),
     sa.Column("last_at", sa.BigInteger, nullable=False),

@@ -16,6 +16,18 @@ def blob_key(job_id: str, attempt: int, position: int, extension: str) -> str:
     return f"jobs/{job_id}/{attempt}/{position}.{extension}"
 
 
+def thumbnail_key(job_id: str, attempt: int, position: int, width: int) -> str:
+    """Return the key of a thumbnail, beside the outputs of its attempt, so that it is deleted with them."""
+    return f"jobs/{job_id}/{attempt}/{position}-{width}.webp"
+
+
+def thumbnail_place(key: str) -> tuple[str, int] | None:
+    """Return the job and the position of a thumbnail's picture, or None for a key of another kind."""
+    attempt = attempt_of(key)
+    position, dash, _ = key.rpartition("/")[2].partition("-")
+    return (attempt[0], int(position)) if attempt is not None and dash and position.isdigit() else None
+
+
 def owner_hash(owner: str) -> str:
     """Return 16 hexadecimal digits that stand for an owner in keys, whatever the characters of the name."""
     return hashlib.sha256(owner.encode()).hexdigest()[:16]

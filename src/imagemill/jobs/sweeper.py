@@ -11,7 +11,7 @@ from itertools import islice
 from imagemill.blobs.base import BlobInfo, BlobStore
 from imagemill.blobs.settings import BlobSettings, Retention
 from imagemill.credits.provider_calls import ProviderCalls
-from imagemill.domain.blob_keys import attempt_of, owner_hash, owner_hash_of
+from imagemill.domain.blob_keys import attempt_of, owner_hash, owner_hash_of, thumbnail_place
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import StorageError
 from imagemill.jobs.leadership import ProcessLock
@@ -99,8 +99,12 @@ class BlobCleanup:
         # Marked as deleted first: a file that is still there is only an orphan, but a URL of a deleted file
         # would be broken.
         self._store.mark_files_deleted(expired)
-        self._blobs.delete([*orphans, *expired])
-        return len(orphans) + len(expired)
+        places = {key: place for key in attempts if (place := thumbnail_place(key)) is not None}
+        shown = self._store.available_places(sorted({job_id for job_id, _ in places.values()}))
+        thumbnails = [key for key, place in places.items() if place not in shown]
+        gone = {*orphans, *expired, *thumbnails}
+        self._blobs.delete(sorted(gone))
+        return len(gone)
 
     def _expired(self, jobs: dict[str, str], now: int) -> list[str]:
         """Return those of the files, given with their jobs, whose retention has ended."""
@@ -239,6 +243,7 @@ class Sweeper:
         while self._store.expire(Expire(now, _CHUNK)) == _CHUNK:
             pass
         self.count_ended(_COUNT_FOR_S)
+        self._store.fill_artifact_owners()
         due = self._store.release_retries(ReleaseRetries(now))
         if due is None:
             return self._every_s

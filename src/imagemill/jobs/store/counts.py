@@ -32,6 +32,7 @@ _MOST_IDLE = 300_000
 _MOST_IDLE_OF_NODES = 20_000
 """Waiting and queued jobs that are read where their nodes are asked for."""
 _KEYS = ("owner", "status", "recipe", "lane", "node", "error_code")
+_TOTALS = ("number", "first_at", "last_at", "last_job")
 _ENDED: tuple[sa.ColumnElement[Any], ...] = (
     _jobs.id,
     _jobs.owner,
@@ -104,7 +105,7 @@ def count_groups(conn: sa.Connection, lanes: Lanes, wanted: Filter, by: Dimensio
     restricted = bool(wanted.models or wanted.labels)
     lane_ids = listing.lanes_of(conn, lanes, wanted.models, wanted.labels) if restricted else None
     statuses = wanted.statuses or frozenset(JobStatus)
-    rows: list[sa.Row[Any]] = []
+    rows: list[_Row] = []
     complete = True
     if statuses & TERMINAL:
         recent, complete = _ended_rows(conn, wanted, by, lane_ids)
@@ -174,7 +175,7 @@ def _ended_rows(
     """Return the rows of ended jobs, and whether they are all. One statement, so that no job counts twice."""
     counted = sa.select(
         *_columns(by, _ended),
-        sa.func.sum(_ended.count),
+        sa.func.sum(_ended.number),
         sa.func.min(_ended.first_at),
         sa.func.max(_ended.last_at),
         sa.func.max(_ended.last_job),
@@ -324,7 +325,7 @@ def _totals(condition: sa.ColumnElement[bool]) -> sa.Select[Any]:
     return (
         sa.select(
             *keys,
-            sa.func.count().label("count"),
+            sa.func.count().label("number"),
             sa.func.min(_jobs.finished_at).label("first_at"),
             sa.func.max(_jobs.finished_at).label("last_at"),
             sa.func.max(_jobs.id).label("last_job"),
@@ -335,11 +336,12 @@ def _totals(condition: sa.ColumnElement[bool]) -> sa.Select[Any]:
 
 
 def _add(tx: Tx, row: sa.Row[Any]) -> int:
-    insert = tx.insert(ended_jobs).values(dict(row._mapping))
+    values: dict[str, Any] = dict(zip((*_KEYS, *_TOTALS), tuple(row), strict=True))
+    insert = tx.insert(ended_jobs).values(values)
     new = insert.excluded
-    sum_ = {"count": _ended.count + new.count, "last_at": new.last_at, "last_job": new.last_job}
+    sum_ = {"number": _ended.number + new.number, "last_at": new.last_at, "last_job": new.last_job}
     tx.conn.execute(insert.on_conflict_do_update(index_elements=list(_KEYS), set_=sum_))
-    return row.count
+    return row.number
 
 
 def _fill_error_codes(tx: Tx, condition: sa.ColumnElement[bool]) -> None:
@@ -362,5 +364,5 @@ def subtract(tx: Tx, ids: Sequence[str]) -> None:
     )
     for row in tx.conn.execute(_totals(counted)).all():
         same = sa.and_(*(_ended[name] == getattr(row, name) for name in _KEYS))
-        tx.conn.execute(sa.update(ended_jobs).where(same).values(count=_ended.count - row.count))
-        tx.conn.execute(sa.delete(ended_jobs).where(same, _ended.count <= 0))
+        tx.conn.execute(sa.update(ended_jobs).where(same).values(number=_ended.number - row.number))
+        tx.conn.execute(sa.delete(ended_jobs).where(same, _ended.number <= 0))

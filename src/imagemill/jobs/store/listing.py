@@ -163,7 +163,7 @@ def _search(
 def _plan(conn: sa.Connection, lanes: Lanes, wanted: Filter) -> list[_Source]:
     """Return the sources whose jobs together are those of the filter; each job is in one of them."""
     statuses = wanted.statuses or (_FAILED if wanted.errors else frozenset[JobStatus]())
-    rest = tuple(_conditions(conn, lanes, wanted))
+    rest = tuple(conditions(conn, lanes, wanted))
     span = tuple(_span(wanted))
     mine = () if wanted.owner is None else (_jobs.owner == wanted.owner,)
     of_status = (_jobs.status.in_(_names(statuses)),) if statuses else ()
@@ -229,7 +229,9 @@ def _span(wanted: Filter) -> Iterable[sa.ColumnElement[bool]]:
         yield _jobs.id < least_uuid7(wanted.created_to + _LATE_US)
 
 
-def _conditions(conn: sa.Connection, lanes: Lanes, wanted: Filter) -> Iterable[sa.ColumnElement[bool]]:
+def conditions(conn: sa.Connection, lanes: Lanes, wanted: Filter) -> Iterable[sa.ColumnElement[bool]]:
+    """Yield the conditions that are checked on each job, without those on owner, status, error, id and
+    batch."""
     if wanted.created_from is not None:
         yield _jobs.created_at >= wanted.created_from
     if wanted.created_to is not None:

@@ -18,6 +18,7 @@ from imagemill.domain.jobs import Artifact, Claim, Job, JobStatus, LaneKey
 from imagemill.domain.placement import Policy, QueuePosition, choose
 from imagemill.domain.scheduling import LaneHead
 from imagemill.jobs.store import (
+    artifacts,
     batches,
     counts,
     erase,
@@ -29,6 +30,13 @@ from imagemill.jobs.store import (
     queue_depth,
 )
 from imagemill.jobs.store.admission import Submission
+from imagemill.jobs.store.artifacts import (
+    ArtifactFilter,
+    DeleteArtifact,
+    FoundArtifacts,
+    GalleryEntry,
+    RateArtifact,
+)
 from imagemill.jobs.store.claim import ClaimRequest, ClaimStore
 from imagemill.jobs.store.counts import Count, CountEnded, Dimension, Groups
 from imagemill.jobs.store.erase import Erasure
@@ -260,6 +268,27 @@ class JobStore:
     def artifact(self, artifact_id: str) -> tuple[Artifact, str] | None:
         return self._read(queries.artifact, artifact_id)
 
+    def search_artifacts(self, wanted: ArtifactFilter) -> FoundArtifacts:
+        """Return a page of artifacts. Raises `InvalidInput` for a cursor of another list."""
+        return self._read(artifacts.search, self._lanes, wanted)
+
+    def gallery_entries(self, owner: str | None, ids: Sequence[str]) -> list[GalleryEntry]:
+        """Return the artifacts with these ids in their order, without those of other owners."""
+        return self._read(artifacts.entries_of, self._lanes, owner, ids)
+
+    def rate_artifact(self, request: RateArtifact) -> None:
+        """Raises `NotFound`, for another owner's artifact too."""
+        self._write(artifacts.rate, request)
+
+    def mark_artifact_deleted(self, request: DeleteArtifact) -> Artifact:
+        """Return the artifact as it was. Raises `NotFound`, for another owner's artifact too."""
+        return self._write(artifacts.mark_deleted, request)
+
+    def fill_artifact_owners(self) -> None:
+        """Set the owners of artifacts that older code has written."""
+        if self._read(artifacts.has_ownerless):
+            self._write(artifacts.fill_owners, None)
+
     def consumption(self, owner: str, start: int, end: int) -> Consumption:
         return self._read(queries.consumption, owner, start, end)
 
@@ -293,6 +322,10 @@ class JobStore:
 
     def referenced_attempts(self, pairs: Sequence[tuple[str, int]]) -> set[tuple[str, int]]:
         return self._read(queries.referenced_attempts, pairs)
+
+    def available_places(self, job_ids: Sequence[str]) -> set[tuple[str, int]]:
+        """Return job and position of those artifacts of the jobs whose files are still there."""
+        return self._read(artifacts.available_places, job_ids) if job_ids else set()
 
     def finished_before(self, instant: int, limit: int) -> list[str]:
         return self._read(queries.finished_before, instant, limit)

@@ -42,7 +42,7 @@ def upgrade() -> None:
         sa.Column("lane", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("node", sa.String(length=128), nullable=False),
         sa.Column("error_code", sa.String(length=32), nullable=False),
-        sa.Column("count", sa.BigInteger(), nullable=False),
+        sa.Column("number", sa.BigInteger(), nullable=False),
         sa.Column("first_at", sa.BigInteger(), nullable=False),
         sa.Column("last_at", sa.BigInteger(), nullable=False),
         sa.Column("last_job", sa.String(length=36), nullable=False),
