@@ -90,6 +90,8 @@ PLAIN_QUERIES = {
     "shared", "sig",
     "previews", "since", "startDate", "state", "status", "steps", "stream", "style", "take", "toDate", "type", "until",
     "version", "view", "wait", "whatif", "width", "workflowId",
+    # statistics and forecasts
+    "by", "error", "from", "series", "step", "to", "without",
 }  # fmt: skip
 """Query parameters that name nothing of anybody."""
 
