@@ -17,6 +17,7 @@ NAMES = (
     "feed",
     "forecast",
     "job_graph",
+    "job_relations",
     "library",
     "limits",
     "models",

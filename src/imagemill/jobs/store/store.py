@@ -28,6 +28,7 @@ from imagemill.jobs.store import (
     priority,
     queries,
     queue_depth,
+    relations,
 )
 from imagemill.jobs.store.admission import Submission
 from imagemill.jobs.store.claim import ClaimRequest, ClaimStore
@@ -279,6 +280,10 @@ class JobStore:
     def statistics(self) -> StatisticsStore:
         """Return the store of the statistics of these jobs."""
         return StatisticsStore(self._database, self._lanes.key_of)
+
+    def relations(self, job: Job, endpoint_owners: Sequence[str]) -> relations.JobRelations:
+        """Return related jobs, deliveries and ledger entries; of webhooks those of these owners."""
+        return self._read(relations.job_relations, job, endpoint_owners)
 
     def queue_outlook(self, now: int) -> outlook.QueueOutlook:
         """Return what a forecast needs."""
