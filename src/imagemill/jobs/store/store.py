@@ -25,9 +25,11 @@ from imagemill.jobs.store import (
     finish,
     heartbeat,
     listing,
+    outlook,
     priority,
     queries,
     queue_depth,
+    relations,
 )
 from imagemill.jobs.store.admission import Submission
 from imagemill.jobs.store.artifacts import (
@@ -46,6 +48,7 @@ from imagemill.jobs.store.lanes import Lanes
 from imagemill.jobs.store.listing import Found, FoundIds
 from imagemill.jobs.store.priority import Reprioritize
 from imagemill.jobs.store.queries import Annotate, Consumption, Filter, JobSnapshot, RenewArtifact, View
+from imagemill.jobs.store.statistics import StatisticsStore
 from imagemill.jobs.store.submit import Accepted, SubmitStore
 
 FileReferences = Callable[[sa.Connection, Sequence[str]], set[str]]
@@ -302,6 +305,22 @@ class JobStore:
     def workload(self, now: int) -> dict[str, queue_depth.Workload]:
         """Return the open work of each queue and its recent speed. Reads all open jobs."""
         return self._read(queue_depth.workload, self._lanes.key_of, now)
+
+    def statistics(self) -> StatisticsStore:
+        """Return the store of the statistics of these jobs."""
+        return StatisticsStore(self._database, self._lanes.key_of)
+
+    def relations(self, job: Job, endpoint_owners: Sequence[str]) -> relations.JobRelations:
+        """Return related jobs, deliveries and ledger entries; of webhooks those of these owners."""
+        return self._read(relations.job_relations, job, endpoint_owners)
+
+    def queue_outlook(self, now: int) -> outlook.QueueOutlook:
+        """Return what a forecast needs."""
+        return self._read(outlook.queue_outlook, self._claiming, self._lanes.key_of, now)
+
+    def placement_outlook(self, job: Job, now: int) -> outlook.PlacementOutlook:
+        """Return the queue as a slot would see it if the queued job were next in its lane."""
+        return self._read(outlook.placement_outlook, self._claiming, self._lanes.key_of, job, now)
 
     def lane(self, lane: int) -> LaneKey:
         return self._lanes.known(lane) or self._read(self._lanes.key_of, lane)
