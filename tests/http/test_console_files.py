@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -106,6 +107,12 @@ def test_the_policy_of_the_pages_names_where_pictures_come_from():
     assert "img-src 'self' data: blob: https://mill.example https://store.example:9000 https:;" in policy
     assert "unsafe" not in policy
     assert "script-src 'self';" in policy
+
+
+def test_every_screen_has_a_path_that_is_served():
+    table = (Path(__file__).parents[2] / "web/src/app/navigation.ts").read_text()
+    paths = {part for part in re.findall(r'"/([a-z-]*)[^"]*"', table) if part}
+    assert paths == set(SCREENS)
 
 
 def test_on_a_server_only_screens_are_public_and_the_api_is_never_a_page(make_server: Callable[..., Server]):

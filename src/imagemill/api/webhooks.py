@@ -15,11 +15,12 @@ from imagemill.api.jobs_schemas import job_body, moment
 from imagemill.domain.access import Scope
 from imagemill.domain.clock import from_datetime, now_us
 from imagemill.domain.errors import InvalidInput
-from imagemill.domain.signing import CHOICES, ENDS, UrlSigner
+from imagemill.domain.signing import CHOICES, ENDS, TEST, UrlSigner
 from imagemill.net import pools
 from imagemill.web.auth import caller
 from imagemill.web.http import json_response
 from imagemill.web.policies import CHANGING, READING, PathPolicy
+from imagemill.web.problems import suggestion
 from imagemill.web.routing import ApiRoute, Cursor, Flag, RequestModel, ResponseModel
 from imagemill.web.sse import event_body
 from imagemill.webhooks.delivery import PostAnswer
@@ -352,8 +353,13 @@ async def list_messages(
     limit: Annotated[int, Query(ge=1, le=500, description="Most messages of a page.")] = 50,
     cursor: Cursor = None,
     failed: Annotated[Flag, Query(description="Only messages whose last attempt has failed.")] = False,
+    event: Annotated[
+        str | None, Query(max_length=64, description="Only messages of this event, such as `job.failed`.")
+    ] = None,
 ) -> Response:
-    page = MessagePage(webhook_id, _cursor(cursor), failed, limit + 1)
+    if event is not None and event not in (*CHOICES, TEST):
+        raise InvalidInput.at("event", f"is {event!r}{suggestion(event, (*CHOICES, TEST))}")
+    page = MessagePage(webhook_id, _cursor(cursor), failed, limit + 1, event)
     found = await pools.read(services.webhooks.messages, caller(request).owner, page)
     items = [message_body(message, last) for message, last in found[:limit]]
     return json_response({"items": items, "next": items[-1]["id"] if len(found) > limit else None})

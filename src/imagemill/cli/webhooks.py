@@ -81,12 +81,19 @@ def messages(
     failed: Annotated[
         bool, typer.Option("--failed", help="Only messages whose delivery was given up.")
     ] = False,
+    event: Annotated[
+        str | None, typer.Option("--event", help="Only messages of this event, such as job.failed.")
+    ] = None,
     limit: Annotated[
         int, typer.Option("--limit", "-n", min=1, max=500, help="The largest number of messages to show.")
     ] = 50,
 ) -> Reply:
     """List an endpoint's messages and their deliveries, newest first."""
-    query = {"limit": limit, "failed": "true" if failed else "false"}
+    query = {
+        "limit": limit,
+        "failed": "true" if failed else "false",
+        **({"event": event} if event else {}),
+    }
     body = client.get(f"{_PATH}/{_resolve_id(client, endpoint)}/messages", **query)
     if not body["items"]:
         return body, "there are no such messages"

@@ -320,6 +320,8 @@ class MessagePage:
     failed: bool = False
     """Whether to return only those that were given up."""
     limit: int = 50
+    event: str | None = None
+    """The name of the event whose messages are returned; None means all."""
 
 
 class WebhookStore:
@@ -584,6 +586,8 @@ def _page(conn: sa.Connection, page: MessagePage) -> list[Message]:
         statement = statement.where(_messages.id < page.before)
     if page.failed:
         statement = statement.where(_messages.due_at.is_(None), _messages.delivered_at.is_(None))
+    if page.event is not None:
+        statement = statement.where(_messages.type == page.event)
     return [
         Message(*row) for row in conn.execute(statement.order_by(_messages.id.desc()).limit(page.limit))
     ]  # fmt: skip

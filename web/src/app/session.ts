@@ -1,7 +1,7 @@
 /** Who is signed in, what they may do, and whose things are shown. */
 import { useSyncExternalStore } from "preact/compat";
 import { setFeedOwner } from "~/api/feed";
-import { Problem, type Schema, onUnauthenticated, send, setCsrfToken } from "~/api/http";
+import { type Schema, api, data, onUnauthenticated, setCsrfToken } from "~/api/http";
 import { queries } from "~/api/queries";
 
 export type Me = Schema<"CallerInfo">;
@@ -12,9 +12,13 @@ export interface Session {
   /** The owner whose things are shown; `*` for all. Empty means the caller's own. */
   owner: string;
   isLoaded: boolean;
+  /** Whether the session was begun to look only. */
+  isReadOnly: boolean;
+  /** Why the sign-in link of the address did not work. */
+  problem: unknown;
 }
 
-let session: Session = { me: null, owner: "", isLoaded: false };
+let session: Session = { me: null, owner: "", isLoaded: false, isReadOnly: false, problem: null };
 const listeners = new Set<() => void>();
 
 function set(next: Partial<Session>): void {
@@ -50,35 +54,36 @@ export function showOwner(owner: string): void {
   void queries.invalidateQueries();
 }
 
-interface SessionAnswer {
-  csrf: string;
-  me: Me;
-}
+type SignInState = Schema<"SignInState">;
 
-/** Read who is signed in. A server without keys needs no session. */
+/** Read who is signed in, or sign in by the one-time link of the address. A server without keys needs no session. */
 export async function loadSession(): Promise<void> {
-  try {
-    const answer = await send<SessionAnswer>("GET", "/api/v1/session");
-    signedIn(answer);
-  } catch (error) {
-    if (!(error instanceof Problem) || error.status !== 401) throw error;
-    set({ me: null, isLoaded: true });
+  const code = new URLSearchParams(location.hash.slice(1)).get("code");
+  if (code) {
+    history.replaceState(null, "", location.pathname + location.search);
+    try {
+      signedIn(await data(api.POST("/api/v1/session", { body: { code, readOnly: false } })));
+      return;
+    } catch (problem) {
+      set({ problem });
+    }
   }
+  signedIn(await data(api.GET("/api/v1/session")));
 }
 
-/** Take over the answer of a sign-in. */
-export function signedIn(answer: SessionAnswer): void {
-  setCsrfToken(answer.csrf);
-  set({ me: answer.me, owner: "", isLoaded: true });
-  if (may("jobs:all") || may("admin")) showOwner("*");
+/** Take over who is signed in. */
+export function signedIn(answer: SignInState): void {
+  setCsrfToken(answer.csrf ?? "");
   queries.clear();
+  set({ me: answer.me, owner: "", isLoaded: true, isReadOnly: answer.session?.readOnly ?? false });
+  if (may("jobs:all") || may("admin")) showOwner("*");
 }
 
 export async function signOut(): Promise<void> {
-  await send("DELETE", "/api/v1/session");
+  await data(api.DELETE("/api/v1/session"));
   setCsrfToken("");
   queries.clear();
-  set({ me: null, owner: "" });
+  set({ me: null, owner: "", isReadOnly: false });
 }
 
 onUnauthenticated(() => {
