@@ -324,6 +324,38 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/doctor": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["run_doctor"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["follow_jobs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/image-generation/avatar": {
         parameters: {
             query?: never;
@@ -660,6 +692,22 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/jobs/counts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["count_jobs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/jobs/{job_id}": {
         parameters: {
             query?: never;
@@ -932,6 +980,22 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/models/default": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put: operations["choose_default_model"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/models/import": {
         parameters: {
             query?: never;
@@ -958,6 +1022,22 @@ export interface paths {
         get: operations["list_nodes"];
         put?: never;
         post: operations["add_node"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/nodes/scan": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: operations["scan_for_nodes"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1428,6 +1508,22 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/personalizations/{id}/share": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: operations["share_book_api_v1_personalizations__id__share_post"];
+        delete: operations["unshare_book_api_v1_personalizations__id__share_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/personalizations/{id}/spreads.pdf": {
         parameters: {
             query?: never;
@@ -1540,6 +1636,118 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/session": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["get_session"];
+        put?: never;
+        post: operations["sign_in"];
+        delete: operations["sign_out"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["list_sessions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sessions/{session}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete: operations["end_session"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/settings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["list_settings"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/shared-books/{token}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["get_shared_book_api_v1_shared_books__token__get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/shared-books/{token}/pages/{page}/picture": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["get_shared_page_api_v1_shared_books__token__pages__page__picture_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/simulator": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["get_simulator"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch: operations["change_simulator"];
+        trace?: never;
+    };
     "/api/v1/simulator/faults": {
         parameters: {
             query?: never;
@@ -1567,6 +1775,54 @@ export interface paths {
         put?: never;
         post?: never;
         delete: operations["delete_fault"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/simulator/scenario": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["get_scenario"];
+        put: operations["load_scenario"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/simulator/worker-faults": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: operations["add_worker_fault"];
+        delete: operations["delete_worker_faults"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/simulator/worker-faults/{fault_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete: operations["delete_worker_fault"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1828,6 +2084,22 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/workflows/propose": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: operations["propose_workflow"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/workflows/{name}": {
         parameters: {
             query?: never;
@@ -1839,6 +2111,22 @@ export interface paths {
         put: operations["change_workflow"];
         post: operations["run_workflow"];
         delete: operations["remove_workflow"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/workflows/{name}/diff": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["compare_workflow_versions"];
+        put?: never;
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -2038,6 +2326,13 @@ export interface components {
         ActiveFaults: {
             items: components["schemas"]["ActiveFault"][];
         };
+        ActiveWorkerFault: {
+            id: string;
+            /** @enum {string} */
+            source: "added" | "settings";
+            hits: number;
+            rule: components["schemas"]["WorkerFaultBody"];
+        };
         Approval: {
             number: number;
             /** Format: date-time */
@@ -2069,12 +2364,34 @@ export interface components {
             available: boolean;
             url: string | null;
         };
+        AttemptAnswer: {
+            headers: {
+                [key: string]: string;
+            };
+            body: string;
+            hidden: boolean;
+        };
         AttemptInfo: {
             number: number;
             at: string | null;
             status: number | null;
             error: string | null;
             ms: number | null;
+        };
+        AttemptRequest: {
+            headers: {
+                [key: string]: string;
+            };
+            body: string;
+        };
+        AttemptWhole: {
+            number: number;
+            at: string | null;
+            status: number | null;
+            error: string | null;
+            ms: number | null;
+            request: components["schemas"]["AttemptRequest"] | null;
+            answer: components["schemas"]["AttemptAnswer"] | null;
         };
         AuditInfo: {
             id: string;
@@ -2163,7 +2480,7 @@ export interface components {
             save: boolean;
         };
         /** @enum {string} */
-        BookAction: "redraw_reference" | "approve_reference" | "generate" | "redraw_page" | "choose_version" | "unlock" | "approve" | "cancel" | "delete";
+        BookAction: "redraw_reference" | "approve_reference" | "generate" | "redraw_page" | "choose_version" | "unlock" | "approve" | "share" | "cancel" | "delete";
         BookContents: {
             page: number;
             kind: string;
@@ -2238,6 +2555,31 @@ export interface components {
             price: components["schemas"]["BookPriceBody"];
             coverUrl: string;
             digest: string;
+        };
+        BoundBody: {
+            widthMm: number;
+            heightMm: number;
+            spineMm: number;
+            cover: string;
+            order: (number | null)[];
+        };
+        BrowserSessionInfo: {
+            id: string;
+            owner: string;
+            credential: string | null;
+            readOnly: boolean;
+            address: string;
+            browser: string;
+            /** Format: date-time */
+            createdAt: string;
+            /** Format: date-time */
+            usedAt: string;
+            /** Format: date-time */
+            expiresAt: string;
+            current: boolean;
+        };
+        BrowserSessionList: {
+            items: components["schemas"]["BrowserSessionInfo"][];
         };
         BulkRequest: {
             filter: components["schemas"]["JobFilter"];
@@ -2395,6 +2737,19 @@ export interface components {
             usedAt: string | null;
             key: string;
         };
+        DefaultModel: {
+            air: string;
+        };
+        DefaultModelInfo: {
+            family: string;
+            air: string;
+        };
+        /** @enum {string} */
+        Dimension: "status" | "owner" | "recipe" | "model" | "node" | "error";
+        DoctorReport: {
+            ok: boolean;
+            findings: components["schemas"]["NodeFinding"][];
+        };
         DocumentsBody: {
             rows: {
                 [key: string]: unknown;
@@ -2545,6 +2900,8 @@ export interface components {
         };
         /** @enum {string} */
         FailureCode: "out_of_memory" | "missing_model" | "missing_node" | "invalid_graph" | "backend_rejected" | "backend_unavailable" | "timeout" | "node_lost" | "node_broken" | "device_error" | "worker_lost" | "bad_output" | "output_limit" | "bad_input" | "storage" | "content_blocked" | "dependency" | "bug";
+        /** @enum {string} */
+        Fault: "out_of_memory" | "missing_model" | "missing_node" | "hang" | "slow_load" | "silent" | "crash" | "partial" | "corrupt" | "blank" | "wrong_size" | "content" | "rate_limited" | "server_error" | "rejected";
         FaultBody: {
             http?: number | null;
             retryAfter?: number | null;
@@ -2569,6 +2926,13 @@ export interface components {
             settlementCurrency?: string | null;
             recipientModelVersionId?: number | null;
         };
+        FeedPage: {
+            id: string;
+            reset: boolean;
+            jobs: components["schemas"]["JobStatusChange"][];
+            progress: components["schemas"]["JobProgress"][];
+            changed: components["schemas"]["ListName"][];
+        };
         FileBody: {
             kind: string;
             mediaType: string;
@@ -2580,6 +2944,26 @@ export interface components {
         };
         ForgotBody: {
             email: string;
+        };
+        FoundInput: {
+            name: string;
+            /** @enum {string} */
+            type: "text" | "integer" | "number" | "boolean" | "choice" | "image" | "mask" | "loras" | "model" | "seed";
+            required: boolean;
+            default?: unknown;
+            minimum?: number | null;
+            maximum?: number | null;
+            step?: number | null;
+            choices?: string[] | null;
+            help?: string | null;
+            targets: string[][];
+        };
+        FoundNode: {
+            url: string;
+            version: string;
+            device: string;
+            memoryMb: number | null;
+            node: string | null;
         };
         GenerateRequest: {
             childName: string;
@@ -2593,6 +2977,18 @@ export interface components {
             amount: number;
             /** @default  */
             note: string;
+        };
+        GraphNeedBody: {
+            kind: string;
+            name: string;
+            missing: boolean;
+        };
+        GraphProblem: {
+            node: string;
+            nodeClass: string;
+            input: string;
+            kind: string;
+            message: string;
         };
         Grid: {
             gender?: ("male" | "female") | ("male" | "female")[] | null;
@@ -2691,6 +3087,9 @@ export interface components {
         InstalledModelList: {
             items: components["schemas"]["InstalledModelBody"][];
             default: string | null;
+            defaults: {
+                [key: string]: string;
+            };
         };
         JobBody: {
             id: string;
@@ -2770,13 +3169,43 @@ export interface components {
             character?: string | null;
             book?: string | null;
         };
+        JobGroup: {
+            key: string;
+            count: number;
+            model: string | null;
+            firstAt: string | null;
+            lastAt: string | null;
+            lastJob: string | null;
+        };
+        JobGroups: {
+            items: components["schemas"]["JobGroup"][];
+            complete: boolean;
+        };
         JobPage: {
             items: components["schemas"]["JobBody"][];
             next: string | null;
             searchedTo: string | null;
         };
+        JobProgress: {
+            id: string;
+            step: number;
+            total: number;
+            progress: number;
+            note: string;
+            preview?: string | null;
+        };
         /** @enum {string} */
         JobStatus: "waiting" | "queued" | "running" | "succeeded" | "failed" | "canceled" | "expired";
+        JobStatusChange: {
+            id: string;
+            owner: string;
+            seq: number;
+            type: components["schemas"]["EventType"];
+            status: components["schemas"]["JobStatus"];
+            recipe: string;
+            /** Format: date-time */
+            at: string;
+        };
         JobSubmission: {
             recipe: string;
             input: {
@@ -2859,6 +3288,8 @@ export interface components {
                 [key: string]: number | null;
             };
         };
+        /** @enum {string} */
+        ListName: "pauses" | "operations" | "nodes";
         Live: {
             /** @constant */
             ok: true;
@@ -2912,7 +3343,7 @@ export interface components {
             deliveredAt: string | null;
             lastAttempt: components["schemas"]["AttemptInfo"] | null;
             body: unknown;
-            attempts: components["schemas"]["AttemptInfo"][];
+            attempts: components["schemas"]["AttemptWhole"][];
         };
         ModelOrder: {
             templateId: string;
@@ -2945,6 +3376,14 @@ export interface components {
             seed?: number | null;
             /** @default true */
             save: boolean;
+        };
+        NamedSpeed: {
+            stepMs: number;
+            loadMs: number;
+            /** @default 0 */
+            jitter: number;
+            /** @enum {string} */
+            name: "instant" | "fast" | "consumer" | "slow";
         };
         NewPause: {
             scope: components["schemas"]["PauseScope"];
@@ -3165,6 +3604,8 @@ export interface components {
             referenceApproved: boolean;
             pages: components["schemas"]["PersonalizedPage"][];
             files: components["schemas"]["FileBody"][];
+            bound: components["schemas"]["BoundBody"] | null;
+            share: components["schemas"]["ShareBody"] | null;
             /** Format: date-time */
             createdAt: string;
             unlockedAt: string | null;
@@ -3312,6 +3753,35 @@ export interface components {
             note: string;
             preview?: string | null;
         };
+        ProposalBody: {
+            graph?: {
+                [key: string]: unknown;
+            } | null;
+            picture?: string | null;
+            manifest?: string | null;
+            /** @default my-workflow */
+            name: string;
+            /** @default  */
+            title: string;
+            /** @default  */
+            description: string;
+            inputs?: components["schemas"]["ProposedInput"][] | null;
+        };
+        ProposedInput: {
+            name: string;
+            type: string;
+            targets: string[][];
+            default?: unknown;
+            minimum?: number | null;
+            maximum?: number | null;
+            step?: number | null;
+            /** @default [] */
+            choices: string[];
+            /** @default  */
+            help: string;
+            /** @default false */
+            required: boolean;
+        };
         RecipeInfo: {
             name: string;
             summary: string;
@@ -3456,10 +3926,21 @@ export interface components {
             items: components["schemas"]["ResourceInfo"][];
         };
         /** @enum {string} */
-        Role: "user" | "operator" | "admin";
+        Role: "user" | "viewer" | "operator" | "admin";
         SafetyBody: {
             rewritten: boolean;
             flags: string[];
+        };
+        ScanResult: {
+            ports: number[];
+            items: components["schemas"]["FoundNode"][];
+        };
+        ScenarioBody: {
+            /** @default [] */
+            rule: components["schemas"]["WorkerFaultBody"][];
+            /** @default [] */
+            http: components["schemas"]["FaultBody"][];
+            speed?: components["schemas"]["SpeedBody"] | null;
         };
         SceneRequest: {
             seed?: number | null;
@@ -3473,7 +3954,7 @@ export interface components {
             height?: number | null;
         };
         /** @enum {string} */
-        Scope: "jobs:read" | "jobs:write" | "models:read" | "models:write" | "workflows:read" | "workflows:write" | "nodes:read" | "nodes:write" | "account:read" | "account:write" | "metrics:read" | "partner" | "books:unlock" | "admin";
+        Scope: "jobs:read" | "jobs:write" | "jobs:all" | "models:read" | "models:write" | "workflows:read" | "workflows:write" | "nodes:read" | "nodes:write" | "account:read" | "account:write" | "metrics:read" | "partner" | "books:unlock" | "admin";
         SessionBody: {
             accessToken: string;
             /** @constant */
@@ -3483,8 +3964,62 @@ export interface components {
             owner: string;
             role: components["schemas"]["Role"];
         };
+        SettingInfo: {
+            name: string;
+            value: string;
+            default: string;
+            source: string;
+            changed: boolean;
+            description: string;
+            takes: string;
+        };
+        SettingList: {
+            total: number;
+            items: components["schemas"]["SettingInfo"][];
+        };
+        ShareBody: {
+            url: string;
+            token: string;
+            /** Format: date-time */
+            expiresAt: string;
+        };
+        ShareRequest: {
+            /** @default 14 */
+            days: number;
+        };
+        SharedBook: {
+            title: {
+                [key: string]: string;
+            };
+            language: string;
+            coverUrl: string | null;
+            isWhole: boolean;
+            bound: components["schemas"]["BoundBody"] | null;
+            pages: components["schemas"]["SharedPage"][];
+            /** Format: date-time */
+            expiresAt: string;
+        };
+        SharedPage: {
+            page: number;
+            url: string;
+        };
         SheetBody: {
             character: components["schemas"]["Character"];
+        };
+        SignInBody: {
+            email?: string | null;
+            password?: string | null;
+            key?: string | null;
+            code?: string | null;
+            /** @default false */
+            readOnly: boolean;
+        };
+        SignInState: {
+            signedIn: boolean;
+            needsSignIn: boolean;
+            csrf: string | null;
+            me: components["schemas"]["CallerInfo"] | null;
+            session: components["schemas"]["BrowserSessionInfo"] | null;
         };
         SignUpBody: {
             email: string;
@@ -3496,9 +4031,32 @@ export interface components {
             /** Format: date-time */
             expiresAt: string;
         };
+        SimulatorChange: {
+            speed?: ("instant" | "fast" | "consumer" | "slow") | null;
+            stepMs?: number | null;
+            loadMs?: number | null;
+            jitter?: number | null;
+        };
+        SimulatorInfo: {
+            on: boolean;
+            nodes: number;
+            speed: ("instant" | "fast" | "consumer" | "slow") | null;
+            changed: boolean;
+            stepMs: number;
+            loadMs: number;
+            jitter: number;
+            speeds: components["schemas"]["NamedSpeed"][];
+            faults: components["schemas"]["ActiveWorkerFault"][];
+        };
         Since: {
             /** Format: date-time */
             since: string;
+        };
+        SpeedBody: {
+            stepMs: number;
+            loadMs: number;
+            /** @default 0 */
+            jitter: number;
         };
         StatementBody: {
             items: components["schemas"]["EntryInfo"][];
@@ -3648,6 +4206,17 @@ export interface components {
             items: components["schemas"]["UserInfo"][];
             next: string | null;
         };
+        WorkerFaultBody: {
+            fault: components["schemas"]["Fault"];
+            /** @default 1 */
+            times: number;
+            /** @default 1 */
+            probability: number;
+            model?: string | null;
+            prompt?: string | null;
+            node?: string | null;
+            loadMs?: number | null;
+        };
         WorkflowBody: {
             graph?: {
                 [key: string]: unknown;
@@ -3660,6 +4229,19 @@ export interface components {
                 [key: string]: unknown;
             } | null;
             manifest?: string | null;
+        };
+        WorkflowChangeInfo: {
+            /** @enum {string} */
+            part: "text" | "input" | "node";
+            name: string;
+            before: unknown;
+            after: unknown;
+        };
+        WorkflowChanges: {
+            name: string;
+            from: number;
+            to: number;
+            items: components["schemas"]["WorkflowChangeInfo"][];
         };
         WorkflowInfo: {
             name: string;
@@ -3691,6 +4273,19 @@ export interface components {
         };
         WorkflowList: {
             items: components["schemas"]["WorkflowSummary"][];
+        };
+        WorkflowProposal: {
+            name: string;
+            title: string;
+            description: string;
+            graph: {
+                [key: string]: unknown;
+            };
+            inputs: components["schemas"]["FoundInput"][];
+            manifest: string;
+            needs: components["schemas"]["GraphNeedBody"][];
+            problems: components["schemas"]["GraphProblem"][];
+            checked: boolean;
         };
         WorkflowSummary: {
             name: string;
@@ -4173,6 +4768,53 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["EntryList"];
+                };
+            };
+        };
+    };
+    run_doctor: {
+        parameters: {
+            query?: {
+                stream?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DoctorReport"];
+                    "text/event-stream": string;
+                };
+            };
+        };
+    };
+    follow_jobs: {
+        parameters: {
+            query?: {
+                after?: string | null;
+                previews?: boolean;
+                stream?: boolean | null;
+                owner?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FeedPage"];
+                    "text/event-stream": string;
                 };
             };
         };
@@ -4763,6 +5405,42 @@ export interface operations {
             };
         };
     };
+    count_jobs: {
+        parameters: {
+            query?: {
+                id?: string[];
+                status?: string[];
+                recipe?: string[];
+                node?: string[];
+                model?: string[];
+                error?: string[];
+                label?: string[];
+                replayed?: boolean | null;
+                text?: string;
+                olderThan?: string | null;
+                newerThan?: string | null;
+                batch?: string[];
+                character?: string | null;
+                book?: string | null;
+                by?: components["schemas"]["Dimension"];
+                owner?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobGroups"];
+                };
+            };
+        };
+    };
     get_job: {
         parameters: {
             query?: {
@@ -5267,6 +5945,29 @@ export interface operations {
             };
         };
     };
+    choose_default_model: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DefaultModel"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DefaultModelInfo"];
+                };
+            };
+        };
+    };
     import_models: {
         parameters: {
             query?: never;
@@ -5328,6 +6029,25 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["NodeInfo"];
+                };
+            };
+        };
+    };
+    scan_for_nodes: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScanResult"];
                 };
             };
         };
@@ -5399,7 +6119,9 @@ export interface operations {
     };
     examine_node: {
         parameters: {
-            query?: never;
+            query?: {
+                stream?: boolean;
+            };
             header?: never;
             path: {
                 name: string;
@@ -5414,6 +6136,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["NodeExamination"];
+                    "text/event-stream": string;
                 };
             };
         };
@@ -6261,6 +6984,52 @@ export interface operations {
             };
         };
     };
+    share_book_api_v1_personalizations__id__share_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["ShareRequest"] | null;
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ShareBody"];
+                };
+            };
+        };
+    };
+    unshare_book_api_v1_personalizations__id__share_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Personalization"];
+                };
+            };
+        };
+    };
     get_book_spreads_api_v1_personalizations__id__spreads_pdf_get: {
         parameters: {
             query?: {
@@ -6437,6 +7206,225 @@ export interface operations {
             };
         };
     };
+    get_session: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignInState"];
+                };
+            };
+        };
+    };
+    sign_in: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SignInBody"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignInState"];
+                };
+            };
+        };
+    };
+    sign_out: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    list_sessions: {
+        parameters: {
+            query?: {
+                owner?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BrowserSessionList"];
+                };
+            };
+        };
+    };
+    end_session: {
+        parameters: {
+            query?: {
+                owner?: string;
+            };
+            header?: never;
+            path: {
+                session: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    list_settings: {
+        parameters: {
+            query?: {
+                all?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SettingList"];
+                };
+            };
+        };
+    };
+    get_shared_book_api_v1_shared_books__token__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                token: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SharedBook"];
+                };
+            };
+        };
+    };
+    get_shared_page_api_v1_shared_books__token__pages__page__picture_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                token: string;
+                page: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/jpeg": string;
+                    "image/png": string;
+                    "image/webp": string;
+                };
+            };
+            206: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/jpeg": string;
+                    "image/png": string;
+                    "image/webp": string;
+                };
+            };
+        };
+    };
+    get_simulator: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SimulatorInfo"];
+                };
+            };
+        };
+    };
+    change_simulator: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SimulatorChange"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SimulatorInfo"];
+                };
+            };
+        };
+    };
     list_faults: {
         parameters: {
             query?: never;
@@ -6497,6 +7485,107 @@ export interface operations {
         };
     };
     delete_fault: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                fault_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    get_scenario: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScenarioBody"];
+                };
+            };
+        };
+    };
+    load_scenario: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ScenarioBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SimulatorInfo"];
+                };
+            };
+        };
+    };
+    add_worker_fault: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WorkerFaultBody"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ActiveWorkerFault"];
+                };
+            };
+        };
+    };
+    delete_worker_faults: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    delete_worker_fault: {
         parameters: {
             query?: never;
             header?: never;
@@ -7010,6 +8099,29 @@ export interface operations {
             };
         };
     };
+    propose_workflow: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ProposalBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WorkflowProposal"];
+                };
+            };
+        };
+    };
     get_workflow: {
         parameters: {
             query?: {
@@ -7132,6 +8244,31 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+        };
+    };
+    compare_workflow_versions: {
+        parameters: {
+            query: {
+                from: number;
+                to: number;
+                owner?: string;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WorkflowChanges"];
+                };
             };
         };
     };
