@@ -55,6 +55,9 @@ class ProposalBody(RequestModel):
         description="In place of `graph`: the beginning of a PNG that ComfyUI has saved, in base64. Its "
         "metadata stand before its pixels, so the first 2 MB are enough.",
     )
+    manifest: str | None = Field(
+        None, max_length=2 * 2**20, description="In place of `graph`: TOML of a workflow that is there."
+    )
     name: str = Field("my-workflow", max_length=64)
     title: str = Field("", max_length=200)
     description: str = Field("", max_length=2000)
@@ -149,12 +152,12 @@ _Version = Annotated[int, Query(ge=0, le=MOST_VERSIONS, description="Number of a
 @router.post("/propose", summary="Find the inputs of a graph", response_model=WorkflowProposal)
 async def propose_workflow(services: ServicesDep, body: ProposalBody) -> Response:
     """Nothing is stored: change the inputs and ask again, then add the workflow with the `manifest`."""
-    if (body.graph is None) == (body.picture is None):
-        raise InvalidInput.at("graph", "or picture is required, and only one of the two")
+    if [body.graph, body.picture, body.manifest].count(None) != 2:
+        raise InvalidInput.at("graph", "picture or manifest is required, and only one of the three")
     raw = body.graph if body.picture is None else read_picture(_decoded(body.picture))
     inputs = None if body.inputs is None else [each.made() for each in body.inputs]
     proposal = await pools.decode(
-        services.workflows.propose, raw, body.name, body.title, body.description, inputs
+        services.workflows.propose, raw, body.manifest, body.name, body.title, body.description, inputs
     )
     return json_response(_proposal_body(proposal, checked=bool(services.workflows.has_nodes)))
 

@@ -147,10 +147,24 @@ class Workflows:
         return bool(self._catalogues())
 
     def propose(
-        self, raw: Any, name: str, title: str, description: str, inputs: Sequence[Input] | None
+        self,
+        raw: Any,
+        text: str | None,
+        name: str,
+        title: str,
+        description: str,
+        inputs: Sequence[Input] | None,
     ) -> Proposal:
-        """Return what a graph would be as a workflow; nothing is stored. Raises `InvalidInput`."""
-        graph = self._graph(raw)
+        """Return what a graph, or the one of a manifest, would be as a workflow; nothing is stored.
+
+        Raises `InvalidInput`.
+        """
+        if text is None:
+            graph = self._graph(raw)
+        else:
+            given = _parsed(text)
+            graph, inputs = given.graph, given.inputs if inputs is None else inputs
+            title, description = title or given.title, description or given.description
         nearest = self._nearest(graph)
         return propose(graph, self._catalogues(), nearest, name, title, description, inputs)
 

@@ -24,7 +24,8 @@ const messages = defineMessages({
 
 const quoted = (text: string) => `'${text.replaceAll("'", `'\\''`)}'`;
 
-function curl({ method, path, body }: Call): string {
+/** Return a call as a curl command. */
+export function curl({ method, path, body }: Call): string {
   const lines = [`curl -s${method === "GET" ? "" : ` -X ${method}`} ${quoted(location.origin + path)}`, `-H "Authorization: Bearer $IMAGEMILL_TOKEN"`];
   if (body !== undefined) lines.push(`-H 'Content-Type: application/json'`, `-d ${quoted(JSON.stringify(body))}`);
   return lines.join(" \\\n  ");

@@ -1,0 +1,48 @@
+import { defineMessages } from "~/app/i18n";
+
+export const messages = defineMessages({
+  en: {
+    drop: "Drop a PNG from ComfyUI or an exported graph (JSON) here, or choose a file", intro: "Every picture that ComfyUI saves carries its graph. Its prompts, seed, size, models and pictures become inputs of an endpoint.",
+    reading: "the graph", notJson: "{name} holds no graph: it is neither a PNG from ComfyUI nor JSON. In ComfyUI choose Workflow > Export (API).",
+    endpoint: "Endpoint", name: "Name in the address", title: "Title", inputs: "Inputs", inputsHint: "Uncheck an input to hide it: the value of the graph is used then.",
+    use: "Offer {name}", inputName: "Name", value: "Default", min: "Smallest", max: "Largest", required: "required", noInputs: "No input was found. The workflow always makes the same picture.",
+    type_text: "text", type_integer: "whole number", type_number: "number", type_boolean: "yes or no", type_choice: "choice", type_image: "picture", type_mask: "mask", type_loras: "LoRAs", type_model: "model", type_seed: "seed",
+    needs: "What it needs", missing: "missing", all: "A node has everything: {classes} and {files}.", classes: { one: "{count} node class", other: "{count} node classes" }, files: { one: "{count} model file", other: "{count} model files" },
+    unchecked: "No ComfyUI node is known yet, so nothing could be checked against one.", cannotRun: "It cannot run yet", test: "Test run", testHint: "Runs the graph once with the defaults above. Nothing is published.",
+    testing: "the test run", picture: "The picture of the test run", publish: "Publish", publishVersion: "Publish as a new version", taken: "A workflow has this name already.", shared: "For everybody, not only for me",
+    published: "{name} is an endpoint now, version {version}", call: "Call it", another: "Another graph",
+  },
+  pt: {
+    drop: "Solte aqui um PNG do ComfyUI ou um grafo exportado (JSON), ou escolha um arquivo", intro: "Toda imagem que o ComfyUI salva traz seu grafo. Os prompts, a seed, o tamanho, os modelos e as imagens viram entradas de um endpoint.",
+    reading: "o grafo", notJson: "{name} não contém um grafo: não é um PNG do ComfyUI nem JSON. No ComfyUI escolha Workflow > Export (API).",
+    endpoint: "Endpoint", name: "Nome no endereço", title: "Título", inputs: "Entradas", inputsHint: "Desmarque uma entrada para ocultá-la: então vale o valor do grafo.",
+    use: "Oferecer {name}", inputName: "Nome", value: "Padrão", min: "Mínimo", max: "Máximo", required: "obrigatória", noInputs: "Nenhuma entrada foi encontrada. O workflow sempre faz a mesma imagem.",
+    type_text: "texto", type_integer: "número inteiro", type_number: "número", type_boolean: "sim ou não", type_choice: "escolha", type_image: "imagem", type_mask: "máscara", type_loras: "LoRAs", type_model: "modelo", type_seed: "seed",
+    needs: "O que ele precisa", missing: "ausente", all: "Um nó tem tudo: {classes} e {files}.", classes: { one: "{count} classe de nó", other: "{count} classes de nó" }, files: { one: "{count} arquivo de modelo", other: "{count} arquivos de modelo" },
+    unchecked: "Nenhum nó ComfyUI é conhecido ainda, então nada pôde ser verificado.", cannotRun: "Ainda não pode ser executado", test: "Executar um teste", testHint: "Executa o grafo uma vez com os padrões acima. Nada é publicado.",
+    testing: "o teste", picture: "A imagem do teste", publish: "Publicar", publishVersion: "Publicar como nova versão", taken: "Já existe um workflow com esse nome.", shared: "Para todos, não só para mim",
+    published: "{name} agora é um endpoint, versão {version}", call: "Chame-o", another: "Outro grafo",
+  },
+  es: {
+    drop: "Suelta aquí un PNG de ComfyUI o un grafo exportado (JSON), o elige un archivo", intro: "Cada imagen que guarda ComfyUI lleva su grafo. Sus prompts, semilla, tamaño, modelos e imágenes pasan a ser entradas de un endpoint.",
+    reading: "el grafo", notJson: "{name} no contiene ningún grafo: no es un PNG de ComfyUI ni JSON. En ComfyUI elige Workflow > Export (API).",
+    endpoint: "Endpoint", name: "Nombre en la dirección", title: "Título", inputs: "Entradas", inputsHint: "Desmarca una entrada para ocultarla: entonces vale el valor del grafo.",
+    use: "Ofrecer {name}", inputName: "Nombre", value: "Valor inicial", min: "Mínimo", max: "Máximo", required: "obligatoria", noInputs: "No se encontró ninguna entrada. El workflow hace siempre la misma imagen.",
+    type_text: "texto", type_integer: "número entero", type_number: "número", type_boolean: "sí o no", type_choice: "opción", type_image: "imagen", type_mask: "máscara", type_loras: "LoRAs", type_model: "modelo", type_seed: "semilla",
+    needs: "Qué necesita", missing: "falta", all: "Un nodo lo tiene todo: {classes} y {files}.", classes: { one: "{count} clase de nodo", other: "{count} clases de nodo" }, files: { one: "{count} archivo de modelo", other: "{count} archivos de modelo" },
+    unchecked: "Aún no se conoce ningún nodo de ComfyUI, así que no se pudo comprobar nada.", cannotRun: "Todavía no puede ejecutarse", test: "Hacer una prueba", testHint: "Ejecuta el grafo una vez con los valores de arriba. No se publica nada.",
+    testing: "la prueba", picture: "La imagen de la prueba", publish: "Publicar", publishVersion: "Publicar como nueva versión", taken: "Ya hay un workflow con ese nombre.", shared: "Para todos, no solo para mí",
+    published: "{name} ya es un endpoint, versión {version}", call: "Llámalo", another: "Otro grafo",
+  },
+  uk: {
+    drop: "Перетягніть сюди PNG з ComfyUI або експортований граф (JSON), або виберіть файл", intro: "Кожне зображення, яке зберігає ComfyUI, містить свій граф. Його промпти, seed, розмір, моделі й зображення стають входами ендпойнта.",
+    reading: "граф", notJson: "{name} не містить графа: це не PNG з ComfyUI і не JSON. У ComfyUI виберіть Workflow > Export (API).",
+    endpoint: "Ендпойнт", name: "Назва в адресі", title: "Заголовок", inputs: "Входи", inputsHint: "Зніміть позначку, щоб приховати вхід: тоді діє значення з графа.",
+    use: "Пропонувати {name}", inputName: "Назва", value: "Типове значення", min: "Найменше", max: "Найбільше", required: "обов'язковий", noInputs: "Входів не знайдено. Workflow завжди створює те саме зображення.",
+    type_text: "текст", type_integer: "ціле число", type_number: "число", type_boolean: "так чи ні", type_choice: "вибір", type_image: "зображення", type_mask: "маска", type_loras: "LoRA", type_model: "модель", type_seed: "seed",
+    needs: "Що потрібно", missing: "немає", all: "На вузлі є все: {classes} і {files}.", classes: { one: "{count} клас вузлів", few: "{count} класи вузлів", many: "{count} класів вузлів", other: "{count} класу вузлів" }, files: { one: "{count} файл моделі", few: "{count} файли моделей", many: "{count} файлів моделей", other: "{count} файлу моделі" },
+    unchecked: "Ще не відомо жодного вузла ComfyUI, тож перевірити не було на чому.", cannotRun: "Поки що не може виконуватися", test: "Пробний запуск", testHint: "Виконує граф один раз зі значеннями вище. Нічого не публікується.",
+    testing: "пробний запуск", picture: "Зображення пробного запуску", publish: "Опублікувати", publishVersion: "Опублікувати як нову версію", taken: "Workflow з такою назвою вже є.", shared: "Для всіх, не лише для мене",
+    published: "{name} тепер ендпойнт, версія {version}", call: "Виклик", another: "Інший граф",
+  },
+});
