@@ -27,6 +27,7 @@ ALLOWED_MODULES = {
     "errors": "the errors of one package, and their translation",
     "events": "the events of one protocol or product; the core's are in `domain`",
     "follow": "each backend's and the CLI's code that follows a job to its end",
+    "forecast": _FEATURE,
     "health": "the route in `api`, the monitor of a node in `backends.comfyui`",
     "inputs": "input pictures in `jobs`, recipe inputs in a product",
     "jobs": _FEATURE,

@@ -89,6 +89,8 @@ PLAIN_QUERIES = {
     "page", "pictures", "pose", "previews", "priority", "public", "q", "quantity", "recipe", "replayed",
     "shared", "sig", "since", "startDate", "state", "status", "steps", "stream", "style", "take", "toDate", "type", "until",
     "version", "view", "wait", "whatif", "width", "workflowId",
+    # statistics and forecasts
+    "by", "error", "from", "series", "step", "to", "without",
 }  # fmt: skip
 """Query parameters that name nothing of anybody."""
 

@@ -18,6 +18,7 @@ from imagemill.db.database import Database
 from imagemill.domain.access import Caller
 from imagemill.domain.errors import NotFound
 from imagemill.domain.nodes import Finding
+from imagemill.domain.placement import PlacementRules
 from imagemill.domain.scheduling import Offer
 from imagemill.domain.signing import UrlSigner
 from imagemill.jobs.capacity import Capacity
@@ -28,6 +29,7 @@ from imagemill.jobs.operations.service import Operations
 from imagemill.jobs.pauses import Pauses
 from imagemill.jobs.processes import ProcessStore
 from imagemill.jobs.store.batches import BatchStore
+from imagemill.jobs.store.statistics import StatisticsStore
 from imagemill.jobs.store.store import JobStore
 from imagemill.jobs.submit import Submitter
 from imagemill.model_registry.registry import Registry
@@ -116,6 +118,9 @@ class Services:
     processes: ProcessStore
     pauses: Pauses
     operations: Operations
+    statistics: StatisticsStore
+    placement: PlacementRules
+    """The rules by which slots choose jobs."""
     probes: Mapping[str, HealthProbe]
     """Checks of the parts that the server cannot work without, by the part's name."""
     doctor: Callable[[], Iterator[Finding]]

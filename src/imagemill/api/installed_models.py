@@ -187,8 +187,7 @@ async def choose_default_model(services: ServicesDep, body: DefaultModel) -> Res
 
 
 def _list(services: Services, kind: str | None, node: str | None, query: str) -> dict[str, Any]:
-    registered = services.registry.page("", 1, _MOST_REGISTERED)[1]
-    items = [*_items(services.registry.installed, node, registered)]
+    items = model_bodies(services, node)
     sought = query.lower()
     return {
         "items": [
@@ -200,6 +199,12 @@ def _list(services: Services, kind: str | None, node: str | None, query: str) ->
         "default": _default(services),
         "defaults": {family: str(each.air) for family, each in services.registry.defaults().items()},
     }
+
+
+def model_bodies(services: Services, node: str | None = None) -> list[dict[str, Any]]:
+    """Return the files of the nodes, or of one node, and the registered models that no node has."""
+    registered = services.registry.page("", 1, _MOST_REGISTERED)[1]
+    return [*_items(services.registry.installed, node, registered)]
 
 
 def _items(

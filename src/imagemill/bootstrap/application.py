@@ -40,6 +40,7 @@ from imagemill.jobs.hub import Hub, ViewLoader
 from imagemill.jobs.inputs import OwnerResources
 from imagemill.jobs.job_feed import Feed
 from imagemill.jobs.leadership import LeaderElection, ProcessLock, WorkerDirectory
+from imagemill.jobs.minutes import MinuteRecorder
 from imagemill.jobs.operations.service import Operations
 from imagemill.jobs.operations.worker import OperationWorker
 from imagemill.jobs.pauses import Pauses
@@ -155,6 +156,8 @@ class Application:
         self.sweeper = self._sweeper()
         self.advancer = self._advancer()
         self.operations = self._operations()
+        self.statistics = self.stores.jobs.statistics()
+        self.minutes = MinuteRecorder(self.statistics, self.stores.jobs.measure, self.leader.leads)
         self.node_backend = NodeBackendAdapter(settings, self.backends)
         self.nodes = NodeRegistry(
             self.stores.nodes, tuple(configured_nodes(settings.comfyui)), self.node_backend
@@ -201,6 +204,7 @@ class Application:
             self.sweeper.start()
             self.advancer.start()
             self.operations.start()
+            self.minutes.start()
             self.callbacks.start()
             self.batch_callbacks.start()
             self.webhooks.start()
@@ -232,6 +236,7 @@ class Application:
         self.sweeper.close()
         self.advancer.close()
         self.operations.close()
+        self.minutes.close()
         self.callbacks.close()
         self.batch_callbacks.close()
         self.webhooks.close()
@@ -545,6 +550,8 @@ class Application:
             processes=stores.processes,
             pauses=self.pauses,
             operations=Operations(stores.operations, stores.jobs),
+            statistics=self.statistics,
+            placement=settings.job.placement,
             probes={"database": HealthProbe(stores.database.check), "blobs": HealthProbe(self.blobs.ping)},
             doctor=partial(diagnose, settings),
             settings=partial(settings_in_use, settings),

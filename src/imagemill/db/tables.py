@@ -459,6 +459,7 @@ attempts = sa.Table(
     sa.Column("took_ms", sa.Integer, nullable=False),
     sa.Column("request_body", sa.Text),  # NULL in the last attempt: the message has its body
     sa.Column("exchange", sa.Text),
+    sa.Index("ix_attempts_at", "at"),
 )
 
 simulator_state = sa.Table(

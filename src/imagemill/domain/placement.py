@@ -143,6 +143,48 @@ def choose(
 
 
 @dataclass(frozen=True, slots=True)
+class PlacementScore:
+    """The claim of a lane's next job by a node, weighed against everything else that waits.
+
+    ``worth``: of the lane, from 0 to 1; None when the node cannot take it. ``best``: of what the node would
+    take now.
+    """
+
+    mismatch: str | None
+    """The reason why the node cannot take it."""
+    is_loaded: bool = False
+    load_s: float = 0.0
+    worth: float | None = None
+    best: float | None = None
+    choice: Choice | None = None
+    """The job that a free slot of the node would take now; None means none."""
+
+
+def score(
+    offer: Offer, lane: int, heads: Sequence[LaneHead], fleet: Fleet, peek: Peek, rules: PlacementRules
+) -> PlacementScore:
+    """Return how a free slot would weigh the next job of this lane; the lane has one among ``heads``."""
+    head = next(head for head in heads if head.lane == lane)
+    if (reason := mismatch_reason(offer, head.key)) is not None:
+        return PlacementScore(reason)
+    fitting = [each for each in heads if mismatch_reason(offer, each.key) is None]
+    load_s = rules.load_s if offer.load_s is None else offer.load_s
+    held = fleet.models_by_node.get(offer.node, offer.loaded_models)
+    place = _SlotView(offer, fleet, rules, load_s, min(fitting, key=_order).job.tag)
+    choice = choose(offer, heads, fleet, peek, rules)
+    chosen = next((each for each in fitting if choice is not None and each.lane == choice.lane), None)
+    is_here = not head.key.model or head.key.model in held or load_s <= 0
+    return PlacementScore(
+        None,
+        is_here,
+        0.0 if is_here else load_s,
+        place.worth_of(head, peek, is_here=is_here),
+        None if chosen is None or choice is None else place.worth_of(chosen, peek, is_here=not choice.loads),
+        choice,
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class _Load:
     """A model that could be loaded."""
 
@@ -225,6 +267,11 @@ class _SlotView:
             head = min(heads, key=_order)
             loads.append(_Load(head, worth, len(jobs), full, work_s, servers.get(model, ())))
         return loads
+
+    def worth_of(self, head: LaneHead, peek: Peek, *, is_here: bool) -> float:
+        """Return the worth of a lane alone: its weighted seconds of work divided by all seconds it takes."""
+        jobs = peek([head.lane], LOOKAHEAD).get(head.lane, ())
+        return self._worth(jobs, 0.0 if is_here else LOAD_PAYS * self.load_s)
 
     @property
     def has_dwelt(self) -> bool:

@@ -213,6 +213,7 @@ class PromptFollower:
         shown: dict[str, Any] = {
             "prompt_request": prompt_run.graph,
             "prompt_response": {"prompt_id": prompt_run.reference, "outputs": outputs, "node_errors": {}},
+            **prompt_run.times.details(started),
         }
         return {
             **({} if self._request.leaves_nothing else shown),

@@ -16,6 +16,7 @@ from imagemill.domain.errors import BackendError
 from imagemill.graphs.graph import find_value, whole_number
 from imagemill.graphs.json_access import mapping, sequence
 from imagemill.graphs.size import rendered_pixels
+from imagemill.graphs.timed_graph import NodeTimes
 
 SENDER = "SaveImageWebsocket"
 """The node class that delivers its pictures over the socket, without a file."""
@@ -119,6 +120,8 @@ class PromptRun:
     frames: dict[str, list[bytes]] = field(default_factory=dict[str, list[bytes]])
     """Node -> the pictures that ``SaveImageWebsocket`` delivered, in the order of their arrival: servers send
     the step of a picture before or after it."""
+    times: NodeTimes = field(default_factory=NodeTimes)
+    """When each node of the graph ran."""
     _preview: tuple[bytes, str] | None = None
     _steps: dict[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
 
@@ -133,19 +136,20 @@ class PromptRun:
         self.executes = self.executes or not isinstance(event, events.Started | events.Cached)
         match event:
             case events.Executing(node=None):
+                self.times.enter(None, now)
                 self.ends += 1
             case events.PromptEnded():
+                self.times.enter(None, now)
                 self.ending = True
             case events.Executing(node=node):
-                self._start(now)
-                self.node = node
+                self._enter(node, now)
             case events.Step(node=node, value=value, maximum=most):
-                self._start(now)
-                self.node = node
+                self._enter(node, now)
                 self._steps[node] = (value, most)
             case events.Cached(nodes=nodes):
                 self._start(now)
                 for node in nodes:
+                    self.times.skip(node)
                     if node in self.outline.steps:
                         self._steps[node] = (self.outline.steps[node], self.outline.steps[node])
             case events.Started():
@@ -155,6 +159,11 @@ class PromptRun:
                 self._store_frame(event)
             case events.Status():
                 pass
+
+    def _enter(self, node: str, now: float) -> None:
+        self._start(now)
+        self.node = node
+        self.times.enter(node, now)
 
     def _start(self, now: float) -> None:
         if self.started_at is None:
@@ -190,6 +199,7 @@ class PromptRun:
             self.graph, self.sent_at, self.started_at = graph, now, None
             self.node, self.ending, self.announced_at, self.executes = None, False, None, False
             self.frames.clear()
+            self.times.clear()
             self._steps.clear()
 
     def notify(self, fatal: BackendError | None = None) -> None:

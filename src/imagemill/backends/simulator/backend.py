@@ -27,6 +27,7 @@ from imagemill.backends.simulator.faults import (
     failure,
     load_scenario,
 )
+from imagemill.backends.simulator.graphs import GraphClock
 from imagemill.backends.simulator.plan import (
     RenderPlan,
     SimulatedModels,
@@ -278,15 +279,23 @@ class Simulator:
             renders = 0
             try:
                 jitter = self._jitter_factors(request)
+                times = GraphClock(plan.request)
+                times.begin("load", started)
                 loaded = self._load(node, plan, clock, jitter)
+                if not loaded:
+                    times.skip("load")
+                times.begin("sample", self._clock())
                 self._sample(node, plan, clock, jitter)
+                times.begin("save", self._clock())
                 outputs = _paint(plan, clock)
+                times.end(self._clock())
                 renders = 1
             finally:
                 stats = node.stats
                 busy_s = stats.busy_s + self._clock() - started
                 node.stats = replace(stats, busy_s=busy_s, renders=stats.renders + renders)
-            return RenderResult(outputs, self._details(node, request, plan, loaded, len(outputs)))
+            details = self._details(node, request, plan, loaded, len(outputs))
+            return RenderResult(outputs, {**details, **times.details(started)})
 
     def _redraw(self, request: RenderRequest, clock: RenderClock) -> RenderResult:
         """The outputs of a finished render, drawn again without using the node."""

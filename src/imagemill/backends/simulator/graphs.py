@@ -14,7 +14,9 @@ from typing import Any, cast
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.images import GraphSpec, ImageSpec
+from imagemill.graphs.json_access import mapping
 from imagemill.graphs.size import picture_counts
+from imagemill.graphs.timed_graph import NodeTimes
 
 SMALLEST, LARGEST, DEFAULT_SIDE = 16, 4096, 512
 """Smallest, largest and default pixels of a side."""
@@ -82,6 +84,54 @@ def read_graph(work: GraphSpec) -> GraphPlan:
         model=work.models[0] if work.models else named,
         steps=max(spec.steps for spec, _ in pictures),
     )
+
+
+_PARTS = {
+    "load": re.compile("Loader", re.IGNORECASE),
+    "sample": re.compile("Sampler", re.IGNORECASE),
+    "save": re.compile("Decode|Save|Preview", re.IGNORECASE),
+}
+"""Part of a simulated render -> the node classes that do it."""
+
+
+class GraphClock:
+    """The times of the nodes of a simulated render: the nodes of a part share the time of the part."""
+
+    def __init__(self, graph: Mapping[str, Any]) -> None:
+        kinds = {node_id: str(mapping(node).get("class_type")) for node_id, node in graph.items()}
+        self._parts = {
+            part: [node for node, kind in kinds.items() if named.search(kind)]
+            for part, named in _PARTS.items()
+        }
+        self._others = [node for node in kinds if not any(node in part for part in self._parts.values())]
+        self._times = NodeTimes()
+        self._current: tuple[str, float] | None = None
+
+    def begin(self, part: str, now: float) -> None:
+        self.end(now)
+        if part == "sample":
+            for node in self._others:
+                self._times.enter(node, now)
+        self._current = (part, now)
+
+    def skip(self, part: str) -> None:
+        """Note that the results of the part were cached."""
+        for node in self._parts[part]:
+            self._times.skip(node)
+        self._current = None
+
+    def end(self, now: float) -> None:
+        if self._current is None:
+            return
+        part, began = self._current
+        nodes = self._parts[part]
+        for number, node in enumerate(nodes):
+            self._times.enter(node, began + (now - began) * number / len(nodes))
+        self._times.enter(None, now)
+        self._current = None
+
+    def details(self, began: float) -> Mapping[str, Any]:
+        return self._times.details(began)
 
 
 def _nodes(graph: object) -> Nodes:

@@ -24,6 +24,7 @@ from imagemill.jobs.store import (
     finish,
     heartbeat,
     listing,
+    outlook,
     priority,
     queries,
     queue_depth,
@@ -38,6 +39,7 @@ from imagemill.jobs.store.lanes import Lanes
 from imagemill.jobs.store.listing import Found, FoundIds
 from imagemill.jobs.store.priority import Reprioritize
 from imagemill.jobs.store.queries import Annotate, Consumption, Filter, JobSnapshot, RenewArtifact, View
+from imagemill.jobs.store.statistics import StatisticsStore
 from imagemill.jobs.store.submit import Accepted, SubmitStore
 
 FileReferences = Callable[[sa.Connection, Sequence[str]], set[str]]
@@ -273,6 +275,18 @@ class JobStore:
     def workload(self, now: int) -> dict[str, queue_depth.Workload]:
         """Return the open work of each queue and its recent speed. Reads all open jobs."""
         return self._read(queue_depth.workload, self._lanes.key_of, now)
+
+    def statistics(self) -> StatisticsStore:
+        """Return the store of the statistics of these jobs."""
+        return StatisticsStore(self._database, self._lanes.key_of)
+
+    def queue_outlook(self, now: int) -> outlook.QueueOutlook:
+        """Return what a forecast needs."""
+        return self._read(outlook.queue_outlook, self._claiming, self._lanes.key_of, now)
+
+    def placement_outlook(self, job: Job, now: int) -> outlook.PlacementOutlook:
+        """Return the queue as a slot would see it if the queued job were next in its lane."""
+        return self._read(outlook.placement_outlook, self._claiming, self._lanes.key_of, job, now)
 
     def lane(self, lane: int) -> LaneKey:
         return self._lanes.known(lane) or self._read(self._lanes.key_of, lane)
