@@ -356,6 +356,22 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/forecast": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["read_forecast"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/image-generation/avatar": {
         parameters: {
             query?: never;
@@ -748,6 +764,38 @@ export interface paths {
             cookie?: never;
         };
         get: operations["follow_job"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/jobs/{job_id}/graph": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["read_graph"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/jobs/{job_id}/placement": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["read_placement"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1620,6 +1668,22 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/residency": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["read_residency"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/resources/import": {
         parameters: {
             query?: never;
@@ -1823,6 +1887,22 @@ export interface paths {
         put?: never;
         post?: never;
         delete: operations["delete_worker_fault"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/stats": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["read_stats"];
+        put?: never;
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -2704,6 +2784,13 @@ export interface components {
         ChooseRequest: {
             version: number;
         };
+        ClaimReason: {
+            attempt: number;
+            node: string;
+            /** Format: date-time */
+            at: string;
+            reason: string;
+        };
         Context: {
             summary: string;
             /** @default [] */
@@ -2942,6 +3029,24 @@ export interface components {
             /** Format: date-time */
             urlExpiresAt: string;
         };
+        ForecastJob: {
+            id: string;
+            owner: string;
+            node: string | null;
+            startsAt: string | null;
+            endsAt: string | null;
+            loads: boolean;
+            reason: string | null;
+        };
+        ForecastNode: {
+            name: string;
+            slots: number;
+            running: number;
+            speed: number;
+            measured: boolean;
+            /** Format: date-time */
+            freeAt: string;
+        };
         ForgotBody: {
             email: string;
         };
@@ -2978,10 +3083,27 @@ export interface components {
             /** @default  */
             note: string;
         };
+        GraphLink: {
+            source: string;
+            output: number;
+            target: string;
+            input: string;
+        };
         GraphNeedBody: {
             kind: string;
             name: string;
             missing: boolean;
+        };
+        GraphNodeBody: {
+            id: string;
+            classType: string;
+            title: string;
+            values: {
+                [key: string]: string | number | boolean;
+            };
+            startMs: number | null;
+            ms: number | null;
+            cached: boolean;
         };
         GraphProblem: {
             node: string;
@@ -3168,6 +3290,16 @@ export interface components {
             batch: string[];
             character?: string | null;
             book?: string | null;
+        };
+        JobGraph: {
+            id: string;
+            attempt: number;
+            /** @enum {string} */
+            source: "sent" | "input" | "none";
+            timed: boolean;
+            nodes: components["schemas"]["GraphNodeBody"][];
+            links: components["schemas"]["GraphLink"][];
+            more: boolean;
         };
         JobGroup: {
             key: string;
@@ -3464,6 +3596,16 @@ export interface components {
         NodeList: {
             items: components["schemas"]["NodeInfo"][];
         };
+        NodePlacement: {
+            node: string;
+            fits: boolean;
+            takes: boolean;
+            loaded: boolean;
+            loadS: number;
+            score: number | null;
+            bestScore: number | null;
+            reason: string;
+        };
         NodeSeen: {
             version: string;
             device: string;
@@ -3702,6 +3844,12 @@ export interface components {
             emotion?: string | null;
             status?: ("PENDING" | "GENERATING" | "COMPLETED" | "FAILED") | null;
         };
+        Placement: {
+            id: string;
+            status: components["schemas"]["JobStatus"];
+            claims: components["schemas"]["ClaimReason"][];
+            nodes: components["schemas"]["NodePlacement"][];
+        };
         Price: {
             base: number;
             megapixel: number;
@@ -3781,6 +3929,15 @@ export interface components {
             /** @default false */
             required: boolean;
         };
+        QueueForecast: {
+            /** Format: date-time */
+            at: string;
+            without: string[];
+            items: components["schemas"]["ForecastJob"][];
+            doneAt: string | null;
+            complete: boolean;
+            nodes: components["schemas"]["ForecastNode"][];
+        };
         RecipeInfo: {
             name: string;
             summary: string;
@@ -3811,6 +3968,36 @@ export interface components {
         ResetBody: {
             token: string;
             password: string;
+        };
+        Residency: {
+            nodes: components["schemas"]["ResidencyNode"][];
+            models: components["schemas"]["ResidentModel"][];
+            total: number;
+        };
+        ResidencyNode: {
+            name: string;
+            backend: string;
+            healthy: boolean;
+            draining: boolean;
+            problem: string;
+            slots: number;
+            memoryMb: number | null;
+            loadS: number | null;
+            loaded: string[];
+            loading: string | null;
+            loadingSince: string | null;
+        };
+        ResidentModel: {
+            name: string;
+            type: string;
+            family: string;
+            air: string;
+            title: string | null;
+            size: number | null;
+            registered: boolean;
+            nodes: {
+                [key: string]: "loaded" | "loading" | "installed" | "missing" | "unknown";
+            };
         };
         ResourceBody: {
             modelName?: string | null;
@@ -4060,6 +4247,22 @@ export interface components {
         StatementBody: {
             items: components["schemas"]["EntryInfo"][];
             next: number | null;
+        };
+        Stats: {
+            /** Format: date-time */
+            from: string;
+            /** Format: date-time */
+            to: string;
+            stepS: number;
+            countedTo: string | null;
+            items: components["schemas"]["StatsSeries"][];
+        };
+        StatsSeries: {
+            series: string;
+            key: string;
+            /** @enum {string} */
+            unit: "jobs" | "seconds" | "share" | "loads" | "deliveries";
+            values: (number | null)[];
         };
         StickerRequest: {
             seed?: number | null;
@@ -4818,6 +5021,28 @@ export interface operations {
             };
         };
     };
+    read_forecast: {
+        parameters: {
+            query?: {
+                without?: string[] | null;
+                owner?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QueueForecast"];
+                };
+            };
+        };
+    };
     make_avatar_api_v1_image_generation_avatar_post: {
         parameters: {
             query?: never;
@@ -5535,6 +5760,52 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["EventList"];
                     "text/event-stream": string;
+                };
+            };
+        };
+    };
+    read_graph: {
+        parameters: {
+            query?: {
+                owner?: string;
+            };
+            header?: never;
+            path: {
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobGraph"];
+                };
+            };
+        };
+    };
+    read_placement: {
+        parameters: {
+            query?: {
+                owner?: string;
+            };
+            header?: never;
+            path: {
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Placement"];
                 };
             };
         };
@@ -7182,6 +7453,30 @@ export interface operations {
             };
         };
     };
+    read_residency: {
+        parameters: {
+            query?: {
+                type?: string | null;
+                node?: string | null;
+                q?: string;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Residency"];
+                };
+            };
+        };
+    };
     import_documents: {
         parameters: {
             query?: never;
@@ -7600,6 +7895,36 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+        };
+    };
+    read_stats: {
+        parameters: {
+            query?: {
+                series?: string[] | null;
+                from?: string | null;
+                to?: string | null;
+                step?: number | null;
+                by?: ("recipe" | "model" | "node" | "error" | "owner") | null;
+                recipe?: string | null;
+                model?: string | null;
+                node?: string | null;
+                error?: string | null;
+                owner?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Stats"];
+                };
             };
         };
     };

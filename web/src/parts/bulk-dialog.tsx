@@ -49,13 +49,14 @@ const messages = defineMessages({
   },
 });
 
+const ALL: Schema<"JobFilter"> = { id: [], status: [], recipe: [], model: [], node: [], error: [], label: [], batch: [], text: "" };
 const WILL = { cancel: "willCancel", replay: "willReplay", delete: "willDelete", priority: "willPriority" } as const;
 
 interface BulkDialogProps {
   /** Null closes the dialog. */
   action: Action | null;
   /** The body's filter: `{ status: ["failed"] }`. */
-  filter: Record<string, string | string[]>;
+  filter: Partial<Schema<"JobFilter">>;
   owner: { owner?: string };
   override?: Override;
   title?: string;
@@ -72,7 +73,7 @@ export function BulkDialog({ action, filter, owner, override, title, onClose, on
   const [isBusy, setBusy] = useState(false);
   const body = (dryRun: boolean): Schema<"BulkRequest"> => ({
     action: action ?? "cancel",
-    filter: filter as Schema<"BulkRequest">["filter"],
+    filter: { ...ALL, ...filter },
     dryRun,
     ...(action === "priority" ? { priority: priority ?? 0 } : {}),
     ...(action === "replay" && override ? { override } : {}),
@@ -106,7 +107,7 @@ export function BulkDialog({ action, filter, owner, override, title, onClose, on
   return (
     <Dialog title={title ?? t(action)} isOpen onClose={onClose} actions={
       <>
-        <CopyAs call={{ method: "POST", path, body: body(false), cli: command(action, filter) }} />
+        <CopyAs call={{ method: "POST", path, body: { ...body(false), filter }, cli: command(action, filter) }} />
         <Button onClick={onClose}>{t("back")}</Button>
         <Button kind="primary" isBusy={isBusy} blocked={found && !found.eligible ? t("none") : undefined} onClick={() => void start()}>{t("start")}</Button>
       </>
@@ -131,7 +132,7 @@ export function BulkDialog({ action, filter, owner, override, title, onClose, on
 const OPTIONS: Record<string, string> = { id: "job", olderThan: "older-than", newerThan: "newer-than" };
 
 /** Return the equal command; filters that it lacks are left out. */
-function command(action: Action, filter: Record<string, string | string[]>): string {
+function command(action: Action, filter: Partial<Schema<"JobFilter">>): string {
   const options = Object.entries(filter).flatMap(([name, value]) =>
     (Array.isArray(value) ? value : [value]).slice(0, 5).map((each) => ` --${OPTIONS[name] ?? name} '${each}'`));
   return `imagemill jobs bulk ${action}${options.join("")}`;

@@ -21,7 +21,7 @@ import { BulkBar } from "./bulk-bar";
 import { StatusCounts, totalOf, useCounts } from "./counts";
 import { DrainQuestion, useForecast } from "./forecast";
 import { type Entry, type Grouping, grouped } from "./groups";
-import { type JobRow, jobFilter, jobQuery, ownerOf, useJobRows } from "./jobs";
+import { type JobRow, jobFilter, jobQuery, ownerOf, pairsOf, useJobRows } from "./jobs";
 import { messages } from "./messages";
 import { PauseDialog } from "./pause-dialog";
 import { Row } from "./row";
@@ -90,14 +90,14 @@ export default function Queue() {
     else if (event.key === "Escape" && (selected.size || isAll)) none();
     else if (!row) return;
     else if (event.key === "x" || event.key === " ") select(row, event.shiftKey);
-    else if (event.key === "Enter" && event.target === event.currentTarget?.querySelector?.(".virtual")) navigate(`/jobs/${row.id}`);
+    else if (event.key === "Enter" && (event.target as HTMLElement).classList.contains("virtual")) navigate(`/jobs/${row.id}`);
     else if (event.key === "c" && may("jobs:write") && !isFinished(row.status)) act.cancel(row);
     else if (event.key === "r" && may("jobs:write") && isFinished(row.status)) act.replay(row);
     else return;
     event.preventDefault();
   };
   const activeEntry = rows[active] ? entries.findIndex((entry) => entry.kind === "job" && entry.row === rows[active]) : undefined;
-  const query = new URLSearchParams(Object.entries(jobQuery(filter)).flatMap(([name, value]) => (Array.isArray(value) ? value.map((each) => [name, each]) : [[name, value]])));
+  const query = new URLSearchParams(pairsOf(jobQuery(filter)));
   const chosen = isAll ? jobFilter(filter) : { id: [...selected] };
   return (
     <Page isFull title={n("queue")} call={{ method: "GET", path: `/api/v1/jobs${query.size ? `?${query}` : ""}`, cli: listCommand(filter) }}
@@ -116,7 +116,6 @@ export default function Queue() {
       {list.isLoading && !list.rows.length && <Waiting what={t("jobs")} />}
       {!list.isLoading && !list.rows.length && list.error === null && <Nothing filter={filter} hasMore={list.next !== null} onClear={() => change("")} onMore={list.more} />}
       {list.rows.length > 0 && (
-        // biome-ignore lint: the keys are for the list inside
         <div class={`queue-list${hasOwner ? " queue-with-owner" : ""}`} onKeyDown={onKey}>
           <Head hasOwner={hasOwner} />
           <VirtualList<Entry> key={isNarrow ? "narrow" : "wide"} label={t("jobs")} items={entries} keyOf={(entry) => entry.key} rowHeight={isNarrow ? NARROW_ROW_PX : ROW_PX}
@@ -231,6 +230,6 @@ function useKnownValues(): Parameters<typeof FilterBar>[0]["known"] {
 const OPTIONS: Record<string, string> = { olderThan: "older-than", newerThan: "newer-than" };
 
 function listCommand(filter: string): string {
-  const options = Object.entries(jobFilter(filter)).flatMap(([name, value]) => (Array.isArray(value) ? value : [value]).map((each) => ` --${OPTIONS[name] ?? name} '${each}'`));
+  const options = pairsOf(jobFilter(filter)).map(([name, value]) => ` --${OPTIONS[name] ?? name} '${value}'`);
   return `imagemill jobs list${options.join("")}`;
 }
