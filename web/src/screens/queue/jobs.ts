@@ -3,7 +3,7 @@ import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import { type JobNews, type ProgressNews, useFeed } from "~/api/feed";
 import { type Schema, api, data } from "~/api/http";
 import { ownerQuery, useSession } from "~/app/session";
-import { type ParsedWords, WORDS, type Word, parseWords } from "~/parts/filter-words";
+import { type ParsedWords, parseWords } from "~/parts/filter-words";
 
 type Job = Schema<"JobBody">;
 
@@ -31,22 +31,29 @@ export interface JobRow {
   artifact: string;
 }
 
-/** The filters that are one value of the API's query, not a list. */
-const SINGLE: readonly Word[] = ["older", "newer", "character", "book", "replayed"];
-const OF_JOBS: readonly Word[] = ["id", "status", "recipe", "model", "node", "error", "label", "batch", ...SINGLE];
+export type JobFilter = Partial<Schema<"JobFilter">>;
+export type JobQuery = JobFilter & { owner?: string };
 
-export type JobQuery = Record<string, string | string[]>;
+const LISTS = ["id", "status", "recipe", "model", "node", "error", "label", "batch"] as const;
 
 /** Return the filter of the API for a filter in words; `owner` is apart, as it is no part of the filter. */
-export function jobFilter(text: string): JobQuery {
+export function jobFilter(text: string): JobFilter {
   const { words, text: rest } = parseWords(text);
-  const query: JobQuery = {};
-  for (const word of OF_JOBS) {
-    const values = words[word];
-    if (values?.length) query[WORDS[word]] = SINGLE.includes(word) ? (values[0] ?? "") : values;
-  }
-  if (rest) query.text = rest;
-  return query;
+  const filter: JobFilter = {};
+  for (const name of LISTS) if (words[name]) filter[name] = words[name];
+  const [[older], [newer], [character], [book], [replayed]] = [words.older ?? [], words.newer ?? [], words.character ?? [], words.book ?? [], words.replayed ?? []];
+  if (older) filter.olderThan = older;
+  if (newer) filter.newerThan = newer;
+  if (character) filter.character = character;
+  if (book) filter.book = book;
+  if (replayed) filter.replayed = replayed !== "false";
+  if (rest) filter.text = rest;
+  return filter;
+}
+
+/** Return the filter as pairs of a query or of the options of a command. */
+export function pairsOf(filter: JobQuery): [string, string][] {
+  return Object.entries(filter).flatMap(([name, value]) => (Array.isArray(value) ? value : [value]).map((each): [string, string] => [name, String(each)]));
 }
 
 /** Return the owner that the filter names, else the one that is shown. */
@@ -102,7 +109,7 @@ interface Rows {
   error: unknown;
 }
 
-async function page(filter: string, limit: number, cursor: string | null, more: JobQuery = {}): Promise<{ rows: JobRow[]; next: string | null }> {
+async function page(filter: string, limit: number, cursor: string | null, more: JobFilter = {}): Promise<{ rows: JobRow[]; next: string | null }> {
   const query = { ...jobQuery(filter), ...more, limit, ...(cursor ? { cursor } : {}) };
   const found = await data(api.GET("/api/v1/jobs", { params: { query } }));
   return { rows: found.items.map(rowOf), next: found.next };
