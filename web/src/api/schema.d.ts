@@ -4,6 +4,86 @@
  */
 
 export interface paths {
+    "/api/v1/artifacts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["list_artifacts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/artifacts/contact-sheet": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: operations["draw_contact_sheet"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/artifacts/zip": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: operations["zip_artifacts"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/artifacts/{artifact_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["get_artifact"];
+        put?: never;
+        post?: never;
+        delete: operations["delete_artifact"];
+        options?: never;
+        head?: never;
+        patch: operations["change_artifact"];
+        trace?: never;
+    };
+    "/api/v1/artifacts/{artifact_id}/thumbnail": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["get_thumbnail"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/audit": {
         parameters: {
             query?: never;
@@ -318,6 +398,54 @@ export interface paths {
         get?: never;
         put?: never;
         post: operations["transfer_credits"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/doctor": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["run_doctor"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["follow_jobs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/forecast": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["read_forecast"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -716,6 +844,54 @@ export interface paths {
             cookie?: never;
         };
         get: operations["follow_job"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/jobs/{job_id}/graph": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["read_graph"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/jobs/{job_id}/placement": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["read_placement"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/jobs/{job_id}/relations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["read_relations"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1588,6 +1764,22 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/residency": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["read_residency"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/resources/import": {
         parameters: {
             query?: never;
@@ -1647,6 +1839,22 @@ export interface paths {
         put?: never;
         post?: never;
         delete: operations["end_session"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/settings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["list_settings"];
+        put?: never;
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -1775,6 +1983,22 @@ export interface paths {
         put?: never;
         post?: never;
         delete: operations["delete_worker_fault"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/stats": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["read_stats"];
+        put?: never;
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -2316,6 +2540,17 @@ export interface components {
             available: boolean;
             url: string | null;
         };
+        ArtifactChange: {
+            rating: number;
+        };
+        ArtifactChoice: {
+            ids: string[];
+        };
+        ArtifactPage: {
+            items: components["schemas"]["GalleryArtifact"][];
+            next: string | null;
+            searchedTo: string | null;
+        };
         AttemptAnswer: {
             headers: {
                 [key: string]: string;
@@ -2508,6 +2743,14 @@ export interface components {
             coverUrl: string;
             digest: string;
         };
+        BookedAmountBody: {
+            number: number;
+            /** Format: date-time */
+            at: string;
+            kind: string;
+            available: number;
+            held: number;
+        };
         BoundBody: {
             widthMm: number;
             heightMm: number;
@@ -2656,6 +2899,13 @@ export interface components {
         ChooseRequest: {
             version: number;
         };
+        ClaimReason: {
+            attempt: number;
+            node: string;
+            /** Format: date-time */
+            at: string;
+            reason: string;
+        };
         Context: {
             summary: string;
             /** @default [] */
@@ -2698,6 +2948,10 @@ export interface components {
         };
         /** @enum {string} */
         Dimension: "status" | "owner" | "recipe" | "model" | "node" | "error";
+        DoctorReport: {
+            ok: boolean;
+            findings: components["schemas"]["NodeFinding"][];
+        };
         DocumentsBody: {
             rows: {
                 [key: string]: unknown;
@@ -2874,6 +3128,13 @@ export interface components {
             settlementCurrency?: string | null;
             recipientModelVersionId?: number | null;
         };
+        FeedPage: {
+            id: string;
+            reset: boolean;
+            jobs: components["schemas"]["JobStatusChange"][];
+            progress: components["schemas"]["JobProgress"][];
+            changed: components["schemas"]["ListName"][];
+        };
         FileBody: {
             kind: string;
             mediaType: string;
@@ -2882,6 +3143,24 @@ export interface components {
             url: string;
             /** Format: date-time */
             urlExpiresAt: string;
+        };
+        ForecastJob: {
+            id: string;
+            owner: string;
+            node: string | null;
+            startsAt: string | null;
+            endsAt: string | null;
+            loads: boolean;
+            reason: string | null;
+        };
+        ForecastNode: {
+            name: string;
+            slots: number;
+            running: number;
+            speed: number;
+            measured: boolean;
+            /** Format: date-time */
+            freeAt: string;
         };
         ForgotBody: {
             email: string;
@@ -2906,6 +3185,31 @@ export interface components {
             memoryMb: number | null;
             node: string | null;
         };
+        GalleryArtifact: {
+            id: string;
+            job: string;
+            owner: string;
+            position: number;
+            mediaType: string;
+            size: number;
+            width: number;
+            height: number;
+            sha256: string;
+            seed: number | null;
+            recipe: string;
+            model: string | null;
+            node: string | null;
+            simulated: boolean;
+            name: string | null;
+            prompt: string;
+            rating: number;
+            /** Format: date-time */
+            createdAt: string;
+            deletedAt: string | null;
+            available: boolean;
+            url: string | null;
+            thumbnail: string | null;
+        };
         GenerateRequest: {
             childName: string;
             childAge: number;
@@ -2919,10 +3223,27 @@ export interface components {
             /** @default  */
             note: string;
         };
+        GraphLink: {
+            source: string;
+            output: number;
+            target: string;
+            input: string;
+        };
         GraphNeedBody: {
             kind: string;
             name: string;
             missing: boolean;
+        };
+        GraphNodeBody: {
+            id: string;
+            classType: string;
+            title: string;
+            values: {
+                [key: string]: string | number | boolean;
+            };
+            startMs: number | null;
+            ms: number | null;
+            cached: boolean;
         };
         GraphProblem: {
             node: string;
@@ -3110,6 +3431,16 @@ export interface components {
             character?: string | null;
             book?: string | null;
         };
+        JobGraph: {
+            id: string;
+            attempt: number;
+            /** @enum {string} */
+            source: "sent" | "input" | "none";
+            timed: boolean;
+            nodes: components["schemas"]["GraphNodeBody"][];
+            links: components["schemas"]["GraphLink"][];
+            more: boolean;
+        };
         JobGroup: {
             key: string;
             count: number;
@@ -3127,8 +3458,34 @@ export interface components {
             next: string | null;
             searchedTo: string | null;
         };
+        JobProgress: {
+            id: string;
+            step: number;
+            total: number;
+            progress: number;
+            note: string;
+            preview?: string | null;
+        };
+        JobRelationsBody: {
+            id: string;
+            needs: components["schemas"]["RelatedJobBody"][];
+            neededBy: components["schemas"]["RelatedJobBody"][];
+            siblings: components["schemas"]["RelatedJobBody"][];
+            notices: components["schemas"]["SentNoticeBody"][];
+            ledger: components["schemas"]["BookedAmountBody"][];
+        };
         /** @enum {string} */
         JobStatus: "waiting" | "queued" | "running" | "succeeded" | "failed" | "canceled" | "expired";
+        JobStatusChange: {
+            id: string;
+            owner: string;
+            seq: number;
+            type: components["schemas"]["EventType"];
+            status: components["schemas"]["JobStatus"];
+            recipe: string;
+            /** Format: date-time */
+            at: string;
+        };
         JobSubmission: {
             recipe: string;
             input: {
@@ -3211,6 +3568,8 @@ export interface components {
                 [key: string]: number | null;
             };
         };
+        /** @enum {string} */
+        ListName: "pauses" | "operations" | "nodes";
         Live: {
             /** @constant */
             ok: true;
@@ -3384,6 +3743,16 @@ export interface components {
         };
         NodeList: {
             items: components["schemas"]["NodeInfo"][];
+        };
+        NodePlacement: {
+            node: string;
+            fits: boolean;
+            takes: boolean;
+            loaded: boolean;
+            loadS: number;
+            score: number | null;
+            bestScore: number | null;
+            reason: string;
         };
         NodeSeen: {
             version: string;
@@ -3623,6 +3992,12 @@ export interface components {
             emotion?: string | null;
             status?: ("PENDING" | "GENERATING" | "COMPLETED" | "FAILED") | null;
         };
+        Placement: {
+            id: string;
+            status: components["schemas"]["JobStatus"];
+            claims: components["schemas"]["ClaimReason"][];
+            nodes: components["schemas"]["NodePlacement"][];
+        };
         Price: {
             base: number;
             megapixel: number;
@@ -3679,6 +4054,7 @@ export interface components {
                 [key: string]: unknown;
             } | null;
             picture?: string | null;
+            manifest?: string | null;
             /** @default my-workflow */
             name: string;
             /** @default  */
@@ -3701,6 +4077,15 @@ export interface components {
             help: string;
             /** @default false */
             required: boolean;
+        };
+        QueueForecast: {
+            /** Format: date-time */
+            at: string;
+            without: string[];
+            items: components["schemas"]["ForecastJob"][];
+            doneAt: string | null;
+            complete: boolean;
+            nodes: components["schemas"]["ForecastNode"][];
         };
         RecipeInfo: {
             name: string;
@@ -3729,9 +4114,44 @@ export interface components {
         RefreshBody: {
             refreshToken: string;
         };
+        RelatedJobBody: {
+            id: string;
+            recipe: string;
+            status: components["schemas"]["JobStatus"];
+        };
         ResetBody: {
             token: string;
             password: string;
+        };
+        Residency: {
+            nodes: components["schemas"]["ResidencyNode"][];
+            models: components["schemas"]["ResidentModel"][];
+            total: number;
+        };
+        ResidencyNode: {
+            name: string;
+            backend: string;
+            healthy: boolean;
+            draining: boolean;
+            problem: string;
+            slots: number;
+            memoryMb: number | null;
+            loadS: number | null;
+            loaded: string[];
+            loading: string | null;
+            loadingSince: string | null;
+        };
+        ResidentModel: {
+            name: string;
+            type: string;
+            family: string;
+            air: string;
+            title: string | null;
+            size: number | null;
+            registered: boolean;
+            nodes: {
+                [key: string]: "loaded" | "loading" | "installed" | "missing" | "unknown";
+            };
         };
         ResourceBody: {
             modelName?: string | null;
@@ -3875,6 +4295,16 @@ export interface components {
         };
         /** @enum {string} */
         Scope: "jobs:read" | "jobs:write" | "jobs:all" | "models:read" | "models:write" | "workflows:read" | "workflows:write" | "nodes:read" | "nodes:write" | "account:read" | "account:write" | "metrics:read" | "partner" | "books:unlock" | "admin";
+        SentNoticeBody: {
+            event: number;
+            url: string;
+            webhook: string | null;
+            message: string | null;
+            tries: number;
+            deliveredAt: string | null;
+            dueAt: string | null;
+            lastError: string | null;
+        };
         SessionBody: {
             accessToken: string;
             /** @constant */
@@ -3883,6 +4313,19 @@ export interface components {
             refreshToken: string;
             owner: string;
             role: components["schemas"]["Role"];
+        };
+        SettingInfo: {
+            name: string;
+            value: string;
+            default: string;
+            source: string;
+            changed: boolean;
+            description: string;
+            takes: string;
+        };
+        SettingList: {
+            total: number;
+            items: components["schemas"]["SettingInfo"][];
         };
         ShareBody: {
             url: string;
@@ -3912,6 +4355,12 @@ export interface components {
         };
         SheetBody: {
             character: components["schemas"]["Character"];
+        };
+        SheetRequest: {
+            ids: string[];
+            /** @default  */
+            title: string;
+            columns?: number | null;
         };
         SignInBody: {
             email?: string | null;
@@ -3968,6 +4417,22 @@ export interface components {
         StatementBody: {
             items: components["schemas"]["EntryInfo"][];
             next: number | null;
+        };
+        Stats: {
+            /** Format: date-time */
+            from: string;
+            /** Format: date-time */
+            to: string;
+            stepS: number;
+            countedTo: string | null;
+            items: components["schemas"]["StatsSeries"][];
+        };
+        StatsSeries: {
+            series: string;
+            key: string;
+            /** @enum {string} */
+            unit: "jobs" | "seconds" | "share" | "loads" | "deliveries";
+            values: (number | null)[];
         };
         StickerRequest: {
             seed?: number | null;
@@ -4215,6 +4680,187 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    list_artifacts: {
+        parameters: {
+            query?: {
+                limit?: number;
+                cursor?: string | null;
+                text?: string;
+                model?: string[];
+                recipe?: string[];
+                node?: string[];
+                job?: string[];
+                batch?: string[];
+                character?: string | null;
+                type?: string[];
+                rating?: number;
+                from?: string | null;
+                to?: string | null;
+                deleted?: boolean;
+                sort?: "newest" | "rating";
+                owner?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ArtifactPage"];
+                };
+            };
+        };
+    };
+    draw_contact_sheet: {
+        parameters: {
+            query?: {
+                owner?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SheetRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/png": string;
+                };
+            };
+        };
+    };
+    zip_artifacts: {
+        parameters: {
+            query?: {
+                owner?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ArtifactChoice"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/zip": string;
+                };
+            };
+        };
+    };
+    get_artifact: {
+        parameters: {
+            query?: {
+                owner?: string;
+            };
+            header?: never;
+            path: {
+                artifact_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GalleryArtifact"];
+                };
+            };
+        };
+    };
+    delete_artifact: {
+        parameters: {
+            query?: {
+                owner?: string;
+            };
+            header?: never;
+            path: {
+                artifact_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    change_artifact: {
+        parameters: {
+            query?: {
+                owner?: string;
+            };
+            header?: never;
+            path: {
+                artifact_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ArtifactChange"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GalleryArtifact"];
+                };
+            };
+        };
+    };
+    get_thumbnail: {
+        parameters: {
+            query?: {
+                width?: "128" | "256" | "512";
+                owner?: string;
+            };
+            header?: never;
+            path: {
+                artifact_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/webp": string;
+                };
+            };
+        };
+    };
     list_audit: {
         parameters: {
             query?: {
@@ -4675,6 +5321,75 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["EntryList"];
+                };
+            };
+        };
+    };
+    run_doctor: {
+        parameters: {
+            query?: {
+                stream?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DoctorReport"];
+                    "text/event-stream": string;
+                };
+            };
+        };
+    };
+    follow_jobs: {
+        parameters: {
+            query?: {
+                after?: string | null;
+                previews?: boolean;
+                stream?: boolean | null;
+                owner?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FeedPage"];
+                    "text/event-stream": string;
+                };
+            };
+        };
+    };
+    read_forecast: {
+        parameters: {
+            query?: {
+                without?: string[] | null;
+                owner?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QueueForecast"];
                 };
             };
         };
@@ -5396,6 +6111,75 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["EventList"];
                     "text/event-stream": string;
+                };
+            };
+        };
+    };
+    read_graph: {
+        parameters: {
+            query?: {
+                owner?: string;
+            };
+            header?: never;
+            path: {
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobGraph"];
+                };
+            };
+        };
+    };
+    read_placement: {
+        parameters: {
+            query?: {
+                owner?: string;
+            };
+            header?: never;
+            path: {
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Placement"];
+                };
+            };
+        };
+    };
+    read_relations: {
+        parameters: {
+            query?: {
+                owner?: string;
+            };
+            header?: never;
+            path: {
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobRelationsBody"];
                 };
             };
         };
@@ -7043,6 +7827,30 @@ export interface operations {
             };
         };
     };
+    read_residency: {
+        parameters: {
+            query?: {
+                type?: string | null;
+                node?: string | null;
+                q?: string;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Residency"];
+                };
+            };
+        };
+    };
     import_documents: {
         parameters: {
             query?: never;
@@ -7164,6 +7972,27 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+        };
+    };
+    list_settings: {
+        parameters: {
+            query?: {
+                all?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SettingList"];
+                };
             };
         };
     };
@@ -7440,6 +8269,36 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+        };
+    };
+    read_stats: {
+        parameters: {
+            query?: {
+                series?: string[] | null;
+                from?: string | null;
+                to?: string | null;
+                step?: number | null;
+                by?: ("recipe" | "model" | "node" | "error" | "owner") | null;
+                recipe?: string | null;
+                model?: string | null;
+                node?: string | null;
+                error?: string | null;
+                owner?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Stats"];
+                };
             };
         };
     };
