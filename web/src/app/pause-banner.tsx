@@ -62,8 +62,9 @@ export function PauseBanner() {
   const name = usePauseName();
   const resume = useResume();
   const pauses = usePauses();
+  if (!pauses.length) return null;
   return (
-    <>
+    <div class="banner">
       {pauses.slice(0, SHOWN).map((pause) => (
         <Notice key={pause.id} tone="warn" actions={may("nodes:write") && <Button icon="play" onClick={() => void resume(pause)}>{t("resume")}</Button>}>
           <p>
@@ -73,6 +74,6 @@ export function PauseBanner() {
         </Notice>
       ))}
       {pauses.length > SHOWN && <p class="banner-more">{t("more", { count: pauses.length - SHOWN })}</p>}
-    </>
+    </div>
   );
 }

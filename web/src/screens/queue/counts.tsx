@@ -4,8 +4,8 @@ import { type Schema, api, data } from "~/api/http";
 import { number, useMessages } from "~/app/i18n";
 import { useSession } from "~/app/session";
 import { parseWords, withWord } from "~/parts/filter-words";
+import { jobQuery } from "~/parts/job-filter";
 import { STATUSES, useStatusName } from "~/parts/status";
-import { jobQuery } from "./jobs";
 import { messages } from "./messages";
 
 export type Groups = Schema<"JobGroups">;

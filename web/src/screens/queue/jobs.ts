@@ -2,8 +2,8 @@
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import { type JobNews, type ProgressNews, useFeed } from "~/api/feed";
 import { type Schema, api, data } from "~/api/http";
-import { ownerQuery, useSession } from "~/app/session";
-import { type ParsedWords, parseWords } from "~/parts/filter-words";
+import { useSession } from "~/app/session";
+import { type JobFilter, jobQuery } from "~/parts/job-filter";
 
 type Job = Schema<"JobBody">;
 
@@ -29,42 +29,6 @@ export interface JobRow {
   error: string;
   errorCode: string;
   artifact: string;
-}
-
-export type JobFilter = Partial<Schema<"JobFilter">>;
-export type JobQuery = JobFilter & { owner?: string };
-
-const LISTS = ["id", "status", "recipe", "model", "node", "error", "label", "batch"] as const;
-
-/** Return the filter of the API for a filter in words; `owner` is apart, as it is no part of the filter. */
-export function jobFilter(text: string): JobFilter {
-  const { words, text: rest } = parseWords(text);
-  const filter: JobFilter = {};
-  for (const name of LISTS) if (words[name]) filter[name] = words[name];
-  const [[older], [newer], [character], [book], [replayed]] = [words.older ?? [], words.newer ?? [], words.character ?? [], words.book ?? [], words.replayed ?? []];
-  if (older) filter.olderThan = older;
-  if (newer) filter.newerThan = newer;
-  if (character) filter.character = character;
-  if (book) filter.book = book;
-  if (replayed) filter.replayed = replayed !== "false";
-  if (rest) filter.text = rest;
-  return filter;
-}
-
-/** Return the filter as pairs of a query or of the options of a command. */
-export function pairsOf(filter: JobQuery): [string, string][] {
-  return Object.entries(filter).flatMap(([name, value]) => (Array.isArray(value) ? value : [value]).map((each): [string, string] => [name, String(each)]));
-}
-
-/** Return the owner that the filter names, else the one that is shown. */
-export function ownerOf({ words }: ParsedWords): { owner?: string } {
-  const [named] = words.owner ?? [];
-  return named ? { owner: named } : ownerQuery();
-}
-
-/** Return the query of the API for a filter in words. */
-export function jobQuery(text: string): JobQuery {
-  return { ...jobFilter(text), ...ownerOf(parseWords(text)) };
 }
 
 const text = (value: unknown) => (typeof value === "string" ? value : "");
