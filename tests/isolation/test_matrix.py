@@ -85,6 +85,7 @@ BODIES: Mapping[str, Any] = {
 PLAIN_QUERIES = {
     "after",
     "ageRange",
+    "all",
     "ascending",
     "backend",
     "bodyType",
@@ -101,6 +102,7 @@ PLAIN_QUERIES = {
     "endDate",
     "ephemeral",
     "error",
+    "event",
     "excludeFailed",
     "exp",
     "experimental",
@@ -162,14 +164,6 @@ PLAIN_QUERIES = {
     "without",
     "workflowId",
 }
-    "after", "ageRange", "ascending", "backend", "bodyType", "book", "callbackUrl", "charge", "descending",
-    "detailed", "download", "emotion", "endDate", "ephemeral", "event", "excludeFailed", "exp", "experimental",
-    "failed", "fal_webhook", "filename", "force", "format", "fromDate", "gender", "height",
-    "hideMatureContent", "label", "language", "latest", "limit", "logs", "model", "name", "node", "nsfwLevel",
-    "page", "pictures", "pose", "previews", "priority", "public", "q", "quantity", "recipe", "replayed",
-    "shared", "sig", "since", "startDate", "state", "status", "steps", "stream", "style", "take", "toDate", "type", "until",
-    "version", "view", "wait", "whatif", "width", "workflowId",
-}  # fmt: skip
 """Query parameters that name nothing of anybody."""
 
 
