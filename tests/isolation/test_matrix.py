@@ -85,6 +85,7 @@ BODIES: Mapping[str, Any] = {
 PLAIN_QUERIES = {
     "after",
     "ageRange",
+    "all",
     "ascending",
     "backend",
     "bodyType",

@@ -8,6 +8,7 @@ import sys
 import typer
 
 from imagemill.cli import (
+    artifact_commands,
     demo,
     doctor,
     jobs,
@@ -100,6 +101,7 @@ app.command(rich_help_panel=SERVE)(serve.generator)
 app.add_typer(jobs.commands, name="jobs", rich_help_panel=CLIENT)
 jobs.commands.command("bulk")(operations.bulk)
 jobs.commands.command("priority")(operations.priority)
+app.add_typer(artifact_commands.commands, name="artifacts", rich_help_panel=CLIENT)
 app.add_typer(operations.commands, name="operations", rich_help_panel=CLIENT)
 app.add_typer(pauses.commands, name="pauses", rich_help_panel=CLIENT)
 app.add_typer(nodes.commands, name="nodes", rich_help_panel=CLIENT)

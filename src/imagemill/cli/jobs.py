@@ -20,7 +20,7 @@ from imagemill.cli.follow import (
     follow,
     timeline,
 )
-from imagemill.cli.output import UNUSABLE, CliError, Printer
+from imagemill.cli.output import UNUSABLE, CliError, Printer, make_table
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -40,6 +40,8 @@ OwnerName = Annotated[
     str | None, typer.Option("--owner", help="Jobs of this owner; for administrators. Default: your own.")
 ]
 AllOwners = Annotated[bool, typer.Option("--all", help="Jobs of all owners; for administrators.")]
+OlderThan = Annotated[str | None, typer.Option(help="Submitted before, such as 2h or a date.")]
+NewerThan = Annotated[str | None, typer.Option(help="Submitted since, such as 2h or a date.")]
 Save = Annotated[
     Path | None, typer.Option("--save", metavar="DIR", help="Wait, and save the files to this folder.")
 ]
@@ -151,7 +153,19 @@ def list_(
         list[str] | None,
         typer.Option("--status", "-s", help="Only jobs in this status: queued, running, failed, ..."),
     ] = None,
-    recipe: Annotated[str | None, typer.Option(help="Only jobs of this recipe.")] = None,
+    recipe: Annotated[list[str] | None, typer.Option(help="Only jobs of this recipe.")] = None,
+    node: Annotated[list[str] | None, typer.Option(help="Only jobs whose latest attempt is on it.")] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="Only jobs with this checkpoint; * for any text.")
+    ] = None,
+    error: Annotated[list[str] | None, typer.Option(help="Only jobs that failed with this code.")] = None,
+    label: Annotated[list[str] | None, typer.Option(help="Only jobs that ask for this label.")] = None,
+    batch: Annotated[list[str] | None, typer.Option(help="Only the jobs of this submission.")] = None,
+    text: Annotated[str | None, typer.Option(help="Only jobs with this text in their input.")] = None,
+    character: Annotated[str | None, typer.Option(help="Only jobs of this character.")] = None,
+    book: Annotated[str | None, typer.Option(help="Only jobs of this personalization.")] = None,
+    older_than: OlderThan = None,
+    newer_than: NewerThan = None,
     limit: Annotated[
         int, typer.Option("--limit", "-n", min=1, max=500, help="The largest number of jobs to list.")
     ] = 20,
@@ -162,13 +176,55 @@ def list_(
     every_owner: AllOwners = False,
 ) -> Reply:
     """List jobs, newest first."""
-    query = {"status": status, "recipe": recipe, "limit": limit, "cursor": cursor}
-    query |= choose_owner(owner, every_owner)
+    wanted: dict[str, Any] = {
+        "status": status, "recipe": recipe, "node": node, "model": model, "error": error, "label": label,
+        "batch": batch, "text": text, "character": character, "book": book, "olderThan": older_than,
+        "newerThan": newer_than,
+    }  # fmt: skip
+    query = {**wanted, "limit": limit, "cursor": cursor, **choose_owner(owner, every_owner)}
     page = client.get("/api/v1/jobs", **{name: value for name, value in query.items() if value})
+    if not page["items"] and not page["next"]:
+        return page, "no such jobs" if any(wanted.values()) else _NO_JOBS
     if not page["items"]:
-        return page, "no such jobs" if status or recipe else _NO_JOBS
+        searched = f"none until {_format_time(page['searchedTo'])}"
+        return page, f"{searched}; search on: imagemill jobs list --cursor {page['next']}"
     more = [f"\nmore: imagemill jobs list --cursor {page['next']}"] if page["next"] else []
     return page, [_table(page["items"]), *more]
+
+
+@commands.command()
+@client_command
+def counts(
+    client: Client,
+    by: Annotated[str, typer.Option(help="status, owner, recipe, model, node or error.")] = "status",
+    status: Annotated[list[str] | None, typer.Option("--status", "-s", help="Only this status.")] = None,
+    recipe: Annotated[list[str] | None, typer.Option(help="Only jobs of this recipe.")] = None,
+    node: Annotated[list[str] | None, typer.Option(help="Only jobs whose latest attempt is on it.")] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="Only jobs with this checkpoint; * for any text.")
+    ] = None,
+    error: Annotated[list[str] | None, typer.Option(help="Only jobs that failed with this code.")] = None,
+    text: Annotated[str | None, typer.Option(help="Only jobs with this text in their input.")] = None,
+    older_than: OlderThan = None,
+    newer_than: NewerThan = None,
+    owner: OwnerName = None,
+    every_owner: AllOwners = False,
+) -> Reply:
+    """Count jobs by group, the largest group first."""
+    query = {
+        "by": by, "status": status, "recipe": recipe, "node": node, "model": model, "error": error,
+        "text": text, "olderThan": older_than, "newerThan": newer_than,
+        **choose_owner(owner, every_owner),
+    }  # fmt: skip
+    body = client.get("/api/v1/jobs/counts", **{name: value for name, value in query.items() if value})
+    if not body["items"]:
+        return body, "no such jobs"
+    table = make_table("JOBS", by.upper(), *(["MODEL"] if by == "error" else []))
+    for item in body["items"]:
+        table.add_row(
+            str(item["count"]), item["key"] or "-", *([item["model"] or "-"] if by == "error" else [])
+        )
+    return body, [table, *([] if body["complete"] else ["there are more: counting all takes too long"])]
 
 
 @commands.command()

@@ -74,8 +74,6 @@ function Body({ item, rating, onRate, onDelete }: { item: Artifact; rating: numb
       )}
       {!item.available && <Notice>{item.deletedAt ? t("wasDeleted", { when: ago(item.deletedAt) }) : t("retentionOver")}</Notice>}
       <Stars rating={rating} onRate={mayWrite ? onRate : undefined} />
-      {item.prompt && <p class="gallery-prompt">{item.prompt}</p>}
-      <Facts item={item} />
       <div class="gallery-buttons">
         {mayWrite && <Button kind="primary" icon="edit" onClick={() => navigate(`/make?from=${item.job}`)}>{t("oneChange")}</Button>}
         {mayWrite && <Button icon="refresh" onClick={() => void again()}>{t("replay")}</Button>}
@@ -84,6 +82,8 @@ function Body({ item, rating, onRate, onDelete }: { item: Artifact; rating: numb
         {mayWrite && item.available && <Button kind="danger" icon="delete" onClick={onDelete}>{t("delete")}</Button>}
         <CopyAs call={{ method: "PATCH", path, body: { rating: rating || 5 }, cli: `imagemill artifacts rate ${item.id} ${rating || 5}` }} />
       </div>
+      {item.prompt && <p class="gallery-prompt">{item.prompt}</p>}
+      <Facts item={item} />
     </div>
   );
 }

@@ -7,7 +7,7 @@ import { moment, number, useMessages } from "~/app/i18n";
 import { messages as names } from "~/app/messages";
 import { may, ownerQuery, useSession } from "~/app/session";
 import { usePreference, useUrlState } from "~/app/state";
-import { ButtonLink } from "~/parts/button";
+import { Button, ButtonLink } from "~/parts/button";
 import { Select } from "~/parts/field";
 import { FilterBar } from "~/parts/filter-bar";
 import { Empty, Notice, Page, ProblemNotice, Waiting } from "~/parts/page";
@@ -58,10 +58,14 @@ export default function Gallery() {
       {list.error && <ProblemNotice error={list.error} onRetry={list.retry} />}
       {!list.isFirstLoaded && !items.length && <Waiting what={t("pictures")} />}
       {list.isFirstLoaded && !items.length && !list.next && !list.error && <Nothing isFiltered={Boolean(text) || sort === "rating"} />}
-      <p class="gallery-count" role="status">
-        {items.length > 0 && t("shown", { count: items.length, more: list.next ? "+" : "" })}
-        {list.searchedTo && ` · ${t("searchedTo", { when: moment(list.searchedTo) })}`}
-      </p>
+      <div class="gallery-count">
+        <p role="status">
+          {items.length > 0 && t("shown", { count: items.length, more: list.next ? "+" : "" })}
+          {list.searchedTo && ` · ${t("searchedTo", { when: moment(list.searchedTo) })}`}
+        </p>
+        {items.length > 0 && <span class="gallery-keys">{t("keys")}</span>}
+        {items.length > 0 && <Button kind="quiet" icon="check" aria-pressed={isSelecting} onClick={() => setSelecting(!isSelecting)}>{t("select")}</Button>}
+      </div>
       <div class={`gallery${picture ? " gallery-open" : ""}`} hidden={!items.length && !list.next && !picture}>
         <Grid items={items} size={SIZES.includes(size) ? size : "medium"} active={active} selected={selected} isSelecting={isSelecting} onActive={keys.move} onEnd={list.more} pages={`${list.next} ${list.isFirstLoaded}`} keys={keys} />
         {picture && (
@@ -69,7 +73,7 @@ export default function Gallery() {
             onRate={(rating) => shown >= 0 && keys.rate(shown, rating)} onDelete={() => shown >= 0 && keys.remove(shown)} />
         )}
       </div>
-      <SelectionBar chosen={chosen} loaded={items.length} isSelecting={isSelecting} onSelecting={setSelecting} onAll={keys.selectAll} onClear={() => { setSelected(new Set()); setSelecting(false); }}
+      <SelectionBar chosen={chosen} loaded={items.length} isSelecting={isSelecting} onAll={keys.selectAll} onClear={() => { setSelected(new Set()); setSelecting(false); }}
         onCompare={setCompared} onDelete={() => { remove(list, chosen); setSelected(new Set()); }} />
       {compared && <Compare ids={compared} onClose={() => setCompared(null)} />}
     </Page>

@@ -14,14 +14,13 @@ interface SelectionBarProps {
   chosen: Shown[];
   loaded: number;
   isSelecting: boolean;
-  onSelecting: (value: boolean) => void;
   onAll: () => void;
   onClear: () => void;
   onCompare: (ids: [string, string]) => void;
   onDelete: () => void;
 }
 
-export function SelectionBar({ chosen, loaded, isSelecting, onSelecting, onAll, onClear, onCompare, onDelete }: SelectionBarProps) {
+export function SelectionBar({ chosen, loaded, isSelecting, onAll, onClear, onCompare, onDelete }: SelectionBarProps) {
   const t = useMessages(messages);
   const [busy, setBusy] = useState<"zip" | "sheet" | null>(null);
   const [sheet, setSheet] = useState<Blob | null>(null);
@@ -35,12 +34,9 @@ export function SelectionBar({ chosen, loaded, isSelecting, onSelecting, onAll, 
       setBusy(null);
     }
   };
-  if (!loaded) return null;
   const [first, second] = chosen;
   const tooMany = chosen.length > MOST ? t("tooMany", { most: MOST }) : undefined;
-  if (!chosen.length && !isSelecting) {
-    return <div class="gallery-hint"><Button kind="quiet" icon="check" onClick={() => onSelecting(true)}>{t("select")}</Button><span>{t("keys")}</span></div>;
-  }
+  if (!loaded || (!chosen.length && !isSelecting)) return null;
   return (
     <div class="gallery-bar" role="toolbar" aria-label={t("selection")}>
       <strong>{t("selected", { count: chosen.length })}</strong>
