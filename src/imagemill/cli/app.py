@@ -10,6 +10,7 @@ import typer
 from imagemill.cli import (
     demo,
     doctor,
+    feed_display,
     jobs,
     keys,
     maintenance,
@@ -123,6 +124,7 @@ app.add_typer(quotas.commands, name="limits", rich_help_panel=CLIENT)
 app.add_typer(credit_commands, name="credits", rich_help_panel=CLIENT)
 app.command(rich_help_panel=CLIENT)(price)
 app.command(rich_help_panel=CLIENT)(maintenance.health)
+app.command(rich_help_panel=CLIENT)(feed_display.checklist)
 app.command(rich_help_panel=ADMIN)(doctor.doctor)
 app.add_typer(keys.commands, name="keys", rich_help_panel=ADMIN)
 app.add_typer(users.commands, name="users", rich_help_panel=ADMIN)
