@@ -11,6 +11,7 @@ NAMES = (
     "accounts",
     "artifacts",
     "books",
+    "checklist",
     "credits",
     "doctor",
     "feed",

@@ -9,7 +9,6 @@ from pydantic import ConfigDict, Field
 from imagemill.api.base import ApiModule, Services, no_callback
 from imagemill.api.dependencies import context
 from imagemill.domain.access import EVERY_OWNER, Caller, Scope
-from imagemill.domain.errors import InvalidInput
 from imagemill.domain.events import EventType, ListName
 from imagemill.domain.jobs import JobStatus
 from imagemill.jobs.job_feed import Audience
@@ -112,7 +111,7 @@ async def follow_jobs(
         str | None,
         Query(max_length=40, description="Only later changes; the header Last-Event-ID has precedence."),
     ] = None,
-    previews: Annotated[Flag, Query(description="Previews of the caller's own jobs.")] = False,
+    previews: Annotated[Flag, Query(description="Send previews, of the caller's own jobs only.")] = False,
     stream: Annotated[
         Flag | None,
         Query(
@@ -149,13 +148,12 @@ def _page(
     }
 
 
-def _preview_owner(found: Caller) -> str:
-    """Return the owner whose previews the caller is shown. Raises `InvalidInput` for another owner's jobs."""
+def _preview_owner(found: Caller) -> str | None:
+    """Return the owner whose previews the caller is shown: itself, or None for another owner's jobs."""
     if found.owner == EVERY_OWNER:
         return found.account
-    if found.owner == found.account or found.owner.startswith(f"{found.account}:"):
-        return found.owner
-    raise InvalidInput.at("previews", "are those of your own jobs; leave out owner or previews")
+    is_own = found.owner == found.account or found.owner.startswith(f"{found.account}:")
+    return found.owner if is_own else None
 
 
 DIALECT = ApiModule(

@@ -11,6 +11,7 @@ from imagemill.cli import (
     artifact_commands,
     demo,
     doctor,
+    feed_display,
     jobs,
     keys,
     maintenance,
@@ -125,6 +126,7 @@ app.add_typer(quotas.commands, name="limits", rich_help_panel=CLIENT)
 app.add_typer(credit_commands, name="credits", rich_help_panel=CLIENT)
 app.command(rich_help_panel=CLIENT)(price)
 app.command(rich_help_panel=CLIENT)(maintenance.health)
+app.command(rich_help_panel=CLIENT)(feed_display.checklist)
 app.command(rich_help_panel=ADMIN)(doctor.doctor)
 app.add_typer(keys.commands, name="keys", rich_help_panel=ADMIN)
 app.add_typer(users.commands, name="users", rich_help_panel=ADMIN)

@@ -12,6 +12,7 @@ import typer
 
 from imagemill.cli.artifacts import save_files
 from imagemill.cli.client import Client, Reply, client_command, quote_segment
+from imagemill.cli.feed_display import show_feed
 from imagemill.cli.follow import (
     EXIT_STATUS,
     JobDisplay,
@@ -241,8 +242,21 @@ def show(client: Client, job: JobId, owner: OwnerName = None, every_owner: AllOw
 
 @commands.command()
 @client_command
-def watch(client: Client, out: Printer, job: JobId) -> None:
-    """Follow a job until it ends. The exit status is 0 if it succeeded, else 1."""
+def watch(
+    client: Client,
+    out: Printer,
+    job: Annotated[
+        str | None, typer.Argument(help="The job's id, or a part of it; without it, all jobs.", metavar="JOB")
+    ] = None,
+    owner: OwnerName = None,
+    every_owner: AllOwners = False,
+) -> None:
+    """Follow a job until it ends, or all jobs. The exit status is 0 if the job succeeded, else 1."""
+    if job is None:
+        show_feed(client, out, choose_owner(owner, every_owner))
+        return
+    if owner or every_owner:
+        raise CliError("--owner and --all are for watching all jobs; leave out the job", UNUSABLE)
     job = whole_id(client, job, {})
     display = JobDisplay(out, "rendering")
     last = display.show(follow(client, job, on_break=display.report_break))
