@@ -30,11 +30,8 @@ def openapi_document() -> dict[str, Any]:
         options = ["--data-dir", folder, "--ready-file", str(ready)]
         with subprocess.Popen([*command, *options], cwd=folder, stderr=subprocess.DEVNULL) as process:
             try:
-                return (
-                    httpx2.get(f"{_address(ready, process)}/openapi.json", timeout=_START_S)
-                    .raise_for_status()
-                    .json()
-                )
+                address = f"{_address(ready, process)}/openapi.json"
+                return httpx2.get(address, timeout=_START_S).raise_for_status().json()
             finally:
                 process.terminate()
 

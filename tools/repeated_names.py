@@ -49,6 +49,7 @@ ALLOWED_MODULES = {
     "schemas": "the bodies of requests and responses, in each dialect and product",
     "service": "the service of each feature",
     "settings": "the settings of each package, and the commands for them in `cli`",
+    "stats": _FEATURE,
     "store": "the SQL of each feature",
     "submit": "submission as a service in `jobs`, as SQL in `jobs.store`, to a node in a backend",
     "tables": "the core's tables in `db`, and those of each product",

@@ -12,6 +12,7 @@ from imagemill.cli import (
     demo,
     doctor,
     feed_display,
+    forecast,
     jobs,
     keys,
     maintenance,
@@ -25,6 +26,7 @@ from imagemill.cli import (
     resources,
     serve,
     settings,
+    stats,
     users,
     webhooks,
     worker_list,
@@ -103,6 +105,9 @@ app.add_typer(jobs.commands, name="jobs", rich_help_panel=CLIENT)
 jobs.commands.command("bulk")(operations.bulk)
 jobs.commands.command("priority")(operations.priority)
 app.add_typer(artifact_commands.commands, name="artifacts", rich_help_panel=CLIENT)
+jobs.commands.command()(forecast.forecast)
+jobs.commands.command()(forecast.placement)
+nodes.commands.command("models")(forecast.node_models)
 app.add_typer(operations.commands, name="operations", rich_help_panel=CLIENT)
 app.add_typer(pauses.commands, name="pauses", rich_help_panel=CLIENT)
 app.add_typer(nodes.commands, name="nodes", rich_help_panel=CLIENT)
@@ -125,6 +130,7 @@ app.add_typer(webhooks.commands, name="webhooks", rich_help_panel=CLIENT)
 app.add_typer(quotas.commands, name="limits", rich_help_panel=CLIENT)
 app.add_typer(credit_commands, name="credits", rich_help_panel=CLIENT)
 app.command(rich_help_panel=CLIENT)(price)
+app.command(rich_help_panel=CLIENT)(stats.stats)
 app.command(rich_help_panel=CLIENT)(maintenance.health)
 app.command(rich_help_panel=CLIENT)(feed_display.checklist)
 app.command(rich_help_panel=ADMIN)(doctor.doctor)
