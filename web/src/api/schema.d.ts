@@ -324,6 +324,38 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/doctor": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["run_doctor"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["follow_jobs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/image-generation/avatar": {
         parameters: {
             query?: never;
@@ -1652,6 +1684,22 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/settings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["list_settings"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/shared-books/{token}": {
         parameters: {
             query?: never;
@@ -2698,6 +2746,10 @@ export interface components {
         };
         /** @enum {string} */
         Dimension: "status" | "owner" | "recipe" | "model" | "node" | "error";
+        DoctorReport: {
+            ok: boolean;
+            findings: components["schemas"]["NodeFinding"][];
+        };
         DocumentsBody: {
             rows: {
                 [key: string]: unknown;
@@ -2873,6 +2925,13 @@ export interface components {
             type: string;
             settlementCurrency?: string | null;
             recipientModelVersionId?: number | null;
+        };
+        FeedPage: {
+            id: string;
+            reset: boolean;
+            jobs: components["schemas"]["JobStatusChange"][];
+            progress: components["schemas"]["JobProgress"][];
+            changed: components["schemas"]["ListName"][];
         };
         FileBody: {
             kind: string;
@@ -3127,8 +3186,26 @@ export interface components {
             next: string | null;
             searchedTo: string | null;
         };
+        JobProgress: {
+            id: string;
+            step: number;
+            total: number;
+            progress: number;
+            note: string;
+            preview?: string | null;
+        };
         /** @enum {string} */
         JobStatus: "waiting" | "queued" | "running" | "succeeded" | "failed" | "canceled" | "expired";
+        JobStatusChange: {
+            id: string;
+            owner: string;
+            seq: number;
+            type: components["schemas"]["EventType"];
+            status: components["schemas"]["JobStatus"];
+            recipe: string;
+            /** Format: date-time */
+            at: string;
+        };
         JobSubmission: {
             recipe: string;
             input: {
@@ -3211,6 +3288,8 @@ export interface components {
                 [key: string]: number | null;
             };
         };
+        /** @enum {string} */
+        ListName: "pauses" | "operations" | "nodes";
         Live: {
             /** @constant */
             ok: true;
@@ -3883,6 +3962,19 @@ export interface components {
             refreshToken: string;
             owner: string;
             role: components["schemas"]["Role"];
+        };
+        SettingInfo: {
+            name: string;
+            value: string;
+            default: string;
+            source: string;
+            changed: boolean;
+            description: string;
+            takes: string;
+        };
+        SettingList: {
+            total: number;
+            items: components["schemas"]["SettingInfo"][];
         };
         ShareBody: {
             url: string;
@@ -4675,6 +4767,53 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["EntryList"];
+                };
+            };
+        };
+    };
+    run_doctor: {
+        parameters: {
+            query?: {
+                stream?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DoctorReport"];
+                    "text/event-stream": string;
+                };
+            };
+        };
+    };
+    follow_jobs: {
+        parameters: {
+            query?: {
+                after?: string | null;
+                previews?: boolean;
+                stream?: boolean | null;
+                owner?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FeedPage"];
+                    "text/event-stream": string;
                 };
             };
         };
@@ -7164,6 +7303,27 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+        };
+    };
+    list_settings: {
+        parameters: {
+            query?: {
+                all?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SettingList"];
+                };
             };
         };
     };
