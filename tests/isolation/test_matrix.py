@@ -83,8 +83,8 @@ BODIES: Mapping[str, Any] = {
 """What is wrong with a body is told before what it is for is looked up; so these are right."""
 PLAIN_QUERIES = {
     "after", "ageRange", "ascending", "backend", "bodyType", "book", "callbackUrl", "charge", "descending",
-    "detailed", "download", "emotion", "endDate", "ephemeral", "event", "excludeFailed", "exp", "experimental",
-    "failed", "fal_webhook", "filename", "force", "format", "fromDate", "gender", "height",
+    "detailed", "download", "emotion", "endDate", "ephemeral", "event", "excludeFailed", "exp",
+    "experimental", "failed", "fal_webhook", "filename", "force", "format", "fromDate", "gender", "height",
     "hideMatureContent", "label", "language", "latest", "limit", "logs", "model", "name", "node", "nsfwLevel",
     "page", "pictures", "pose", "previews", "priority", "public", "q", "quantity", "recipe", "replayed",
     "shared", "sig", "since", "startDate", "state", "status", "steps", "stream", "style", "take", "toDate", "type", "until",
