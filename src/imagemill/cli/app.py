@@ -25,6 +25,7 @@ from imagemill.cli import (
     quotas,
     resources,
     serve,
+    session_list,
     settings,
     stats,
     users,
@@ -136,6 +137,7 @@ app.command(rich_help_panel=CLIENT)(feed_display.checklist)
 app.command(rich_help_panel=ADMIN)(doctor.doctor)
 app.add_typer(keys.commands, name="keys", rich_help_panel=ADMIN)
 app.add_typer(users.commands, name="users", rich_help_panel=ADMIN)
+app.add_typer(session_list.commands, name="sessions", rich_help_panel=ADMIN)
 app.command(rich_help_panel=ADMIN)(maintenance.migrate)
 app.add_typer(plugin_list.commands, name="plugins", rich_help_panel=ADMIN)
 app.add_typer(settings.commands, name="settings", rich_help_panel=ADMIN)
