@@ -23,6 +23,7 @@ from imagemill.cli import (
     resources,
     serve,
     settings,
+    simulator,
     users,
     webhooks,
     worker_list,
@@ -103,6 +104,7 @@ jobs.commands.command("priority")(operations.priority)
 app.add_typer(operations.commands, name="operations", rich_help_panel=CLIENT)
 app.add_typer(pauses.commands, name="pauses", rich_help_panel=CLIENT)
 app.add_typer(nodes.commands, name="nodes", rich_help_panel=CLIENT)
+app.add_typer(simulator.commands, name="simulator", rich_help_panel=CLIENT)
 app.add_typer(worker_list.commands, name="workers", rich_help_panel=CLIENT)
 app.add_typer(models.commands, name="models", rich_help_panel=CLIENT)
 app.add_typer(resources.commands, name="resources", rich_help_panel=CLIENT)
