@@ -14,7 +14,9 @@ from tests.conftest import Server
 
 def events(answer: httpx2.Response) -> list[tuple[str, dict[str, object]]]:
     frames = [frame.split("\n") for frame in answer.text.strip().split("\n\n")]
-    return [(lines[0].removeprefix("event: "), json.loads(lines[1].removeprefix("data: "))) for lines in frames]
+    return [
+        (lines[0].removeprefix("event: "), json.loads(lines[1].removeprefix("data: "))) for lines in frames
+    ]
 
 
 def test_the_checks_are_told_one_by_one_or_together(server: Server) -> None:

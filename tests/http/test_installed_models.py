@@ -226,6 +226,10 @@ def test_a_family_has_one_default_which_jobs_without_a_model_use(server: Server)
         body = server.client.get("/api/v1/models").json()
         assert body["defaults"] == {"sd1": chosen["air"]}
         assert body["default"] == chosen["air"] == listed(server)[name]["air"]
-    refused = server.client.put("/api/v1/models/default", json={"air": "urn:air:sd1:lora:civitai:82098@87153"})
+    refused = server.client.put(
+        "/api/v1/models/default", json={"air": "urn:air:sd1:lora:civitai:82098@87153"}
+    )
     assert "only a checkpoint" in str(problem(refused, 400))
-    assert "air" in problem(server.client.put("/api/v1/models/default", json={"air": "nothing"}), 400)["errors"]
+    assert (
+        "air" in problem(server.client.put("/api/v1/models/default", json={"air": "nothing"}), 400)["errors"]
+    )

@@ -43,7 +43,12 @@ def test_a_fault_strikes_the_jobs_it_names_and_is_counted(server: Server) -> Non
 
 def test_a_speed_has_a_name_or_durations_and_goes_back_to_the_settings(server: Server) -> None:
     slow = server.client.patch(PATH, json={"speed": "consumer"}).json()
-    assert (slow["speed"], slow["stepMs"], slow["loadMs"], slow["changed"]) == ("consumer", 150.0, 5000.0, True)
+    assert (slow["speed"], slow["stepMs"], slow["loadMs"], slow["changed"]) == (
+        "consumer",
+        150.0,
+        5000.0,
+        True,
+    )
     own = server.client.patch(PATH, json={"stepMs": 7}).json()
     assert (own["speed"], own["stepMs"], own["loadMs"]) == (None, 7.0, 5000.0)
     back = server.client.patch(PATH, json={"speed": None}).json()
@@ -59,14 +64,19 @@ def test_a_speed_has_a_name_or_durations_and_goes_back_to_the_settings(server: S
         ({"stepMs": -1}, "stepMs"),
     ],
 )
-def test_a_wrong_speed_is_refused_and_changes_nothing(server: Server, body: dict[str, Any], said: str) -> None:
+def test_a_wrong_speed_is_refused_and_changes_nothing(
+    server: Server, body: dict[str, Any], said: str
+) -> None:
     assert said in json.dumps(problem(server.client.patch(PATH, json=body), 400))
     assert server.client.get(PATH).json()["changed"] is False
 
 
 def test_a_scenario_is_recorded_and_loaded_in_its_order(server: Server, tmp_path: Path) -> None:
     scenario = {
-        "rule": [{"fault": "slow_load", "loadMs": 5.0, "model": "sd1"}, {"fault": "crash", "probability": 0.5}],
+        "rule": [
+            {"fault": "slow_load", "loadMs": 5.0, "model": "sd1"},
+            {"fault": "crash", "probability": 0.5},
+        ],
         "http": [{"http": 503, "retryAfter": 1, "path": "/v1/*", "times": None}],
         "speed": {"stepMs": 1.0, "loadMs": 2.0, "jitter": 0.0},
     }

@@ -1,5 +1,7 @@
 """Workflows over HTTP: added, changed, versioned, described and run."""
 
+import base64
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -7,6 +9,7 @@ import httpx2
 import pytest
 
 from imagemill.config import Settings
+from imagemill.recipes.comfy import EXAMPLE_GRAPH
 from tests.conftest import LORA, SD1, SDXL, Server, running_server
 from tests.graphs import MANIFEST, UI_FORMAT, data_url, graph
 from tests.http.support import count_jobs, problem
@@ -410,7 +413,9 @@ def test_a_graph_is_proposed_with_its_inputs_and_published_by_its_manifest(serve
     added = server.client.post(ALL, json=body).json()
     assert [each["name"] for each in added["inputs"]] == ["scene", "steps"]
     assert added["inputs"][1]["maximum"] == 30
-    again = server.client.post(f"{ALL}/propose", json={"name": "harbour", "manifest": added["manifest"]}).json()
+    again = server.client.post(
+        f"{ALL}/propose", json={"name": "harbour", "manifest": added["manifest"]}
+    ).json()
     assert again["inputs"] == changed["inputs"]
 
 
