@@ -214,3 +214,22 @@ def test_the_librarys_former_address_serves_all_but_its_list(make_server: Callab
     assert (former.status_code, former.json()) == (200, present.json())
     assert "default" in server.client.get("/api/v1/models").json()
     assert "/api/v1/models/{model_id}" not in server.client.get("/openapi.json").json()["paths"]
+
+
+def test_a_family_has_one_default_which_jobs_without_a_model_use(server: Server) -> None:
+    for name in (DREAM, MIX):
+        order = {"node": "attic", "names": [name], "family": "sd1"}
+        server.client.post("/api/v1/models/import", json=order).raise_for_status()
+
+    for name in (DREAM, MIX):
+        chosen = server.client.put("/api/v1/models/default", json={"air": name}).json()
+        body = server.client.get("/api/v1/models").json()
+        assert body["defaults"] == {"sd1": chosen["air"]}
+        assert body["default"] == chosen["air"] == listed(server)[name]["air"]
+    refused = server.client.put(
+        "/api/v1/models/default", json={"air": "urn:air:sd1:lora:civitai:82098@87153"}
+    )
+    assert "only a checkpoint" in str(problem(refused, 400))
+    assert (
+        "air" in problem(server.client.put("/api/v1/models/default", json={"air": "nothing"}), 400)["errors"]
+    )

@@ -1,5 +1,7 @@
 """Workflows over HTTP: added, changed, versioned, described and run."""
 
+import base64
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -7,6 +9,7 @@ import httpx2
 import pytest
 
 from imagemill.config import Settings
+from imagemill.recipes.comfy import EXAMPLE_GRAPH
 from tests.conftest import LORA, SD1, SDXL, Server, running_server
 from tests.graphs import MANIFEST, UI_FORMAT, data_url, graph
 from tests.http.support import count_jobs, problem
@@ -394,3 +397,56 @@ def test_another_sites_page_cannot_run_it(server: Server) -> None:
 
     problem(server.client.post(ONE, json={"prompt": "x"}, headers={"Origin": "https://evil.example"}), 403)
     assert server.client.post(ONE, json={"prompt": "x"}, headers={"Authorization": ""}).status_code != 401
+
+
+def test_a_graph_is_proposed_with_its_inputs_and_published_by_its_manifest(server: Server) -> None:
+    found = server.client.post(f"{ALL}/propose", json={"name": "harbour", "graph": EXAMPLE_GRAPH}).json()
+    inputs = {each["name"]: each for each in found["inputs"]}
+    kept = [{**inputs["prompt"], "name": "scene"}, {**inputs["steps"], "minimum": 1, "maximum": 30}]
+
+    changed = server.client.post(
+        f"{ALL}/propose", json={"name": "harbour", "graph": found["graph"], "inputs": kept}
+    ).json()
+
+    assert server.client.get(f"{ALL}/harbour").status_code == 404  # nothing was stored
+    body = {"name": "harbour", "manifest": changed["manifest"]}
+    added = server.client.post(ALL, json=body).json()
+    assert [each["name"] for each in added["inputs"]] == ["scene", "steps"]
+    assert added["inputs"][1]["maximum"] == 30
+    again = server.client.post(
+        f"{ALL}/propose", json={"name": "harbour", "manifest": added["manifest"]}
+    ).json()
+    assert again["inputs"] == changed["inputs"]
+
+
+def test_two_versions_differ_in_inputs_and_nodes(server: Server) -> None:
+    server.client.post(ALL, json={"name": "pier", "graph": EXAMPLE_GRAPH}).raise_for_status()
+    other = json.loads(json.dumps(EXAMPLE_GRAPH))
+    sampler = next(id_ for id_, node in other.items() if node["class_type"] == "KSampler")
+    other[sampler]["inputs"]["steps"] = 9
+    server.client.put(f"{ALL}/pier", json={"graph": other}).raise_for_status()
+
+    found = server.client.get(f"{ALL}/pier/diff", params={"from": 1, "to": 2}).json()["items"]
+
+    (node,) = [each for each in found if each["part"] == "node"]
+    assert node["name"] == f"{sampler} KSampler"
+    assert node["after"] == {**node["before"], "steps": 9}
+    assert server.client.get(f"{ALL}/pier/diff", params={"from": 1, "to": 1}).json()["items"] == []
+    assert server.client.get(f"{ALL}/pier/diff", params={"from": 1, "to": 7}).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "graph"),
+        ({"graph": {}, "picture": "AAAA"}, "graph"),
+        ({"picture": "not base64!"}, "picture"),
+        ({"picture": "AAAA"}, "picture"),
+        ({"picture": base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"\xff" * 40).decode()}, "picture"),
+        ({"graph": {"1": {"class_type": "SaveImage", "inputs": {}}}, "name": "propose"}, "name"),
+    ],
+)
+def test_what_cannot_be_proposed_names_its_field(server: Server, body: dict[str, Any], field: str) -> None:
+    answer = server.client.post(f"{ALL}/propose", json=body)
+    assert answer.status_code == 400, answer.text
+    assert field in answer.json()["errors"]

@@ -103,6 +103,7 @@ COMMON = {
     "resources/{air}",
     "nodes/{name}",
     "faults/{fault_id}",
+    "worker-faults/{fault_id}",
     "pauses/{pause_id}",
     "library/{template}",
     "books/{slug}",

@@ -45,6 +45,7 @@ class Receiver:
     delay_s: float = 0.0
     answers: list[int] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
     got: list[Got] = field(default_factory=list)
 
     @property
@@ -65,9 +66,10 @@ def receiving(address: str = "127.0.0.1", **how: Any) -> Iterator[Receiver]:
             time.sleep(receiver.delay_s)
             with contextlib.suppress(OSError):
                 self.send_response(status)
-                for name, value in {**receiver.headers, "Content-Length": "0"}.items():
+                for name, value in {**receiver.headers, "Content-Length": str(len(receiver.body))}.items():
                     self.send_header(name, value)
                 self.end_headers()
+                self.wfile.write(receiver.body)
 
         def log_message(self, *args: object) -> None:
             return

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook
 
+from tests.access.support import guarded, key
 from tests.conftest import Server, image_job
 from tests.service.build import wait_until
 from tests.webhooks.receivers import receiving
@@ -65,6 +66,38 @@ def test_a_test_message_arrives_and_is_sent_again_under_its_id(server: Server):
         again = server.client.post(f"{one}/messages/{sent.json()['id']}/redeliver")
         assert again.status_code == 202
         wait_until(lambda: [got.id for got in receiver.got] == [sent.json()["id"]] * 2)
+
+
+def test_each_attempt_is_kept_with_its_request_and_answer(server: Server):
+    with receiving(answers=[500], headers={"X-Reason": "busy"}, body=b"later \0" * 1000) as receiver:
+        endpoint = added(server, receiver.url)
+        message = server.client.post(f"{PATH}/{endpoint['id']}/test").json()["id"]
+        wait_until(lambda: len(receiver.got) == 2)
+        path = f"{PATH}/{endpoint['id']}/messages/{message}"
+        wait_until(lambda: len(server.client.get(path).json()["attempts"]) == 2)
+    first, second = server.client.get(path).json()["attempts"]
+
+    assert (first["status"], second["status"]) == (500, 200)
+    for attempt, got in zip((first, second), receiver.got, strict=True):
+        assert attempt["request"]["body"].encode() == got.raw
+        sent = attempt["request"]["headers"]
+        assert sent["webhook-signature"] == got.headers["webhook-signature"]
+        assert attempt["answer"]["headers"]["x-reason"] == "busy"
+        assert attempt["answer"]["body"] == ("later \N{REPLACEMENT CHARACTER}" * 1000)[:4096]
+        assert attempt["answer"]["hidden"] is False
+
+
+def test_a_user_sees_no_answers_from_a_private_network(make_server: Callable[..., Server]):
+    server = guarded(make_server, allow_networks=["127.0.0.0/8"])
+    with receiving(headers={"X-Secret": "s3cret"}, body=b"s3cret") as receiver:
+        server.client.headers["Authorization"] = f"Bearer {key(server, 'ann')}"
+        endpoint = added(server, receiver.url)
+        message = server.client.post(f"{PATH}/{endpoint['id']}/test").json()["id"]
+        path = f"{PATH}/{endpoint['id']}/messages/{message}"
+        wait_until(lambda: server.client.get(path).json()["attempts"])
+    answer = server.client.get(path)
+    assert answer.json()["attempts"][0]["answer"] == {"headers": {}, "body": "", "hidden": True}
+    assert "s3cret" not in answer.text
 
 
 def test_a_paused_endpoint_is_sent_nothing_until_it_is_resumed(server: Server):

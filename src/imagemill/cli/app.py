@@ -27,7 +27,11 @@ from imagemill.cli import (
     serve,
     session_list,
     settings,
+<<<<<<< HEAD
     stats,
+=======
+    simulator,
+>>>>>>> 1a166206cf2ac4904826dfaa179d6340426f21bb
     users,
     webhooks,
     worker_list,
@@ -112,6 +116,7 @@ nodes.commands.command("models")(forecast.node_models)
 app.add_typer(operations.commands, name="operations", rich_help_panel=CLIENT)
 app.add_typer(pauses.commands, name="pauses", rich_help_panel=CLIENT)
 app.add_typer(nodes.commands, name="nodes", rich_help_panel=CLIENT)
+app.add_typer(simulator.commands, name="simulator", rich_help_panel=CLIENT)
 app.add_typer(worker_list.commands, name="workers", rich_help_panel=CLIENT)
 app.add_typer(models.commands, name="models", rich_help_panel=CLIENT)
 app.add_typer(resources.commands, name="resources", rich_help_panel=CLIENT)

@@ -8,7 +8,7 @@ from imagemill.cli.client import Client, Reply, client_command, complete_node_na
 from imagemill.cli.output import make_table
 
 commands = typer.Typer(
-    help="The checkpoints, LoRAs and other model files that jobs can name: list, import.",
+    help="The checkpoints, LoRAs and other model files that jobs can name: list, import, default.",
     no_args_is_help=True,
 )
 
@@ -80,6 +80,20 @@ def import_(
             "imagemill models import NODE FILE --family sdxl"
         )
     return body, parts
+
+
+@commands.command()
+@client_command
+def default(
+    client: Client,
+    air: Annotated[
+        str,
+        typer.Argument(help="The AIR of a registered checkpoint, or the name of its file.", metavar="AIR"),
+    ],
+) -> Reply:
+    """Choose the checkpoint of its family for jobs that name none."""
+    body = client.put("/api/v1/models/default", {"air": air})
+    return body, f"{body['air']} is the default of {body['family']}"
 
 
 def _table(body: dict[str, Any]) -> Any:

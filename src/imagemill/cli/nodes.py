@@ -13,10 +13,11 @@ from imagemill.cli.client import (
     read_headers,
     read_secret,
 )
-from imagemill.cli.output import REFUSED, Printer, mark_level
+from imagemill.cli.output import REFUSED, Printer, make_table, mark_level
 
 commands = typer.Typer(
-    help="The ComfyUI nodes of a server: add, list, drain, undrain, remove, doctor.", no_args_is_help=True
+    help="The ComfyUI nodes of a server: scan, add, list, drain, undrain, remove, doctor.",
+    no_args_is_help=True,
 )
 
 Name = Annotated[
@@ -86,6 +87,21 @@ def add(
         f"added {name} at {body['url']}",
         f"check it: imagemill nodes doctor {name}; see its models: imagemill models list --node {name}",
     ]
+
+
+@commands.command()
+@client_command
+def scan(client: Client) -> Reply:
+    """Look for ComfyUI servers on the server's own machine, at their usual ports."""
+    body = client.post("/api/v1/nodes/scan")
+    if not body["items"]:
+        ports = ", ".join(map(str, body["ports"]))
+        return body, f"no ComfyUI answers at the ports {ports}; start one, or name its address: {_NO_NODES}"
+    table = make_table("ADDRESS", "VERSION", "DEVICE", "NODE")
+    for each in body["items"]:
+        table.add_row(each["url"], each["version"], each["device"], each["node"] or "not added")
+    fresh = [each["url"] for each in body["items"] if each["node"] is None]
+    return body, [table, *(f"add it: imagemill nodes add NAME {url}" for url in fresh)]
 
 
 @commands.command("list")

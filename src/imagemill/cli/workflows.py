@@ -15,7 +15,7 @@ from imagemill.cli.follow import EXIT_STATUS, JobDisplay, describe_status, follo
 from imagemill.cli.output import REFUSED, UNUSABLE, CliError, OtherOwner, Printer, make_table, print_file
 
 commands = typer.Typer(
-    help="Run ComfyUI graphs with typed inputs: add, list, show, edit, versions, remove, run.",
+    help="Run ComfyUI graphs with typed inputs: propose, add, list, show, edit, versions, diff, remove, run.",
     no_args_is_help=True,
 )
 
@@ -36,6 +36,8 @@ Version = Annotated[
 
 _PICTURES = ("image", "mask")
 _SIGNATURES = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp"}
+_PNG_HEAD = 2_000_000
+"""Bytes of a PNG that are sent: its metadata stand before its pixels."""
 _REMEMBERED = "is_changed"
 """A field of nodes, often NaN, that ComfyUI saves in its pictures and does not read."""
 
@@ -63,6 +65,45 @@ def add(
         _inputs_table(body),
         f"\nrun it: imagemill workflows run {body['name']} {_example(body)}",
     ]
+
+
+@commands.command()
+@client_command
+def propose(
+    client: Client,
+    file: Annotated[
+        Path, typer.Argument(help="A graph that ComfyUI has exported, or a PNG it has saved.", metavar="FILE")
+    ],
+) -> Reply:
+    """Show the inputs that a graph would have as a workflow, and what it lacks. Nothing is added."""
+    data = _read(file)
+    if data.startswith(b"\x89PNG"):
+        source: dict[str, Any] = {"picture": base64.b64encode(data[:_PNG_HEAD]).decode()}
+    else:
+        source = {"graph": _read_graph(file)}
+    body = client.post("/api/v1/workflows/propose", source)
+    missing = [f"missing: {each['name']} ({each['kind']})" for each in body["needs"] if each["missing"]]
+    return body, [_inputs_table(body), *missing, *(each["message"] for each in body["problems"])]
+
+
+@commands.command()
+@client_command
+def diff(
+    client: Client,
+    name: Name,
+    before: Annotated[int, typer.Argument(help="Number of a version.", metavar="FROM")],
+    after: Annotated[int, typer.Argument(help="Number of another version.", metavar="TO")],
+) -> Reply:
+    """Compare two versions of a workflow."""
+    path = f"/api/v1/workflows/{quote_segment(name)}/diff"
+    body = client.get(path, **{"from": before, "to": after})
+    if not body["items"]:
+        return body, "the versions are equal"
+    table = make_table("PART", "NAME", "BEFORE", "AFTER")
+    for each in body["items"]:
+        sides = ("" if each[side] is None else json.dumps(each[side]) for side in ("before", "after"))
+        table.add_row(each["part"], each["name"], *sides)
+    return body, table
 
 
 @commands.command("list")

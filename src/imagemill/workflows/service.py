@@ -159,6 +159,7 @@ class Workflows:
 
         Raises `InvalidInput`.
         """
+        _check_name(name)
         if text is None:
             graph = self._graph(raw)
         else:
@@ -301,9 +302,13 @@ def _parsed(text: str) -> Workflow:
         raise InvalidInput.at("manifest", str(error)) from error
 
 
+def _check_name(name: str) -> None:
+    if name in _RESERVED:
+        raise InvalidInput.at("name", f"is {name}, which is a route of its own; choose another name")
+
+
 def _check(workflow: Workflow) -> None:
-    if workflow.name in _RESERVED:
-        raise InvalidInput.at("name", f"{workflow.name} is a route of its own; choose another name")
+    _check_name(workflow.name)
     if complaints := manifest.check(workflow):
         raise InvalidInput([_as_field(problem) for problem in complaints])
 

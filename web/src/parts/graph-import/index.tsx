@@ -132,9 +132,10 @@ function Editor({ draft, setDraft, isChange, onPublished }: EditorProps) {
   );
 }
 
-/** Return the call that runs a workflow, with an example for each input that must be given. */
+/** Return the call that runs a workflow, with an example for the first text and each input that must be given. */
 export function runCall(workflow: Schema<"WorkflowSummary">): Call {
-  const chosen = workflow.inputs.filter((input) => input.required || input.type === "text").slice(0, 6);
+  const first = workflow.inputs.find((input) => input.type === "text");
+  const chosen = workflow.inputs.filter((input) => input.required || input === first);
   const body = Object.fromEntries(chosen.map((input) => [input.name, input.default ?? (input.type === "text" ? "a lighthouse at dusk" : "")]));
   const values = Object.entries(body).map(([key, value]) => `${key}='${String(value).replaceAll("'", `'\\''`)}'`);
   return { method: "POST", path: `/api/v1/workflows/${workflow.name}`, body, cli: ["imagemill workflows run", workflow.name, ...values, "--wait"].join(" ") };

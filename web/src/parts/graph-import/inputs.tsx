@@ -18,6 +18,8 @@ interface InputsProps {
 }
 
 const NUMBERS = ["integer", "number", "seed"];
+/** A longer text gets several lines. */
+const SHORT = 40;
 const MOST_BYTES = 3_000_000;
 
 export function Inputs({ rows, onChange, errorOf }: InputsProps) {
@@ -59,7 +61,7 @@ function Value({ input, onChange, error }: { input: FoundInput; onChange: (value
   const { type, default: value } = input;
   const label = t("value");
   const text = value === undefined || value === null ? "" : String(value);
-  if (type === "text") return <TextArea label={label} rows={2} value={text} error={error} onInput={onChange} />;
+  if (type === "text" && (text.length > SHORT || input.name.includes("prompt"))) return <TextArea label={label} rows={2} value={text} error={error} onInput={onChange} />;
   if (NUMBERS.includes(type)) return <NumberInput label={label} value={typeof value === "number" ? value : null} step="any" error={error} onInput={onChange} />;
   if (type === "boolean") return <Checkbox label={label} isChecked={value === true} onChange={onChange} />;
   if (type === "choice") return <Select label={label} value={text} error={error} onChange={onChange} options={(input.choices ?? []).map((choice) => ({ value: choice, label: choice }))} />;
