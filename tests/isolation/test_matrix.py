@@ -83,7 +83,6 @@ BODIES: Mapping[str, Any] = {
 }
 """What is wrong with a body is told before what it is for is looked up; so these are right."""
 PLAIN_QUERIES = {
-<<<<<<< HEAD
     "after",
     "ageRange",
     "all",
@@ -165,17 +164,6 @@ PLAIN_QUERIES = {
     "without",
     "workflowId",
 }
-=======
-    "after", "ageRange", "all", "ascending", "backend", "bodyType", "book", "by", "callbackUrl",
-    "character", "charge", "deleted", "descending", "detailed", "download", "emotion", "endDate",
-    "ephemeral", "error", "event", "excludeFailed", "exp", "experimental", "failed", "fal_webhook",
-    "filename", "force", "format", "from", "fromDate", "gender", "height", "hideMatureContent", "label",
-    "language", "latest", "limit", "logs", "model", "name", "newerThan", "node", "nsfwLevel", "olderThan",
-    "page", "pictures", "pose", "previews", "priority", "public", "q", "quantity", "rating", "recipe",
-    "replayed", "series", "shared", "sig", "since", "sort", "startDate", "state", "status", "step", "steps",
-    "stream", "style", "take", "text", "to", "toDate", "type", "until", "version", "view", "wait", "whatif",
-    "width", "without", "workflowId",
->>>>>>> 1a166206cf2ac4904826dfaa179d6340426f21bb
 """Query parameters that name nothing of anybody."""
 
 

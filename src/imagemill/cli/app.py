@@ -27,11 +27,8 @@ from imagemill.cli import (
     serve,
     session_list,
     settings,
-<<<<<<< HEAD
-    stats,
-=======
     simulator,
->>>>>>> 1a166206cf2ac4904826dfaa179d6340426f21bb
+    stats,
     users,
     webhooks,
     worker_list,
