@@ -16,8 +16,11 @@ _TOGETHER = {
 """They share fleets, which take longer to start than to be tested."""
 _FIRST = (
     "tests/dispatch/",
+    "tests/docs/test_books_tour",
     "tests/durability/test_kill",
     "tests/chaos/",
+    "tests/console/",
+    "tests/books/",
     "tests/fuzz/",
     "tests/openapi/",
     "tests/durability/",
