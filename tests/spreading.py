@@ -4,6 +4,8 @@ Files stay whole, for their tests share servers. Those that take longest go firs
 run end at about the same time.
 """
 
+import gc
+from collections.abc import Generator
 from typing import Any
 
 import pytest
@@ -51,6 +53,20 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Spreading | 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=_rank)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Keep the garbage collector from what is imported and collected, which lives to the end.
+
+    Otherwise it looks through all of it again and again, in a tenth of the processor's time.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _rank(item: pytest.Item) -> int:
