@@ -23,13 +23,14 @@ def _commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, .
 
 def _options(path: tuple[str, ...]) -> dict[str, set[str]]:
     """Return the names of a command's parameters with their options."""
-    command: Any = typer.main.get_command(app)
+    command = APP
     for name in path:
         command = command.commands[name]
     return {parameter.name: set(parameter.opts) for parameter in command.params}
 
 
-COMMANDS = [*_commands(typer.main.get_command(app))]
+APP: Any = typer.main.get_command(app)
+COMMANDS = [*_commands(APP)]
 CLIENTS = ("jobs", "characters", "nodes", "resources", "workflows", "models", "webhooks", "limits", "credits")
 CLIENT_COMMANDS = [path for path in COMMANDS if len(path) == 2 and path[0] in CLIENTS]
 HEAVY = ["fastapi", "starlette", "sqlalchemy", "uvicorn", "httpx2", "PIL", "pydantic", "rich.console"]
