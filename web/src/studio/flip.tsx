@@ -146,8 +146,8 @@ function Side({ face, isSeen, isNear, title, progress, onExpired }: SideProps) {
     <div class={`flip-side flip-${face.kind}`} aria-hidden={!isSeen}>
       {src && isNear && <Linked src={src} alt={alt} onExpired={face.src ? onExpired : undefined} className={face.src ? "flip-picture" : "flip-picture flip-drawn"} />}
       {!src && face.kind === "cover" && <p class="flip-title">{title}</p>}
-      {face.kind === "later" && <p class="flip-later">{t("later")}</p>}
-      {face.isFailed && !face.src && <p class="flip-later">{t("failedPage")}</p>}
+      {face.kind === "later" && <p class="flip-note">{t("later")}</p>}
+      {face.isFailed && !face.src && <p class="flip-note">{t("failedPage")}</p>}
       {face.isPainting && (
         <div class="flip-painting">
           <span class="studio-brush" aria-hidden="true" />
