@@ -106,9 +106,7 @@ def test_one_job_gets_more_urgent(reader: Visitor, busy: Server) -> None:
     assert job["priority"] == -10
 
 
-def test_all_that_match_are_cancelled_after_a_dry_run_and_it_is_undone(
-    reader: Visitor, busy: Server
-) -> None:
+def test_all_that_match_are_cancelled_after_a_dry_run_and_it_is_undone(reader: Visitor, busy: Server) -> None:
     page = reader.open("/queue?q=fox")
     expect(rows(page)).to_have_count(8)
     page.get_by_role("checkbox").first.check()
@@ -160,5 +158,7 @@ def test_on_a_phone_rows_keep_what_matters(browser: Browser, busy: Server) -> No
     with visitor(browser, busy.url, PHONE, locale="uk-UA") as reader:
         page = reader.open("/queue?q=fox")
         expect(page.get_by_role("heading", name="Черга")).to_be_visible()
-        expect(page.get_by_role("list", name="Завдання").get_by_role("listitem").first).to_contain_text("у черзі")
+        expect(page.get_by_role("list", name="Завдання").get_by_role("listitem").first).to_contain_text(
+            "у черзі"
+        )
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
