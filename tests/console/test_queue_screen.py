@@ -159,6 +159,6 @@ def test_on_a_phone_rows_keep_what_matters(browser: Browser, busy: Server) -> No
         page = reader.open("/queue?q=fox")
         expect(page.get_by_role("heading", name="Черга")).to_be_visible()
         expect(page.get_by_role("list", name="Завдання").get_by_role("listitem").first).to_contain_text(
-            "у черзі"
+            "у черзі"  # noqa: RUF001 - Ukrainian
         )
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
