@@ -169,7 +169,7 @@ async def get_operation(request: Request, services: ServicesDep, operation_id: O
     "/api/v1/operations/{operation_id}", summary="Cancel an operation", response_model=OperationBody
 )
 async def cancel_operation(request: Request, services: ServicesDep, operation_id: OperationId) -> Response:
-    """What it has done already stays."""
+    """Stop after the jobs it is at. Nothing that was done is taken back."""
     stopped = await pools.write(services.operations.stop, operation_id, caller(request).owner)
     return json_response(_body(stopped))
 

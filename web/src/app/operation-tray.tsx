@@ -1,6 +1,6 @@
 /** The operations that run: how far each is, and its undo. It stands at the edge of every page. */
 import { useQuery } from "@tanstack/react-query";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { type Schema, api, data } from "~/api/http";
 import { refresh } from "~/api/queries";
 import { Button } from "~/parts/button";
@@ -10,6 +10,15 @@ import { ownerQuery, useSession } from "./session";
 import { toast } from "./toasts";
 
 export type Operation = Schema<"OperationBody">;
+
+/** The operations whose end is still to be told. */
+const followed = new Set<string>();
+
+/** Show how far an operation is, and say with numbers how it ends, however fast that is. */
+export function followOperation(id: string): void {
+  followed.add(id);
+  refresh("operations");
+}
 
 const messages = defineMessages({
   en: {
@@ -69,15 +78,14 @@ export function OperationTray() {
   });
   const items = found.data?.items ?? [];
   const open = items.filter((each) => !each.finishedAt);
-  const shown = useRef(new Set<string>());
   useEffect(() => {
-    const ended = items.filter((each) => each.finishedAt && shown.current.has(each.id));
+    const ended = items.filter((each) => each.finishedAt && followed.has(each.id));
     for (const each of ended) {
-      shown.current.delete(each.id);
+      followed.delete(each.id);
       toast({ text: outcome(each), tone: each.failed ? "bad" : "good" });
     }
     if (ended.length) refresh("jobs", "counts", "artifacts");
-    for (const each of items) if (!each.finishedAt) shown.current.add(each.id);
+    for (const each of items) if (!each.finishedAt) followed.add(each.id);
   }, [found.data]);
   useStart(open);
   if (!open.length) return null;

@@ -3,9 +3,8 @@ import { useQuery } from "@tanstack/react-query";
 import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
 import { type Schema, api, data } from "~/api/http";
-import { refresh } from "~/api/queries";
 import { defineMessages, useMessages } from "~/app/i18n";
-import { toast } from "~/app/toasts";
+import { followOperation } from "~/app/operation-tray";
 import { Button } from "./button";
 import { CopyAs } from "./copy-as";
 import { Dialog } from "./dialog";
@@ -22,21 +21,21 @@ const messages = defineMessages({
     willCancel: { one: "{count} job will be canceled.", other: "{count} jobs will be canceled." }, willReplay: { one: "{count} job will be submitted again.", other: "{count} jobs will be submitted again." },
     willDelete: { one: "{count} job will be deleted with its pictures.", other: "{count} jobs will be deleted with their pictures." }, willPriority: { one: "{count} job will get the priority.", other: "{count} jobs will get the priority." },
     atLeast: "There are so many that not all were counted: at least these.", ended: "{count} have ended already", open: "{count} have not ended yet", notWaiting: "{count} do not wait any more", replayed: "{count} were submitted again already",
-    alone: "Left alone:", number: "Priority", smaller: "-100 to 100; a smaller number is more urgent", start: "Start", back: "Back", undo: "It starts after five seconds, in which you can undo it.", none: "No job matches that this can be done with.", started: "The operation has started",
+    alone: "Left alone:", number: "Priority", smaller: "-100 to 100; a smaller number is more urgent", start: "Start", back: "Back", undo: "It starts after five seconds, in which you can undo it.", none: "No job matches that this can be done with.",
   },
   pt: {
     cancel: "Cancelar tarefas", replay: "Enviar tarefas de novo", delete: "Excluir tarefas", priority: "Mudar a prioridade", counting: "quantas tarefas correspondem",
     willCancel: { one: "{count} tarefa será cancelada.", other: "{count} tarefas serão canceladas." }, willReplay: { one: "{count} tarefa será enviada de novo.", other: "{count} tarefas serão enviadas de novo." },
     willDelete: { one: "{count} tarefa será excluída com suas imagens.", other: "{count} tarefas serão excluídas com suas imagens." }, willPriority: { one: "{count} tarefa receberá a prioridade.", other: "{count} tarefas receberão a prioridade." },
     atLeast: "São tantas que nem todas foram contadas: pelo menos estas.", ended: "{count} já terminaram", open: "{count} ainda não terminaram", notWaiting: "{count} não esperam mais", replayed: "{count} já foram enviadas de novo",
-    alone: "Sem alteração:", number: "Prioridade", smaller: "De -100 a 100; um número menor é mais urgente", start: "Começar", back: "Voltar", undo: "Começa depois de cinco segundos, em que você pode desfazer.", none: "Nenhuma tarefa correspondente permite isso.", started: "A operação começou",
+    alone: "Sem alteração:", number: "Prioridade", smaller: "De -100 a 100; um número menor é mais urgente", start: "Começar", back: "Voltar", undo: "Começa depois de cinco segundos, em que você pode desfazer.", none: "Nenhuma tarefa correspondente permite isso.",
   },
   es: {
     cancel: "Cancelar trabajos", replay: "Enviar trabajos de nuevo", delete: "Borrar trabajos", priority: "Cambiar la prioridad", counting: "cuántos trabajos coinciden",
     willCancel: { one: "Se cancelará {count} trabajo.", other: "Se cancelarán {count} trabajos." }, willReplay: { one: "Se enviará de nuevo {count} trabajo.", other: "Se enviarán de nuevo {count} trabajos." },
     willDelete: { one: "Se borrará {count} trabajo con sus imágenes.", other: "Se borrarán {count} trabajos con sus imágenes." }, willPriority: { one: "{count} trabajo recibirá la prioridad.", other: "{count} trabajos recibirán la prioridad." },
     atLeast: "Son tantos que no se contaron todos: al menos estos.", ended: "{count} ya terminaron", open: "{count} aún no terminaron", notWaiting: "{count} ya no esperan", replayed: "{count} ya se enviaron de nuevo",
-    alone: "Sin cambios:", number: "Prioridad", smaller: "De -100 a 100; un número menor es más urgente", start: "Empezar", back: "Volver", undo: "Empieza tras cinco segundos, en los que puedes deshacerlo.", none: "Ningún trabajo coincidente lo permite.", started: "La operación empezó",
+    alone: "Sin cambios:", number: "Prioridad", smaller: "De -100 a 100; un número menor es más urgente", start: "Empezar", back: "Volver", undo: "Empieza tras cinco segundos, en los que puedes deshacerlo.", none: "Ningún trabajo coincidente lo permite.",
   },
   uk: {
     cancel: "Скасувати завдання", replay: "Надіслати завдання знову", delete: "Видалити завдання", priority: "Змінити пріоритет", counting: "скільки завдань відповідає",
@@ -45,7 +44,7 @@ const messages = defineMessages({
     willDelete: { one: "Буде видалено {count} завдання із зображеннями.", few: "Буде видалено {count} завдання із зображеннями.", many: "Буде видалено {count} завдань із зображеннями.", other: "Буде видалено {count} завдання із зображеннями." },
     willPriority: { one: "{count} завдання отримає пріоритет.", few: "{count} завдання отримають пріоритет.", many: "{count} завдань отримають пріоритет.", other: "{count} завдання отримає пріоритет." },
     atLeast: "Їх так багато, що пораховано не всі: щонайменше стільки.", ended: "{count} уже завершено", open: "{count} ще не завершено", notWaiting: "{count} вже не чекають", replayed: "{count} вже надіслано знову",
-    alone: "Без змін:", number: "Пріоритет", smaller: "Від -100 до 100; менше число — терміновіше", start: "Почати", back: "Назад", undo: "Почнеться за п'ять секунд, упродовж яких це можна скасувати.", none: "Немає відповідних завдань, з якими це можна зробити.", started: "Операцію розпочато",
+    alone: "Без змін:", number: "Пріоритет", smaller: "Від -100 до 100; менше число — терміновіше", start: "Почати", back: "Назад", undo: "Почнеться за п'ять секунд, упродовж яких це можна скасувати.", none: "Немає відповідних завдань, з якими це можна зробити.",
   },
 });
 
@@ -90,9 +89,8 @@ export function BulkDialog({ action, filter, owner, override, title, onClose, on
     setBusy(true);
     setError(null);
     try {
-      await data(api.POST("/api/v1/jobs/bulk", { params: { query: owner }, body: body(false) }));
-      toast({ text: t("started") });
-      refresh("operations");
+      const started = (await data(api.POST("/api/v1/jobs/bulk", { params: { query: owner }, body: body(false) }))) as Schema<"OperationBody">;
+      followOperation(started.id);
       onStarted?.();
       onClose();
     } catch (problem) {

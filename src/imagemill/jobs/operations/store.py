@@ -38,7 +38,7 @@ _OPEN = sa.text("finished_at IS NULL")
 
 @dataclass(frozen=True, slots=True)
 class OperationChange:
-    """What the action does with each job."""
+    """The change that the action makes to each job."""
 
     priority: int | None = None
     override: Override = field(default_factory=Override)
@@ -53,7 +53,7 @@ _CHANGE = TypeAdapter(OperationChange)
 class Operation:
     id: str
     owner: str
-    """Whose jobs it concerns; `EVERY_OWNER` means all."""
+    """The owner of the jobs it concerns; `EVERY_OWNER` means all."""
     actor: str
     """The account that asked for it."""
     action: OperationAction

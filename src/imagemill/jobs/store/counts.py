@@ -240,7 +240,12 @@ def _searched(conn: sa.Connection, lanes: Lanes, wanted: Filter, by: Dimension) 
     rows: list[_Row] = []
     complete = True
     for conditions, is_whole in listing.sources(conn, lanes, wanted):
-        rows += _grouped(conn, by, _jobs, (conditions,))
+        keys = _columns(by, _jobs)
+        ended = sa.case((_jobs.finished_at.is_not(None), _jobs.id))
+        # The last job is the one submitted last, as its end cannot be found in the same pass.
+        ends = (sa.func.min(_jobs.finished_at), sa.func.max(_jobs.finished_at), sa.func.max(ended))
+        statement = sa.select(*keys, sa.func.count(), *ends).where(conditions).group_by(*_groups(keys))
+        rows += [(*row,) for row in conn.execute(statement)]
         complete = complete and is_whole
     return Groups(_merged(conn, lanes, rows, by), complete)
 

@@ -30,8 +30,8 @@ export function Row({ row, isSelected, isActive, hasOwner, progress, starts, ite
       <input type="checkbox" class="queue-check" aria-label={t("select", { name: title })} checked={isSelected} tabIndex={-1}
         onClick={(event) => onSelect(event.shiftKey)} />
       <div class="queue-thumb">
-        {isRunning && progress?.preview ? <Picture src={progress.preview} alt="" />
-          : row.artifact ? <Picture src={`/api/v1/artifacts/${row.artifact}/thumbnail?width=128`} alt="" />
+        {isRunning && progress?.preview ? <Picture src={progress.preview} alt={title} />
+          : row.artifact ? <Picture src={`/api/v1/artifacts/${row.artifact}/thumbnail?width=128`} alt={title} />
           : <Icon name={row.status === "failed" ? "failures" : "gallery"} />}
       </div>
       <StatusBadge status={row.status} />
