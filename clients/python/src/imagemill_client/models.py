@@ -1,9 +1,7 @@
 """Bodies of the API, made from the server's document by tools/client_models.py: do not edit."""
 
 from __future__ import annotations
-
 from typing import Annotated, Any, Literal
-
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 
@@ -185,6 +183,11 @@ class JobBody(BaseModel):
     ]
     reason: Annotated[str | None, Field(description="Why the job was cancelled or waits for a retry.")]
     cancel_requested: Annotated[bool, Field(alias="cancelRequested")]
+    replays: Annotated[int, Field(description="How often the job was submitted again.")]
+    replay_of: Annotated[
+        str | None,
+        Field(alias="replayOf", description="Id of the job that this one repeats."),
+    ]
     trace: Annotated[str, Field(description="W3C trace context.")]
     input: Annotated[dict[str, Any], Field(description="The recipe's input, completed.")]
     properties: dict[str, Any]
@@ -225,5 +228,14 @@ class JobPage(BaseModel):
     items: list[JobBody]
     next: Annotated[
         str | None,
-        Field(description="The `cursor` of the next page; null on the last."),
+        Field(
+            description="The `cursor` of the next page; null on the last. A page may have few jobs, or none, and a next one: a request reads a bounded number of jobs."
+        ),
+    ]
+    searched_to: Annotated[
+        AwareDatetime | None,
+        Field(
+            alias="searchedTo",
+            description="Set on such a page: when the last job was submitted that was compared with the filter.",
+        ),
     ]
