@@ -136,7 +136,8 @@ def _fill(store: Stores) -> None:
         with store.database.engines.writer.begin() as conn:
             conn.execute(sa.insert(tables.jobs), jobs)
             conn.execute(sa.insert(tables.events), [_event(job) for job in jobs])
-            conn.execute(sa.insert(tables.artifacts), made[: _CHUNK * ARTIFACTS // JOBS])
+            if made:
+                conn.execute(sa.insert(tables.artifacts), made[: _CHUNK * ARTIFACTS // JOBS])
     while store.jobs.count_ended(now):
         pass
 
