@@ -156,7 +156,7 @@ def _entry_from(conn: sa.Connection, lanes: Lanes, row: sa.Row[Any]) -> GalleryE
 def _order(wanted: ArtifactFilter) -> tuple[sa.Column[Any], ...]:
     if wanted.sort == "rating":
         return (_artifacts.rating, _artifacts.created_at, _artifacts.id)
-    if wanted.jobs.owner is None:
+    if wanted.jobs.owner is None and not wanted.rating:
         return (_artifacts.job_id, _artifacts.position)
     return (_artifacts.created_at, _artifacts.id)
 

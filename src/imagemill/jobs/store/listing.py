@@ -176,7 +176,7 @@ def _plan(conn: sa.Connection, lanes: Lanes, wanted: Filter) -> list[_Source]:
         # The index of batches begins with the owner.
         owners = mine or (_jobs.owner.in_(sa.select(tables.shares.c.owner)),)
         return [_Source((*owners, *in_batch), checks, None, is_sorted=False)]
-    filtered = _hidden(conn, mine)
+    filtered = (owner_to_check(conn) == wanted.owner,) if mine else ()
     if statuses == _FAILED and errors:
         index = sa.text(tables.FAILED)
         rows = READ_ROWS if rest else INDEX_ROWS
@@ -207,13 +207,9 @@ def _names(statuses: Iterable[JobStatus]) -> list[str]:
     return sorted(status.value for status in statuses)
 
 
-def _hidden(conn: sa.Connection, conditions: Sequence[sa.ColumnElement[bool]]) -> tuple[Any, ...]:
-    """Return the conditions on the owner in a form for which SQLite, without statistics, chooses no index."""
-    if conn.dialect.name != "sqlite" or not conditions:
-        return tuple(conditions)
-    (mine,) = conditions
-    assert isinstance(mine, sa.BinaryExpression)  # noqa: S101 - it is built by `_plan`
-    return (sa.literal_column("+jobs.owner") == mine.right,)
+def owner_to_check(conn: sa.Connection) -> sa.ColumnElement[str]:
+    """Return the owner of a job in a form for which SQLite, without statistics, chooses no index."""
+    return sa.literal_column("+jobs.owner") if conn.dialect.name == "sqlite" else _jobs.owner
 
 
 def _few_are_open(conn: sa.Connection) -> bool:

@@ -14,6 +14,8 @@ export const KNOWN = ["model", "recipe", "node", "job", "batch", "character", "t
 export type Sort = "newest" | "rating";
 
 const PAGE = 100;
+/** Pages after the first are larger: fewer requests while the reader scrolls far. */
+const FURTHER = 200;
 const PAUSE_MS = 500;
 
 export interface Query {
@@ -52,7 +54,7 @@ function slim({ id, job, owner, mediaType, width, height, size, seed, recipe, pr
 }
 
 async function page(query: Query, cursor: string | null, signal?: AbortSignal) {
-  const asked = { limit: PAGE, ...parameters(query), ...(cursor ? { cursor } : {}), ...ownerQuery() };
+  const asked = { limit: cursor ? FURTHER : PAGE, ...parameters(query), ...(cursor ? { cursor } : {}), ...ownerQuery() };
   const found = await data(api.GET("/api/v1/artifacts", { params: { query: asked }, signal }));
   return { ...found, items: found.items.map(slim) };
 }
