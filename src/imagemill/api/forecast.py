@@ -85,7 +85,7 @@ class QueueForecast(ResponseModel):
     )
     done_at: datetime | None = Field(description="When the last of them is expected to have ended.")
     complete: bool = Field(description="False where more jobs wait, or some have no estimate.")
-    nodes: list[ForecastNode] = Field(description="Present for `owner=*` only.")
+    nodes: list[ForecastNode] = Field(description="The nodes that render; for `owner=*` only.")
 
 
 class ClaimReason(ResponseModel):
@@ -204,7 +204,7 @@ def _forecast(services: Services, without: Sequence[str], owner: str | None) -> 
         "items": items,
         "doneAt": max(ends, default=None),
         "complete": expected.complete and not seen.more,
-        "nodes": [_node_body(node, speeds, now) for node in kept] if owner is None else [],
+        "nodes": [_node_body(node, speeds, now) for node in kept if node.serial] if owner is None else [],
     }
 
 
@@ -270,8 +270,8 @@ def _node_work(
     for each in running:
         work_s = each.estimate_s * speeds.of(node.name)
         progress = hub.progress(each.job_id)
-        if progress is not None and progress.step:
-            left_s = work_s * (1 - progress.fraction)
+        if progress is not None and progress.fraction:
+            left_s = (now - each.started_at) / SECOND * (1 / progress.fraction - 1)
         else:
             left_s = work_s - (now - begun) / SECOND
         left.append(max(_LEAST_LEFT_S, left_s))

@@ -124,3 +124,20 @@ def test_the_load_counts_batches_and_steps_that_nodes_hold() -> None:
 def test_a_layout_survives_nodes_of_any_shape() -> None:
     layout = outline_of({"1": None, "2": {"class_type": "KSampler", "inputs": {"sigmas": ["9", 0]}}, "3": []})
     assert layout.steps == {}
+
+
+def test_each_node_has_the_time_until_the_next_one_began() -> None:
+    prompt = flight()
+    prompt.apply(Started(P), 1.0)
+    prompt.apply(Cached(P, ("5",)), 1.0)
+    prompt.apply(Executing(P, "3"), 1.5)
+    prompt.apply(Step(P, "3", 3, 6), 2.0)
+    prompt.apply(Executing(P, "6"), 4.0)
+    prompt.apply(Executing(P, "9"), 4.5)
+    prompt.apply(Executing(P, "6"), 5.0)
+    prompt.apply(PromptEnded(P), 5.25)
+
+    times = {"3": [500.0, 2500.0], "6": [3000.0, 750.0], "9": [3500.0, 500.0]}
+    assert prompt.times.details(1.0) == {"graphTimes": {"nodes": times, "cached": ["5"]}}
+    prompt.restart(TWO_SAMPLERS, 6.0)
+    assert prompt.times.details(6.0) == {}

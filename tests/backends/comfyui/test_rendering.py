@@ -423,3 +423,14 @@ def test_a_short_render_is_asked_for_previews_only_while_somebody_watches(
     assert asked_previews(node) == "none"
     render(comfy, order(spec(seed=5, steps=12), previews=True))
     assert asked_previews(node) == "auto"
+
+
+def test_the_nodes_of_a_graph_are_timed_and_cached_ones_are_named(comfy: ComfyUI) -> None:
+    first, again = render(comfy, order(spec(seed=1))), render(comfy, order(spec(seed=2)))
+
+    graph_of_first, times = first.details["prompt_request"], first.details["graphTimes"]
+    assert set(times["nodes"]) == set(graph_of_first)
+    assert times["cached"] == []
+    loaders = {key for key, each in graph_of_first.items() if each["class_type"] == "CheckpointLoaderSimple"}
+    assert loaders <= set(again.details["graphTimes"]["cached"])
+    assert not loaders & set(again.details["graphTimes"]["nodes"])

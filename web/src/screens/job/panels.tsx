@@ -39,7 +39,7 @@ export function Events({ events, createdAt }: { events: JobEvent[]; createdAt: s
         <tr key={event.seq}>
           <td>{event.seq}</td>
           <td>{event.type}</td>
-          <td title={moment(event.at)}>+{duration(Math.max(0, (Date.parse(event.at) - start) / 1000))}</td>
+          <td class="job-time" title={moment(event.at)}>+{duration(Math.max(0, (Date.parse(event.at) - start) / 1000))}</td>
           <td>{event.attempt || ""}</td>
           <td class="job-facts">{factsOf(event)}</td>
         </tr>

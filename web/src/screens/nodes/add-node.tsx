@@ -49,14 +49,13 @@ export function AddNode({ isOpen, onClose }: { isOpen: boolean; onClose: () => v
     <Dialog title={t("add")} isOpen={isOpen} onClose={onClose}
       actions={<>
         <CopyAs call={{ method: "POST", path: "/api/v1/nodes", body, cli: `imagemill nodes add ${body.name || "NAME"} ${body.url}` }} />
-        <Button kind="primary" isBusy={isBusy} onClick={() => void add()}>{t("addNow")}</Button>
+        <Button kind="primary" type="submit" form="add-node" isBusy={isBusy}>{t("addNow")}</Button>
       </>}>
-      <form class="nodes-form" onSubmit={(event) => { event.preventDefault(); void add(); }}>
+      <form class="nodes-form" id="add-node" onSubmit={(event) => { event.preventDefault(); void add(); }}>
         <TextInput label={t("name")} hint={t("nameHint")} error={wrong("name")} value={draft.name} onInput={(name) => setDraft({ ...draft, name })} autoComplete="off" />
         <TextInput label={t("address")} hint={t("addressHint")} error={wrong("url")} value={draft.url} onInput={(url) => setDraft({ ...draft, url })} inputMode="url" />
         <TextInput label={t("labels")} hint={t("labelsHint")} error={wrong("labels")} value={draft.labels} onInput={(value) => setDraft({ ...draft, labels: value })} />
         <NumberInput label={t("slots")} hint={t("slotsHint")} error={wrong("slots")} value={draft.slots} min={1} onInput={(slots) => setDraft({ ...draft, slots })} />
-        <button type="submit" class="visually-hidden" tabIndex={-1}>{t("addNow")}</button>
       </form>
       {problem !== null && !known && <ProblemNotice error={problem} />}
     </Dialog>

@@ -1,6 +1,6 @@
 /** Nodes and workers: what renders, which model is where, and the processes of the installation. */
 import { useQuery } from "@tanstack/react-query";
-import { useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { useFeed } from "~/api/feed";
 import { api, data } from "~/api/http";
 import { refresh } from "~/api/queries";
@@ -19,6 +19,23 @@ import { Outlook } from "./outlook";
 import "./style.css";
 import { Workers } from "./workers";
 
+const PAUSE_MS = 3000;
+
+/** Read the nodes again after events of jobs, as these load models; at most every 3 s. */
+function useNodesRefresh() {
+  const timer = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
+  useEffect(() => () => clearTimeout(timer.current), []);
+  useFeed({
+    jobs: () => {
+      timer.current ??= setTimeout(() => {
+        timer.current = undefined;
+        refresh("nodes");
+      }, PAUSE_MS);
+    },
+    changed: (what) => what === "nodes" && refresh("nodes"),
+  });
+}
+
 export default function Nodes() {
   const t = useMessages(messages);
   const n = useMessages(names);
@@ -31,7 +48,7 @@ export default function Nodes() {
     queryKey: ["jobs", owner, "running"],
     queryFn: ({ signal }) => data(api.GET("/api/v1/jobs", { params: { query: { status: ["running"], limit: 200, ...ownerQuery() } }, signal })),
   });
-  useFeed({ jobs: () => refresh("nodes"), changed: (what) => what === "nodes" && refresh("nodes") });
+  useNodesRefresh();
   const all = residency.data?.nodes ?? [];
   const tabs = [
     { key: "nodes", label: t("nodes"), count: all.length },

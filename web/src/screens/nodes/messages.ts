@@ -3,7 +3,7 @@ import { defineMessages } from "~/app/i18n";
 export const messages = defineMessages({
   en: {
     nodes: "Nodes", matrix: "Models on nodes", workers: "Workers", outlook: "Outlook", add: "Add a node", addNow: "Add", added: "Node {name} was added", none: "No node renders yet",
-    unhealthy: "It takes no jobs: it is not healthy.", drains: { one: "Drains: it finishes {count} job and takes no more.", other: "Drains: it finishes {count} jobs and takes no more." }, healthy: { one: "Healthy: {count} job on {slots} slots.", other: "Healthy: {count} jobs on {slots} slots." },
+    unhealthy: "It takes no jobs: it is not healthy.", drains: { one: "Drains: it finishes {count} job and takes no more.", other: "Drains: it finishes {count} jobs and takes no more." }, healthy: "Healthy: {count} of {slots} slots work.",
     seen: "answered {ago}", memory: "{used} of {total} used", loadingModel: "Loads {model}", loadedModel: "Loaded: {model}", noModel: "No model is loaded.", loadTakes: "A load takes {time}.", freeSlot: "free slot",
     hour: { one: "Last hour: {count} job, {loads} model loads.", other: "Last hour: {count} jobs, {loads} model loads." }, lastError: "Last error: {error}, {ago}",
     drain: "Drain", serve: "Give jobs again", willDrain: "1 node, {name}, is drained in 5 s", willServe: "1 node, {name}, gets jobs again in 5 s", doctor: "Doctor", examining: "Renders a test picture", doctorOf: "Check-up of {name}", remove: "Remove", willRemove: "1 node, {name}, is removed in 5 s",
@@ -15,7 +15,7 @@ export const messages = defineMessages({
   },
   pt: {
     nodes: "Nós", matrix: "Modelos nos nós", workers: "Processos", outlook: "Previsão", add: "Adicionar um nó", addNow: "Adicionar", added: "O nó {name} foi adicionado", none: "Nenhum nó renderiza ainda",
-    unhealthy: "Não recebe tarefas: não está saudável.", drains: { one: "Esvaziando: termina {count} tarefa e não recebe outras.", other: "Esvaziando: termina {count} tarefas e não recebe outras." }, healthy: { one: "Saudável: {count} tarefa em {slots} vagas.", other: "Saudável: {count} tarefas em {slots} vagas." },
+    unhealthy: "Não recebe tarefas: não está saudável.", drains: { one: "Esvaziando: termina {count} tarefa e não recebe outras.", other: "Esvaziando: termina {count} tarefas e não recebe outras." }, healthy: "Saudável: vagas em uso: {count} de {slots}.",
     seen: "respondeu {ago}", memory: "{used} de {total} em uso", loadingModel: "Carregando {model}", loadedModel: "Carregado: {model}", noModel: "Nenhum modelo carregado.", loadTakes: "Uma carga leva {time}.", freeSlot: "vaga livre",
     hour: { one: "Última hora: {count} tarefa, {loads} cargas de modelo.", other: "Última hora: {count} tarefas, {loads} cargas de modelo." }, lastError: "Último erro: {error}, {ago}",
     drain: "Esvaziar", serve: "Voltar a receber", willDrain: "1 nó, {name}, será esvaziado em 5 s", willServe: "1 nó, {name}, volta a receber tarefas em 5 s", doctor: "Diagnóstico", examining: "Renderizando uma imagem de teste", doctorOf: "Diagnóstico de {name}", remove: "Remover", willRemove: "1 nó, {name}, será removido em 5 s",
@@ -27,7 +27,7 @@ export const messages = defineMessages({
   },
   es: {
     nodes: "Nodos", matrix: "Modelos en los nodos", workers: "Procesos", outlook: "Previsión", add: "Añadir un nodo", addNow: "Añadir", added: "Se añadió el nodo {name}", none: "Aún no hay nodos que rendericen",
-    unhealthy: "No toma trabajos: no está sano.", drains: { one: "Se vacía: termina {count} trabajo y no toma más.", other: "Se vacía: termina {count} trabajos y no toma más." }, healthy: { one: "Sano: {count} trabajo en {slots} plazas.", other: "Sano: {count} trabajos en {slots} plazas." },
+    unhealthy: "No toma trabajos: no está sano.", drains: { one: "Se vacía: termina {count} trabajo y no toma más.", other: "Se vacía: termina {count} trabajos y no toma más." }, healthy: "Sano: plazas en uso: {count} de {slots}.",
     seen: "respondió {ago}", memory: "{used} de {total} en uso", loadingModel: "Carga {model}", loadedModel: "Cargado: {model}", noModel: "Ningún modelo cargado.", loadTakes: "Una carga tarda {time}.", freeSlot: "plaza libre",
     hour: { one: "Última hora: {count} trabajo, {loads} cargas de modelo.", other: "Última hora: {count} trabajos, {loads} cargas de modelo." }, lastError: "Último error: {error}, {ago}",
     drain: "Vaciar", serve: "Darle trabajos de nuevo", willDrain: "1 nodo, {name}, se vacía en 5 s", willServe: "1 nodo, {name}, vuelve a tomar trabajos en 5 s", doctor: "Diagnóstico", examining: "Renderiza una imagen de prueba", doctorOf: "Diagnóstico de {name}", remove: "Quitar", willRemove: "1 nodo, {name}, se quita en 5 s",
@@ -39,7 +39,7 @@ export const messages = defineMessages({
   },
   uk: {
     nodes: "Вузли", matrix: "Моделі на вузлах", workers: "Процеси", outlook: "Прогноз", add: "Додати вузол", addNow: "Додати", added: "Вузол {name} додано", none: "Ще жоден вузол не рендерить",
-    unhealthy: "Не бере завдань: вузол несправний.", drains: { one: "Звільняється: завершує {count} завдання й нових не бере.", few: "Звільняється: завершує {count} завдання й нових не бере.", many: "Звільняється: завершує {count} завдань і нових не бере.", other: "Звільняється: завершує {count} завдання й нових не бере." }, healthy: { one: "Справний: {count} завдання, місць {slots}.", few: "Справний: {count} завдання, місць {slots}.", many: "Справний: {count} завдань, місць {slots}.", other: "Справний: {count} завдання, місць {slots}." },
+    unhealthy: "Не бере завдань: вузол несправний.", drains: { one: "Звільняється: завершує {count} завдання й нових не бере.", few: "Звільняється: завершує {count} завдання й нових не бере.", many: "Звільняється: завершує {count} завдань і нових не бере.", other: "Звільняється: завершує {count} завдання й нових не бере." }, healthy: "Справний: зайнято місць {count} з {slots}.",
     seen: "відповів {ago}", memory: "зайнято {used} з {total}", loadingModel: "Завантажує {model}", loadedModel: "Завантажено: {model}", noModel: "Жодну модель не завантажено.", loadTakes: "Завантаження триває {time}.", freeSlot: "вільне місце",
     hour: { one: "За годину: {count} завдання, завантажень моделей {loads}.", few: "За годину: {count} завдання, завантажень моделей {loads}.", many: "За годину: {count} завдань, завантажень моделей {loads}.", other: "За годину: {count} завдання, завантажень моделей {loads}." }, lastError: "Остання помилка: {error}, {ago}",
     drain: "Звільнити", serve: "Знову давати завдання", willDrain: "1 вузол, {name}, буде звільнено за 5 с", willServe: "1 вузол, {name}, знову отримає завдання за 5 с", doctor: "Діагностика", examining: "Рендерить пробне зображення", doctorOf: "Діагностика {name}", remove: "Вилучити", willRemove: "1 вузол, {name}, буде вилучено за 5 с",

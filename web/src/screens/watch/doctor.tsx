@@ -34,7 +34,7 @@ export function Doctor() {
   if (!may("nodes:write")) return null;
   const bad = findings.filter((each) => each.level !== "ok").length;
   return (
-    <section class="watch-section" aria-label={t("doctor")}>
+    <section class="watch-section">
       <header class="watch-head">
         <h2>{t("doctor")}</h2>
         <span>

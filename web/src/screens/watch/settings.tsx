@@ -12,7 +12,7 @@ export function SettingsInUse() {
   const found = useQuery({ queryKey: ["settings"], queryFn: ({ signal }) => data(api.GET("/api/v1/settings", { signal })), enabled: may("admin") });
   if (!may("admin") || (found.error instanceof Problem && found.error.status === 403)) return null;
   return (
-    <section class="watch-section" aria-label={t("settings")}>
+    <section class="watch-section">
       <header class="watch-head">
         <h2>{t("settings")}</h2>
         <CopyAs call={{ method: "GET", path: "/api/v1/settings", cli: "imagemill settings" }} />
