@@ -12,7 +12,7 @@ import { type Theme, setTheme, theme } from "./theme";
 
 export function AccountMenu() {
   const t = useMessages(messages);
-  const { me } = useSession();
+  const { me, isReadOnly } = useSession();
   const language = useLanguage();
   const [, navigate] = useLocation();
   const [isOpen, setOpen] = useState(false);
@@ -20,11 +20,13 @@ export function AccountMenu() {
   const name = me?.owner ?? "";
   const items = [
     { label: `${t("theme")}, ${t("language")}`, icon: "settings" as const, onSelect: () => setOpen(true) },
+    ...(me?.credential ? [{ label: t("sessions"), icon: "people" as const, onSelect: () => navigate("/people?tab=sessions") }] : []),
     { label: t("start"), icon: "info" as const, onSelect: () => navigate("/start") },
     ...(me?.credential ? [{ label: t("signOut"), icon: "signOut" as const, onSelect: () => void signOut() }] : []),
   ];
   return (
     <>
+      {isReadOnly && <span class="read-only" title={t("readOnlyHint")}>{t("readOnly")}</span>}
       <Menu label={t("account")} items={items}>{name || t("account")}</Menu>
       <Dialog title={`${t("theme")}, ${t("language")}`} isOpen={isOpen} onClose={() => setOpen(false)} actions={<Button kind="primary" onClick={() => setOpen(false)}>{t("close")}</Button>}>
         <Select label={t("theme")} value={chosen}

@@ -10,6 +10,7 @@ export const messages = defineMessages({
     theme: "Theme", system: "As the system", light: "Light", dark: "Dark", language: "Language", signOut: "Sign out", account: "Account",
     allOwners: "All owners", shownOwner: "Shown owner", mine: "Mine", undo: "Undo", close: "Close", failed: "This screen failed", reload: "Reload",
     unknownPage: "There is no such page", home: "To the start",
+    readOnly: "Read-only", readOnlyHint: "This session changes nothing; sign in again to change something", sessions: "Where I am signed in",
   },
   pt: {
     make: "Criar", gallery: "Galeria", queue: "Fila", job: "Tarefa", failures: "Falhas", workflows: "Fluxos", models: "Modelos",
@@ -20,6 +21,7 @@ export const messages = defineMessages({
     theme: "Tema", system: "Como o sistema", light: "Claro", dark: "Escuro", language: "Idioma", signOut: "Sair", account: "Conta",
     allOwners: "Todos os donos", shownOwner: "Dono exibido", mine: "Meus", undo: "Desfazer", close: "Fechar", failed: "Esta tela falhou", reload: "Recarregar",
     unknownPage: "Esta página não existe", home: "Para o início",
+    readOnly: "Só leitura", readOnlyHint: "Esta sessão não altera nada; entre de novo para alterar", sessions: "Onde estou conectado",
   },
   es: {
     make: "Crear", gallery: "Galería", queue: "Cola", job: "Trabajo", failures: "Fallos", workflows: "Flujos", models: "Modelos",
@@ -30,6 +32,7 @@ export const messages = defineMessages({
     theme: "Tema", system: "Como el sistema", light: "Claro", dark: "Oscuro", language: "Idioma", signOut: "Salir", account: "Cuenta",
     allOwners: "Todos los dueños", shownOwner: "Dueño mostrado", mine: "Míos", undo: "Deshacer", close: "Cerrar", failed: "Esta pantalla falló", reload: "Recargar",
     unknownPage: "Esta página no existe", home: "Al inicio",
+    readOnly: "Solo lectura", readOnlyHint: "Esta sesión no cambia nada; entra de nuevo para cambiar algo", sessions: "Dónde he entrado",
   },
   uk: {
     make: "Створити", gallery: "Галерея", queue: "Черга", job: "Завдання", failures: "Збої", workflows: "Робочі процеси", models: "Моделі",
@@ -40,6 +43,7 @@ export const messages = defineMessages({
     theme: "Тема", system: "Як у системі", light: "Світла", dark: "Темна", language: "Мова", signOut: "Вийти", account: "Обліковий запис",
     allOwners: "Усі власники", shownOwner: "Показаний власник", mine: "Мої", undo: "Скасувати", close: "Закрити", failed: "Цей екран не відкрився", reload: "Перезавантажити",
     unknownPage: "Такої сторінки немає", home: "На початок",
+    readOnly: "Лише перегляд", readOnlyHint: "Цей сеанс нічого не змінює; увійдіть знову, щоб змінити", sessions: "Де я увійшов",
   },
 });
 
