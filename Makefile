@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo demo-book test serve check bench chaos clients docs fuzz proof lock image clean format
+.PHONY: demo demo-book test serve check bench chaos clients docs fuzz proof lock image clean format web web-dev web-types
 
 demo: $(VENV)/.base
 	$(BIN)/imagemill demo
@@ -69,6 +69,22 @@ proof: $(VENV)/.dev
 lock: $(VENV)/.dev
 	$(PIP) uv
 	cd requirements && for set in base dev books docs build image client; do ./compile $$set; done
+
+# The web application, built from web/ into the package. Node.js is the machine's, else that of a wheel; IMAGEMILL_URL
+# is the server that web-dev passes requests to.
+NODE := $(abspath $(BIN))/python $(abspath tools/node.py)
+web: web/node_modules/.installed
+	cd web && $(NODE) npm run build
+
+web-dev: web/node_modules/.installed
+	cd web && $(NODE) npm run dev
+
+web-types: web/node_modules/.installed
+	$(NODE) $(abspath $(BIN))/python tools/console_types.py
+
+web/node_modules/.installed: web/package.json web/package-lock.json | $(VENV)/.dev
+	cd web && $(NODE) npm install --no-audit --no-fund
+	touch $@
 
 # The container image, built by docker, podman or buildah; IMAGE is its name, PYTHON_IMAGE another base.
 IMAGE ?= imagemill

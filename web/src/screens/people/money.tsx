@@ -96,8 +96,10 @@ function Grant({ owner }: { owner: string }) {
     <form class="card people-grant" onSubmit={(event) => void submit(event)}>
       <NumberInput label={t("grant")} hint={t("grantHint")} required step="0.001" value={draft.amount} onInput={(amount) => setDraft({ ...draft, amount })} />
       <TextInput label={t("note")} maxLength={500} value={draft.note} onInput={(note) => setDraft({ ...draft, note })} />
-      <Button type="submit" kind="primary" isBusy={isBusy} disabled={!draft.amount}>{t("give")}</Button>
-      <CopyAs call={{ method: "POST", path: "/api/v1/credits/grants", body, cli: `imagemill credits grant ${owner} ${body.amount}${body.note ? ` --note '${body.note.replaceAll("'", `'\\''`)}'` : ""}` }} />
+      <div class="people-actions people-give">
+        <Button type="submit" kind="primary" isBusy={isBusy} disabled={!draft.amount}>{t("give")}</Button>
+        <CopyAs call={{ method: "POST", path: "/api/v1/credits/grants", body, cli: `imagemill credits grant ${owner} ${body.amount}${body.note ? ` --note '${body.note.replaceAll("'", `'\\''`)}'` : ""}` }} />
+      </div>
       {problem !== null && <ProblemNotice error={problem} />}
     </form>
   );

@@ -46,7 +46,7 @@ export function Sessions({ owner }: { owner?: string }) {
           ))}
         </Table>
       )}
-      {owner === undefined && <ChangePassword />}
+      {owner === undefined && items.some((session) => session.current && session.credential === null) && <ChangePassword />}
     </>
   );
 }

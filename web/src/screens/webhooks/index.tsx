@@ -62,11 +62,11 @@ function Endpoints() {
   );
 }
 
-const TONES = { active: "succeeded", failing: "running", paused: "failed" } as const;
+const TONES = { active: "status-succeeded", failing: "webhooks-state-failing", paused: "status-failed" } as const;
 
 export function StateBadge({ endpoint }: { endpoint: Endpoint }) {
   const t = useMessages(messages);
-  return <span class={`status status-${TONES[endpoint.state]}`}>{t(endpoint.state)}</span>;
+  return <span class={`status ${TONES[endpoint.state]}`}>{t(endpoint.state)}</span>;
 }
 
 /** Why an endpoint gets no messages, and since when. */
