@@ -1,4 +1,4 @@
-"""The web application as it is delivered: built from these sources, typed by this API, small, from no other host."""
+"""The web application as it is delivered: built from these sources, typed by this API, from no other host."""
 
 import gzip
 import hashlib

@@ -143,11 +143,11 @@ class ByHand:
 
 @contextmanager
 def started(compose: Compose, folder: Path, database: str) -> Iterator[ByHand]:
-    """All but the edge: there is no nginx here."""
+    """All but the front end: there is no nginx here."""
     with ExitStack() as stack:
         fleet = ByHand(compose, folder, database, stack)
         for names in compose.order():
-            fleet.start([name for name in names if name != "edge"])
+            fleet.start([name for name in names if name != "frontend"])
         yield fleet
 
 

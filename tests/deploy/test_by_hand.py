@@ -44,7 +44,7 @@ def finished(client: httpx2.Client, job_id: str) -> dict[str, Any]:
 
 def test_all_services_start_in_the_files_order(fleet: ByHand) -> None:
     request = [name for names in fleet.compose.order() for name in names]
-    assert fleet.started == [name for name in request if name != "edge"]
+    assert fleet.started == [name for name in request if name != "frontend"]
     assert fleet.started.index("migrate") > fleet.started.index("db")
 
 

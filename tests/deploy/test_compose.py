@@ -243,7 +243,7 @@ def test_services_have_the_names_people_know_and_answer_to_former_ones() -> None
         (("vision",), set[str]()),
         (("web",), {"db", "redis", "seaweedfs", "migrate"}),
         (("worker-render",), {"db", "redis", "seaweedfs", "migrate"}),
-        (("edge",), {"web", "db", "redis", "seaweedfs", "migrate"}),
+        (("frontend",), {"web", "db", "redis", "seaweedfs", "migrate"}),
     ],
 )
 def test_a_part_can_be_started(names: tuple[str, ...], also: set[str]) -> None:
@@ -323,7 +323,7 @@ def test_builds_take_the_proxies_of_the_shell_and_none_without_them() -> None:
 
 @pytest.mark.parametrize(("status", "is_up"), [(0, True), (3, True), (1, False), (2, False)])
 def test_an_api_without_workers_is_up(tmp_path: Path, status: int, is_up: bool) -> None:
-    """Else the edge and thus the whole fleet would wait for a worker, which needs no API to start."""
+    """Else the front end and thus the whole fleet would wait for a worker, which needs no API to start."""
     assert LOADED.services["web"]["healthcheck"]["test"] == ["CMD", "healthcheck.sh"]
     (tmp_path / "imagemill").write_text(f'#!/bin/sh\necho "$*"\nexit {status}\n')
     (tmp_path / "imagemill").chmod(0o755)
@@ -339,16 +339,16 @@ def test_an_api_without_workers_is_up(tmp_path: Path, status: int, is_up: bool) 
     assert (done.returncode == 0) is is_up
 
 
-def test_the_edge_passes_on_to_the_port_the_server_listens_on() -> None:
+def test_the_front_end_passes_on_to_the_port_the_server_listens_on() -> None:
     port = LOADED.services["web"]["environment"]["IMAGEMILL_PORT"]
-    text = (FOLDER / "nginx" / "edge.conf").read_text(encoding="utf-8")
+    text = (FOLDER / "nginx" / "frontend.conf").read_text(encoding="utf-8")
     assert f"proxy_pass http://127.0.0.1:{port};" in text
     published = LOADED.services["web"]["ports"][0].rpartition(":")[2]
     assert f"listen {published};" in text
 
 
 def test_proxies_let_a_full_body_through_and_hold_no_event_back() -> None:
-    for name in ("edge.conf", "imagemill.conf"):
+    for name in ("frontend.conf", "imagemill.conf"):
         text = (FOLDER / "nginx" / name).read_text(encoding="utf-8")
         largest = int(re.search(r"client_max_body_size (\d+)m;", text)[1]) * 2**20  # type: ignore[index]
         assert largest > Settings.model_fields["limit"].default.body_bytes

@@ -1,5 +1,6 @@
 """The nginx examples in a real nginx: before a real server, and before one that shows what it was sent."""
 
+import gzip
 import json
 import os
 import re
@@ -314,15 +315,28 @@ def test_a_server_that_is_away_is_told_in_words(tmp_path: Path) -> None:
     assert "try again" in answer.json()["detail"]
 
 
-def test_the_edge_of_compose_passes_on_what_it_gets(tmp_path: Path) -> None:
+def test_the_front_end_of_compose_passes_on_what_it_gets(tmp_path: Path) -> None:
     with ExitStack() as stack:
         upstream, (port,) = stack.enter_context(mirror()), free_ports(1)
-        text = (FOLDER / "edge.conf").read_text()
+        text = (FOLDER / "frontend.conf").read_text()
         assert text.count("listen 8080;") == text.count("127.0.0.1:8700") == 1
         text = text.replace("listen 8080;", f"listen 127.0.0.1:{port};").replace("127.0.0.1:8700", upstream)
+        files = tmp_path / "files"
+        (files / "assets").mkdir(parents=True)
+        (files / "assets/main-1a2b.js").write_text("a script")
+        (files / "assets/main-1a2b.js.gz").write_bytes(gzip.compress(b"a script"))
+        assert "/usr/share/imagemill" in text
+        text = text.replace("/usr/share/imagemill", str(files))
         run(tmp_path, text, stack)
+        script = f"http://127.0.0.1:{port}/assets/main-1a2b.js"
+        asset = httpx2.get(script, headers={"Accept-Encoding": "gzip"}, trust_env=False)
+        page = httpx2.get(f"http://127.0.0.1:{port}/queue", trust_env=False)
         url, headers = f"http://127.0.0.1:{port}/api/v1/jobs", {"Host": "localhost:8700"}
         got = dict(httpx2.get(url, headers=headers, trust_env=False).json())
 
     assert got["host"] == "localhost:8700"
     assert "connection" not in got
+    assert (asset.text, asset.headers["content-encoding"]) == ("a script", "gzip")
+    assert asset.headers["cache-control"] == "public, max-age=31536000, immutable"
+    assert asset.headers["content-type"] == "text/javascript"
+    assert page.json(), "the API answers with the page"
