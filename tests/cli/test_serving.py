@@ -8,6 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx2
+import pytest
+
 from tests.cli.programs import Program, image_job, run, running
 
 DEBUG = ("--log-level", "debug")
@@ -43,6 +46,25 @@ def test_serve_says_where_it_listens_and_ends_well(tmp_path: Path) -> None:
         program.signal()
         assert program.ended() == 0
         assert program.lines()[-1]["event"] == "stopped"
+
+
+@pytest.mark.parametrize("has_key", [False, True])
+def test_open_opens_the_console_signed_in_where_keys_exist(tmp_path: Path, has_key: bool) -> None:
+    opened, browser = tmp_path / "opened", tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {opened}.part\nmv {opened}.part {opened}\n')
+    browser.chmod(0o755)
+    settings = {"IMAGEMILL_AUTH__ADMIN_KEY": "k" * 40} if has_key else {}
+    options = ("--port", "0", "--open")
+    with running("serve", *options, cwd=tmp_path, BROWSER=str(browser), **settings) as program:
+        until(opened.exists)
+        address, _, code = opened.read_text().strip().partition("/#code=")
+        assert address == program.url
+        assert bool(code) is has_key
+        if has_key:
+            answers = [httpx2.post(f"{address}/api/v1/session", json={"code": code}) for _ in range(2)]
+            assert [answer.status_code for answer in answers] == [201, 401]
+            assert answers[0].json()["me"]["role"] == "admin"
+            assert code not in program.log.read_text()
 
 
 def test_a_signal_lets_a_running_job_finish_and_its_client_hear_of_it(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from imagemill.cli import (
     quotas,
     resources,
     serve,
+    session_list,
     settings,
     users,
     webhooks,
@@ -130,6 +131,7 @@ app.command(rich_help_panel=CLIENT)(feed_display.checklist)
 app.command(rich_help_panel=ADMIN)(doctor.doctor)
 app.add_typer(keys.commands, name="keys", rich_help_panel=ADMIN)
 app.add_typer(users.commands, name="users", rich_help_panel=ADMIN)
+app.add_typer(session_list.commands, name="sessions", rich_help_panel=ADMIN)
 app.command(rich_help_panel=ADMIN)(maintenance.migrate)
 app.add_typer(plugin_list.commands, name="plugins", rich_help_panel=ADMIN)
 app.add_typer(settings.commands, name="settings", rich_help_panel=ADMIN)

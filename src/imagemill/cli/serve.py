@@ -37,6 +37,14 @@ ReadyFile = Annotated[
 ]
 
 
+Open = Annotated[
+    bool,
+    typer.Option(
+        "--open", help="Open the console in a browser; where keys exist, signed in by a one-time link."
+    ),
+]
+
+
 def serve(
     host: Host = None,
     port: Port = None,
@@ -50,12 +58,13 @@ def serve(
             help="Generate an administrator's key if none exists, print it, and keep it in the data folder.",
         ),
     ] = False,
+    open_: Open = False,
     log_level: LogLevel = None,
     profile: Profile = None,
 ) -> None:
-    """Run everything in one process: API, scheduler and workers."""
+    """Run everything in one process: console, API, scheduler and workers."""
     given = {"host": host, "port": port, "data_dir": data_dir, "log_level": log_level, "profile": profile}
-    _run_http("serve", reload, ready_file, generate_key, **given)
+    _run_http("serve", reload, ready_file, generate_key, opens=open_, **given)
 
 
 def api(
@@ -64,12 +73,13 @@ def api(
     data_dir: DataDir = None,
     reload: Reload = False,
     ready_file: ReadyFile = None,
+    open_: Open = False,
     log_level: LogLevel = None,
     profile: Profile = None,
 ) -> None:
-    """Run the HTTP API alone; scheduler and workers run in other processes."""
+    """Run the console and the HTTP API alone; scheduler and workers run in other processes."""
     given = {"host": host, "port": port, "data_dir": data_dir, "log_level": log_level, "profile": profile}
-    _run_http("api", reload, ready_file, generates_key=False, **given)
+    _run_http("api", reload, ready_file, generates_key=False, opens=open_, **given)
 
 
 def scheduler(data_dir: DataDir = None, log_level: LogLevel = None, profile: Profile = None) -> None:
@@ -114,6 +124,8 @@ def _run_http(
     reload: bool,
     ready_file: Path | None,
     generates_key: bool,
+    *,
+    opens: bool,
     **given: Any,
 ) -> None:
     _disable_gc()
@@ -123,12 +135,14 @@ def _run_http(
             raise CliError("--ready-file cannot be used with --reload", UNUSABLE)
         if reload and generates_key:
             raise CliError("--generate-key cannot be used with --reload", UNUSABLE)
+        if reload and opens:
+            raise CliError("--open cannot be used with --reload", UNUSABLE)
         from imagemill.cli import server
 
         if reload:
             server.run_reloading(settings, command, given)
         else:
-            server.run_http(settings, command, ready_file, generates_key=generates_key)
+            server.run_http(settings, command, ready_file, generates_key=generates_key, opens=opens)
 
 
 def _disable_gc() -> None:

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import socket
+import threading
 import time
 from functools import partial
 from ipaddress import ip_address
@@ -132,12 +133,17 @@ def _listen_error(address: str, port: int, error: OSError) -> CliError:
 
 
 def run_http(
-    settings: "Settings", command: str, ready_file: Path | None = None, *, generates_key: bool = False
+    settings: "Settings",
+    command: str,
+    ready_file: Path | None = None,
+    *,
+    generates_key: bool = False,
+    opens: bool = False,
 ) -> None:
     """Run ``serve`` or ``api`` until a signal. Raises `CliError` if it cannot start.
 
     ``ready_file`` holds the address as JSON while the server answers. ``generates_key``: an administrator's
-    key is made if a key is needed and none exists.
+    key is made if a key is needed and none exists. ``opens``: the console is opened in a browser.
     """
     logs.configure(settings.log_level, settings.log_format)
     host = check_host(settings.host)
@@ -149,7 +155,7 @@ def run_http(
     sock = listen(host, settings.port)
     is_whole = command == "serve"
     app = build(settings, Roles(api=True, scheduler=is_whole, worker=is_whole))
-    server = Server(app, sock, ready_file)
+    server = Server(app, sock, ready_file, opens=opens)
     # uvicorn raises the signals that it handled again after it has stopped, when nothing is left to stop.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
@@ -192,7 +198,9 @@ class Server(uvicorn.Server):
     until the running jobs have finished, so that clients get their results; then they are closed.
     """
 
-    def __init__(self, app: Application, sock: socket.socket, ready_file: Path | None = None) -> None:
+    def __init__(
+        self, app: Application, sock: socket.socket, ready_file: Path | None = None, *, opens: bool = False
+    ) -> None:
         grace_s = app.settings.shutdown_grace_s
         super().__init__(
             uvicorn.Config(
@@ -205,6 +213,7 @@ class Server(uvicorn.Server):
         self._app = app
         self._sock = sock
         self._ready_file = ready_file
+        self._opens = opens
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         url = url_of(self._sock)
@@ -214,6 +223,10 @@ class Server(uvicorn.Server):
             startup.report_listening(self._app, url)
             if self._ready_file is not None:
                 startup.write_ready_file(self._ready_file, url)
+            if self._opens:
+                # Some browsers run as long as the call that opens them.
+                opening = threading.Thread(target=startup.open_console, args=(self._app, url), daemon=True)
+                opening.start()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if self.should_exit:

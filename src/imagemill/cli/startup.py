@@ -201,13 +201,31 @@ def report_listening(app: "Application", url: str) -> None:
         )
         return
     rows = [
-        ("API", f"[bold cyan]{url}[/]"),
+        ("console", f"[bold cyan]{url}[/]"),
+        ("API", f"[cyan]{url}/api/v1[/]"),
         ("docs", f"[cyan]{url}/docs[/]"),
         ("data", f"{_data_folder(app)} [dim]({_describe_database(app)})[/]"),
     ]
     if app.roles.worker:
         rows.append(("nodes", _describe_nodes(app)))
     _print_banner(f"ready in {ready_s:.1f} s", rows, "[dim]Ctrl+C stops it; running jobs finish first[/]")
+
+
+def open_console(app: "Application", url: str) -> None:
+    """Open the console in a browser, where keys exist by a one-time link. Without a browser log it."""
+    import webbrowser
+
+    services = app.services
+    page = url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+    if not services.access.is_open():
+        page = sign_in_link(page, services.browser_sessions.link(app.settings.owner))
+    if not webbrowser.open(page):
+        log.info("no browser can be opened here; open %s", page)
+
+
+def sign_in_link(address: str, code: str) -> str:
+    """Return the address of the console that signs in once. What is behind ``#`` is in no log."""
+    return f"{address}/#code={code}"
 
 
 def remove_ready_file(path: Path) -> None:
