@@ -324,6 +324,22 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/checklist": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["read_checklist"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/credits": {
         parameters: {
             query?: never;
@@ -2890,6 +2906,10 @@ export interface components {
             items: components["schemas"]["CharacterSheetAnswer"][];
             next: string | null;
         };
+        Checklist: {
+            items: components["schemas"]["FirstStep"][];
+            complete: boolean;
+        };
         ChildBody: {
             name: string;
             age: number;
@@ -3143,6 +3163,11 @@ export interface components {
             url: string;
             /** Format: date-time */
             urlExpiresAt: string;
+        };
+        FirstStep: {
+            /** @enum {string} */
+            name: "picture" | "node" | "workflow" | "key" | "webhook";
+            done: boolean;
         };
         ForecastJob: {
             id: string;
@@ -5202,6 +5227,25 @@ export interface operations {
                     "image/webp": string;
                     "image/jpeg": string;
                     "image/png": string;
+                };
+            };
+        };
+    };
+    read_checklist: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Checklist"];
                 };
             };
         };
