@@ -118,7 +118,7 @@ class Application:
         self.registry = Registry(
             self.stores.resources,
             strict=settings.resources.strict,
-            is_available=self._is_available,
+            is_available=lambda key: build.is_available(self.backends, key),
             installed=InstalledModels(lambda: self.node_backend.models(), load_families(settings.data_dir)),
         )
         self.backends = self._backends()
@@ -580,13 +580,6 @@ class Application:
     def settings_group(self, name: str) -> Any:
         """Return the settings group of this name."""
         return getattr(self.settings, name)
-
-    def _is_available(self, key: str) -> bool:
-        return any(
-            node.available is None or key in node.available
-            for backend in self.backends.values()
-            for node in backend.nodes()
-        )
 
 
 def application(app: Application) -> Any:

@@ -94,6 +94,12 @@ class NodeBackendAdapter:
         return self._comfyui.examine(name)
 
 
+def is_available(backends: Mapping[str, Backend], key: str) -> bool:
+    """Whether some node may have the model with this key."""
+    nodes = (node for backend in backends.values() for node in backend.nodes())
+    return any(node.available is None or key in node.available for node in nodes)
+
+
 def simulator_control(database: Database, backends: Mapping[str, Backend]) -> SimulatorControl | None:
     simulator = backends.get(SIMULATOR)
     if not isinstance(simulator, Simulator):

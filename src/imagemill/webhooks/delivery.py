@@ -377,7 +377,8 @@ def _read_answer(response: httpx2.Response, deadline: Deadline) -> PostAnswer:
 
 def _read_body(response: httpx2.Response, deadline: Deadline) -> str:
     """Return the beginning of a body as text; what a slow receiver has not sent in time is left out."""
-    if response.headers.get("content-encoding", "identity") != "identity":
+    is_empty = response.headers.get("content-length") == "0" or response.status_code == 204
+    if is_empty or response.headers.get("content-encoding", "identity") != "identity":
         return ""
     data = bytearray()
     with contextlib.suppress(httpx2.HTTPError), deadline.ending_in(_ANSWER_S):

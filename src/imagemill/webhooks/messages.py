@@ -26,11 +26,11 @@ from imagemill.webhooks.delivery import (
     PostResult,
     target_of,
 )
+from imagemill.webhooks.exchanges import Exchange
 from imagemill.webhooks.store import (
     DeleteMessages,
     DeliveryAttempt,
     Endpoint,
-    Exchange,
     Message,
     RecordAttempt,
     WebhookStore,

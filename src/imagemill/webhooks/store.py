@@ -4,7 +4,7 @@
 # The rows of a statement built from a tuple of columns have no static type.
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,7 +16,7 @@ from imagemill.db.group_commit import Tx
 from imagemill.db.statements import dump
 from imagemill.domain.clock import to_datetime
 from imagemill.domain.errors import Conflict, NotFound
-from imagemill.webhooks.delivery import PostAnswer
+from imagemill.webhooks.exchanges import Exchange, dump_exchange, load_exchange
 from imagemill.webhooks.outbox import invalidate_subscriptions
 
 _endpoints = tables.endpoints.c
@@ -253,16 +253,6 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Exchange:
-    """The request and the answer of an attempt."""
-
-    request_headers: Mapping[str, str]
-    answer: PostAnswer | None
-    """None means that there was no answer."""
-    request_body: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class DeliveryAttempt:
     number: int
     at: int
@@ -470,7 +460,7 @@ def _record_one(tx: Tx, tried: RecordAttempt) -> bool:
     if changed is None:
         return is_paused
     values = {"at": attempt.at, "status": attempt.status, "error": attempt.error, "took_ms": attempt.took_ms}
-    values["exchange"] = _dump_exchange(attempt.exchange) if attempt.exchange is not None else None
+    values["exchange"] = dump_exchange(attempt.exchange) if attempt.exchange is not None else None
     tx.conn.execute(sa.insert(tables.attempts).values(message_id=message.id, number=number, **values))
     return is_paused
 
@@ -487,19 +477,6 @@ def _next_number(tx: Tx, message: Message) -> int:
         )
         tx.conn.execute(earlier.values(request_body=body))
     return last + 1
-
-
-def _dump_exchange(exchange: Exchange) -> str:
-    answer = asdict(exchange.answer) if exchange.answer is not None else None
-    return dump({"request_headers": dict(exchange.request_headers), "answer": answer})
-
-
-def _load_exchange(stored: str | None, body: str | None) -> Exchange | None:
-    if stored is None:
-        return None
-    values = from_json(stored)
-    answer = PostAnswer(**values["answer"]) if values["answer"] is not None else None
-    return Exchange(values["request_headers"], answer, body or "")
 
 
 def _with_result(tx: Tx, tried: RecordAttempt, endpoint: Endpoint) -> Endpoint:
@@ -575,7 +552,7 @@ def _message(conn: sa.Connection, endpoint_id: str, id_: str) -> tuple[Message, 
     tried = sa.select(*_ATTEMPT, *_EXCHANGE).where(_attempts.message_id == id_).order_by(_attempts.number)
     message = Message(*row)
     return message, [
-        DeliveryAttempt(*attempt[:5], _load_exchange(attempt[5], attempt[6] or message.body))
+        DeliveryAttempt(*attempt[:5], load_exchange(attempt[5], attempt[6] or message.body))
         for attempt in conn.execute(tried)
     ]
 
