@@ -2,13 +2,14 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pypdfium2
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from tests.access.support import ADMIN_KEY
 from tests.books.drawn_pages import PLAIN, draw_page
 from tests.books.drawn_photos import photo
 from tests.books.http.support import FACE_PAGE, PAID_PAGE, SLUG, Parent, quick, write_book
@@ -174,6 +175,27 @@ def test_a_photo_that_does_not_fit_gets_advice_and_closing_the_page_loses_nothin
         page = parent.open("/books")
         page.get_by_role("link", name=re.compile("A walk The hero waits for you")).first.click()
         expect(page).to_have_url(re.compile(f"/books/made/{id_}/hero$"))
+
+
+def test_a_parent_signs_in_and_out_where_the_server_has_accounts(
+    browser: Browser, make_server: Callable[..., Server]
+):
+    server = make_server(auth={"admin_key": ADMIN_KEY, "password_memory_mb": 8, "sign_up": True})
+    account = {"email": "ann@example.org", "password": "correct horse battery"}
+    assert server.client.post("/api/v1/auth/sign-up", json=account).status_code == 201
+    with visitor(browser, server.url, SMALL_PHONE) as parent:
+        parent.expected = ("401",)
+        page = parent.open("/books/little-star")
+        page.get_by_label("E-mail address").fill(account["email"])
+        page.get_by_label("Password").fill("something else")
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.get_by_text("Address and password do not match")).to_be_visible()
+        is_accessible(page)
+        page.get_by_label("Password").fill(account["password"])
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.get_by_role("heading", name="One photo of your child")).to_be_visible()
+        page.get_by_role("button", name="Sign out").click()
+        expect(page.get_by_role("heading", name="Please sign in")).to_be_visible()
 
 
 @pytest.fixture(scope="module")
