@@ -32,20 +32,23 @@ _SIDE = 1700
 """Pixels of an illustration, the fewest that a print profile takes."""
 
 
-def _illustration(page: DrawnPage) -> bytes:
+def _illustration(page: DrawnPage, side: int) -> bytes:
     file = io.BytesIO()
-    drawn = Image.open(io.BytesIO(draw_page(page, 600))).resize((_SIDE, _SIDE))
+    drawn = Image.open(io.BytesIO(draw_page(page, 600))).resize((side, side))
     drawn.save(file, "JPEG", quality=85)
     return file.getvalue()
 
 
-def write_book(folder: Path, slug: str = SLUG) -> Path:
-    """Write a book, two pages of which are in the preview, into its folder; return that."""
+def write_book(folder: Path, slug: str = SLUG, *, side: int = _SIDE) -> Path:
+    """Write a book, two pages of which are in the preview, into its folder; return that.
+
+    ``side``: pixels of an illustration.
+    """
     place = folder / slug
     place.mkdir(parents=True)
     drawn = {"face": PAGES[0], "paid": PAGES[1], "plain": PLAIN, "sheet": SHEET}
     for name, page in drawn.items():
-        (place / f"{name}.jpg").write_bytes(_illustration(page))
+        (place / f"{name}.jpg").write_bytes(_illustration(page, side))
 
     def faces(page: DrawnPage) -> list[dict[str, Any]]:
         return [

@@ -70,6 +70,13 @@ def test_a_page_is_redrawn_and_chosen(cli: Cli, made: str):
     assert "page 1: version 1" in cli("choose", made, str(FACE_PAGE), "1")
 
 
+def test_a_book_is_shared_and_the_link_ended(cli: Cli, made: str):
+    assert "/books/shared/" in cli("share", made, "--days", "7")
+    assert f"/books/shared/{made}." in cli.json("show", made)["share"]["url"]
+    assert f"{made} is not shared" in cli("unshare", made)
+    assert cli.json("show", made)["share"] is None
+
+
 def test_what_is_refused_says_why(cli: Cli, made: str, tmp_path: Path):
     assert "books:unlock" in cli("unlock", made, status=1)
     assert "preview_ready" in cli("approve", made, "--who", "me", status=1)

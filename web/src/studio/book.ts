@@ -37,6 +37,11 @@ export function stepOf(book: MadeBook): Step {
   }
 }
 
+/** Whether a page is bound: covers are, and pages of the block; spare pages that fill other counts are not. */
+export function isBound(page: number, bound: Bound | null): boolean {
+  return page === FRONT_COVER || page === BACK_COVER || !bound || bound.order.includes(page);
+}
+
 /** Whether a step may be opened now. */
 export function isOpen(step: Step, book: MadeBook): boolean {
   if (step === "order") return Boolean(book.child) && ["preview_ready", "proof_ready", "completed"].includes(book.state);

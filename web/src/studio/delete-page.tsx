@@ -14,8 +14,13 @@ import { Painting, Trouble, useAsk } from "./parts";
 export function DeletePage({ book, live }: StepProps) {
   const t = useMessages(madeMessages);
   const [isSure, setSure] = useState(false);
+  const [isTried, setTried] = useState(false);
   const { isBusy, problem, ask } = useAsk(live.reload);
-  const onDelete = () => ask(async () => live.take(await data(api.DELETE("/api/v1/personalizations/{id}", { params: { path: { id: book.id } } }))));
+  const onDelete = () => {
+    setTried(true);
+    if (isSure) erase();
+  };
+  const erase = () => ask(async () => live.take(await data(api.DELETE("/api/v1/personalizations/{id}", { params: { path: { id: book.id } } }))));
   if (book.deletedAt && !book.deletion.erasedAt) return <section class="studio-center"><h1>{t("deleting")}</h1><Painting>{t("deletingText")}</Painting></section>;
   if (book.deletedAt) return <Proof book={book} />;
   return (
@@ -23,10 +28,13 @@ export function DeletePage({ book, live }: StepProps) {
       <h1>{t("deleteTitle")}</h1>
       <p>{t("deleteText")}</p>
       {book.photoDeletedAt && <p>{t("photoGoneSince", { at: moment(book.photoDeletedAt) })}</p>}
-      <Checkbox label={t("deleteSure")} isChecked={isSure} onChange={setSure} />
+      <div>
+        <Checkbox label={t("deleteSure")} isChecked={isSure} onChange={setSure} />
+        {isTried && !isSure && <p class="field-error" role="alert">{t("firstSure")}</p>}
+      </div>
       {problem !== null && <Trouble error={problem} />}
       <div class="studio-actions">
-        <Button kind="danger" icon="delete" isBusy={isBusy} blocked={isSure ? undefined : t("firstSure")} onClick={onDelete}>{t("deleteNow")}</Button>
+        <Button kind="danger" icon="delete" isBusy={isBusy} onClick={onDelete}>{t("deleteNow")}</Button>
         <Link href={`/books/made/${book.id}`}>{t("keep")}</Link>
       </div>
     </section>
@@ -42,7 +50,7 @@ function Proof({ book }: { book: MadeBook }) {
       <h1>{t("goneTitle")}</h1>
       <p>{t("goneText", { at: moment(Number(book.deletion.erasedAt) / 1000) })}</p>
       <dl class="studio-facts">
-        <div><dt>{t("gonePhotos")}</dt><dd>{count("photos")}</dd></div>
+        {book.photoDeletedAt && <div><dt>{t("gonePhotos")}</dt><dd>{moment(book.photoDeletedAt)}</dd></div>}
         <div><dt>{t("goneFiles")}</dt><dd>{count("files")}</dd></div>
         <div><dt>{t("goneJobs")}</dt><dd>{count("jobs")}</dd></div>
         <div><dt>{t("goneNumber")}</dt><dd><code>{book.id}</code></dd></div>

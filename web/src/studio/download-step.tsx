@@ -4,6 +4,7 @@ import { type Schema, api, data } from "~/api/http";
 import { bytes, moment, useMessages } from "~/app/i18n";
 import { ButtonLink } from "~/parts/button";
 import { Icon } from "~/parts/icon";
+import { type MadeBook, isBound } from "./book";
 import { madeMessages } from "./made-messages";
 import type { StepProps } from "./made";
 import { ShareButton } from "./share";
@@ -27,7 +28,7 @@ export function DownloadStep({ book, title, live }: StepProps) {
           </li>
         ))}
       </ul>
-      <Record id={book.id} />
+      <Record book={book} />
       <div class="studio-actions">
         <ButtonLink icon="book" href={`/books/made/${book.id}/read`}>{t("leaf")}</ButtonLink>
         {book.allowed.includes("share") && <ShareButton book={book} live={live} />}
@@ -37,7 +38,7 @@ export function DownloadStep({ book, title, live }: StepProps) {
 }
 
 /** What was approved, by whom, and until when pages may still change. */
-function Record({ id }: { id: string }) {
+function Record({ book: { id, bound } }: { book: MadeBook }) {
   const t = useMessages(madeMessages);
   const [approval, setApproval] = useState<Schema<"Approval"> | null>(null);
   useEffect(() => {
@@ -47,7 +48,7 @@ function Record({ id }: { id: string }) {
   const isOpen = new Date(approval.changeUntil).getTime() > Date.now();
   return (
     <p class="soft">
-      {t("record", { who: approval.who, at: moment(approval.at), count: approval.pages.length })} {isOpen && t("changeUntil", { at: moment(approval.changeUntil) })}
+      {t("record", { who: approval.who, at: moment(approval.at), count: approval.pages.filter(({ page }) => isBound(page, bound)).length })} {isOpen && t("changeUntil", { at: moment(approval.changeUntil) })}
     </p>
   );
 }

@@ -60,7 +60,7 @@ export function MadeBookPage({ id, step }: { id: string; step: string }) {
 
 function Steps({ book, step }: { book: MadeBook; step: Step }) {
   const t = useMessages(madeMessages);
-  const now = STEPS.indexOf(stepOf(book));
+  const now = Math.max(STEPS.indexOf(stepOf(book)), STEPS.indexOf(step));
   return (
     <nav class="studio-steps" aria-label={t("steps")}>
       <ol>

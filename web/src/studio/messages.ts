@@ -3,7 +3,7 @@ import { defineMessages } from "~/app/i18n";
 export const messages = defineMessages({
   en: {
     brand: "Picture books", language: "Language", again: "Try again", book: "book", back: "Back", close: "Close",
-    signInTitle: "Please sign in", signInText: "So that nobody but you sees your books.", signIn: "Sign in",
+    signInTitle: "Please sign in", signInText: "So that nobody but you sees your books.", signIn: "Sign in", signOut: "Sign out", email: "E-mail address", password: "Password", signInWrong: "Address and password do not match. Please look at both once more.",
     shelfTitle: "A book in which your child is the hero", shelfText: "Pick a story. One photo is enough, and you see pages before anything is printed.",
     yours: "Your books", goOn: "Go on", offered: "Stories", none: "There is no story yet", noneText: "Whoever runs this server can add some.",
     pages: { one: "{count} page", other: "{count} pages" }, ages: "from {from} to {to} years", more: "Show more",
@@ -20,7 +20,7 @@ export const messages = defineMessages({
   },
   pt: {
     brand: "Livros ilustrados", language: "Idioma", again: "Tentar de novo", book: "livro", back: "Voltar", close: "Fechar",
-    signInTitle: "Entre, por favor", signInText: "Para que só você veja os seus livros.", signIn: "Entrar",
+    signInTitle: "Entre, por favor", signInText: "Para que só você veja os seus livros.", signIn: "Entrar", signOut: "Sair", email: "Endereço de e-mail", password: "Senha", signInWrong: "O endereço e a senha não combinam. Confira os dois.",
     shelfTitle: "Um livro em que sua criança é a heroína", shelfText: "Escolha uma história. Basta uma foto, e você vê páginas antes de qualquer impressão.",
     yours: "Seus livros", goOn: "Continuar", offered: "Histórias", none: "Ainda não há histórias", noneText: "Quem cuida deste servidor pode acrescentar algumas.",
     pages: { one: "{count} página", other: "{count} páginas" }, ages: "de {from} a {to} anos", more: "Mostrar mais",
@@ -37,7 +37,7 @@ export const messages = defineMessages({
   },
   es: {
     brand: "Libros ilustrados", language: "Idioma", again: "Intentar de nuevo", book: "libro", back: "Volver", close: "Cerrar",
-    signInTitle: "Inicia sesión, por favor", signInText: "Para que solo tú veas tus libros.", signIn: "Iniciar sesión",
+    signInTitle: "Inicia sesión, por favor", signInText: "Para que solo tú veas tus libros.", signIn: "Iniciar sesión", signOut: "Salir", email: "Correo electrónico", password: "Contraseña", signInWrong: "El correo y la contraseña no coinciden. Revisa los dos.",
     shelfTitle: "Un libro en el que tu peque es protagonista", shelfText: "Elige un cuento. Basta una foto, y ves páginas antes de imprimir nada.",
     yours: "Tus libros", goOn: "Continuar", offered: "Cuentos", none: "Todavía no hay cuentos", noneText: "Quien lleva este servidor puede añadir algunos.",
     pages: { one: "{count} página", other: "{count} páginas" }, ages: "de {from} a {to} años", more: "Mostrar más",
@@ -54,7 +54,7 @@ export const messages = defineMessages({
   },
   uk: {
     brand: "Книжки з малюнками", language: "Мова", again: "Спробувати ще раз", book: "книжка", back: "Назад", close: "Закрити",
-    signInTitle: "Увійдіть, будь ласка", signInText: "Щоб ваші книжки бачили тільки ви.", signIn: "Увійти",
+    signInTitle: "Увійдіть, будь ласка", signInText: "Щоб ваші книжки бачили тільки ви.", signIn: "Увійти", signOut: "Вийти", email: "Електронна пошта", password: "Пароль", signInWrong: "Адреса й пароль не збігаються. Перевірте обидва.",
     shelfTitle: "Книжка, у якій ваша дитина — головний герой", shelfText: "Оберіть історію. Досить одного фото, і ви побачите сторінки ще до друку.",
     yours: "Ваші книжки", goOn: "Продовжити", offered: "Історії", none: "Історій поки немає", noneText: "Їх може додати той, хто веде цей сервер.",
     pages: { one: "{count} сторінка", few: "{count} сторінки", many: "{count} сторінок", other: "{count} сторінки" }, ages: "від {from} до {to} років", more: "Показати ще",

@@ -55,6 +55,7 @@ function Approve({ book, live, title }: StepProps) {
   const t = useMessages(madeMessages);
   const [who, setWho] = useDraft("studio.who", "");
   const [hasLooked, setLooked] = useState(false);
+  const [isTried, setTried] = useState(false);
   const [isSent, setSent] = useState(false);
   const { isBusy, problem, ask } = useAsk(live.reload);
   useEffect(() => setSent(false), [book.state]);
@@ -63,6 +64,8 @@ function Approve({ book, live, title }: StepProps) {
   const proof = book.files.find((file) => file.kind === "proof");
   const onSubmit = (event: SubmitEvent) => {
     event.preventDefault();
+    setTried(true);
+    if (!hasLooked || !who.trim()) return;
     ask(async () => {
       live.take(await data(api.POST("/api/v1/personalizations/{id}/approve", { params: { path: { id: book.id } }, body: { who: who.trim() } })));
       setSent(true);
@@ -70,7 +73,7 @@ function Approve({ book, live, title }: StepProps) {
   };
   if (isSent) return <Printing />;
   return (
-    <form class="studio-card" onSubmit={onSubmit}>
+    <form class="studio-card" onSubmit={onSubmit} noValidate>
       <h1>{t("approveTitle")}</h1>
       <p>{t("approveText")}</p>
       <dl class="studio-facts">
@@ -82,10 +85,13 @@ function Approve({ book, live, title }: StepProps) {
       </dl>
       {flagged.length > 0 && <Spots tone="warn" book={book.id} text={t("lookClosely", { count: flagged.length })} pages={flagged.map((page) => page.page)} />}
       {errors.length > 0 && <Spots tone="bad" book={book.id} text={t("notPrintable")} pages={errors.map((page) => page.page)} />}
-      <Checkbox label={t("hasLooked")} isChecked={hasLooked} onChange={setLooked} />
-      <TextInput label={t("who")} hint={t("whoApproves")} value={who} onInput={setWho} maxLength={200} autocomplete="name" />
+      <div>
+        <Checkbox label={t("hasLooked")} isChecked={hasLooked} onChange={setLooked} />
+        {isTried && !hasLooked && <p class="field-error" role="alert">{t("firstLook")}</p>}
+      </div>
+      <TextInput label={t("who")} hint={t("whoApproves")} value={who} onInput={setWho} maxLength={200} autocomplete="name" error={isTried && !who.trim() ? t("firstName") : undefined} />
       {problem !== null && <Trouble error={problem} />}
-      <Button kind="primary" type="submit" icon="check" isBusy={isBusy} blocked={!hasLooked ? t("firstLook") : !who.trim() ? t("firstName") : undefined}>{t("approve")}</Button>
+      <Button kind="primary" type="submit" icon="check" isBusy={isBusy}>{t("approve")}</Button>
     </form>
   );
 }

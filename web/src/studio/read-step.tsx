@@ -4,7 +4,7 @@ import { api, data } from "~/api/http";
 import { useMessages } from "~/app/i18n";
 import { Button, ButtonLink } from "~/parts/button";
 import { Notice } from "~/parts/page";
-import { FRONT_COVER, type MadePage, isPainting } from "./book";
+import { FRONT_COVER, type MadePage, isBound, isPainting } from "./book";
 import { useDrawnCovers } from "./covers";
 import { facesOf } from "./faces";
 import { FlipBook, faceName, openFaces, useIsWide } from "./flip";
@@ -83,11 +83,12 @@ function Standing({ book, live }: Pick<StepProps, "book" | "live">) {
     );
   }
   if (isPainting(book)) {
-    const isChecked = book.total > 0 && book.done === book.total;
+    const pages = book.pages.filter((page) => isBound(page.page, book.bound));
+    const done = pages.filter((page) => page.state === "ready").length;
     return (
       <div class="studio-standing" role="status">
-        <p>{isChecked ? t("checking") : t("paintedSoFar", { done: book.done, count: book.total })}</p>
-        <Bar value={book.total ? book.done / book.total : 0} />
+        <p>{book.total > 0 && book.done === book.total ? t("checking") : t("paintedSoFar", { done, count: pages.length })}</p>
+        <Bar value={pages.length ? done / pages.length : 0} />
       </div>
     );
   }

@@ -1,20 +1,19 @@
-/** Who is here: the session of the console, or anybody on a server without keys. */
+/** Who is here: somebody with a session of the console, or anybody on a server without keys. */
 import { useSyncExternalStore } from "preact/compat";
-import { Problem, type Schema, onUnauthenticated, send, setCsrfToken } from "~/api/http";
+import { type Schema, api, data, onUnauthenticated, setCsrfToken } from "~/api/http";
 
 export interface Visitor {
   isLoaded: boolean;
-  isSignedIn: boolean;
+  /** Whether they may see books; false while a sign-in is needed. */
+  isKnown: boolean;
+  /** Whether they have a session, which they can end. */
+  hasSession: boolean;
   /** Whether they may have the pages after the preview made. */
   mayUnlock: boolean;
 }
 
-interface SessionAnswer {
-  csrf: string;
-  me: Schema<"CallerInfo">;
-}
-
-let visitor: Visitor = { isLoaded: false, isSignedIn: false, mayUnlock: false };
+const NOBODY: Visitor = { isLoaded: true, isKnown: false, hasSession: false, mayUnlock: false };
+let visitor: Visitor = { ...NOBODY, isLoaded: false };
 const listeners = new Set<() => void>();
 
 function set(next: Visitor): void {
@@ -32,18 +31,26 @@ export function useVisitor(): Visitor {
   );
 }
 
+function take({ signedIn, csrf, me }: Schema<"SignInState">): void {
+  setCsrfToken(csrf ?? "");
+  set({ isLoaded: true, isKnown: me !== null, hasSession: signedIn, mayUnlock: me?.scopes.some((scope) => scope === "books:unlock") ?? false });
+}
+
 /** Read who is here. A server without keys needs no session. */
 export async function loadVisitor(): Promise<void> {
-  try {
-    const { csrf, me } = await send<SessionAnswer>("GET", "/api/v1/session");
-    setCsrfToken(csrf);
-    set({ isLoaded: true, isSignedIn: true, mayUnlock: me.scopes.some((scope) => scope === "books:unlock") });
-  } catch (error) {
-    if (!(error instanceof Problem) || error.status !== 401) throw error;
-    set({ isLoaded: true, isSignedIn: false, mayUnlock: false });
-  }
+  take(await data(api.GET("/api/v1/session")));
+}
+
+export async function signIn(email: string, password: string): Promise<void> {
+  take(await data(api.POST("/api/v1/session", { body: { email, password, readOnly: false } })));
+}
+
+export async function signOut(): Promise<void> {
+  await data(api.DELETE("/api/v1/session"));
+  setCsrfToken("");
+  set(NOBODY);
 }
 
 onUnauthenticated(() => {
-  if (visitor.isSignedIn) set({ isLoaded: true, isSignedIn: false, mayUnlock: false });
+  if (visitor.isKnown) set(NOBODY);
 });

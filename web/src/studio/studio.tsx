@@ -2,6 +2,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { Link, Redirect, Route, Switch, useLocation } from "wouter-preact";
 import { LANGUAGES, type Language, setLanguage, useLanguage, useMessages } from "~/app/i18n";
+import { Button } from "~/parts/button";
 import { Select } from "~/parts/field";
 import { Icon } from "~/parts/icon";
 import { MadeBookPage } from "./made";
@@ -9,7 +10,8 @@ import { messages } from "./messages";
 import { Trouble } from "./parts";
 import { SharedBookPage } from "./shared";
 import { Shelf } from "./shelf";
-import { loadVisitor, useVisitor } from "./session";
+import { loadVisitor, signOut, useVisitor } from "./session";
+import { SignInForm } from "./sign-in";
 import { StartPage } from "./start";
 
 export function Studio() {
@@ -29,12 +31,14 @@ export function Studio() {
 function Frame({ children, isReader }: { children: preact.ComponentChildren; isReader?: boolean }) {
   const t = useMessages(messages);
   const language = useLanguage();
+  const { hasSession } = useVisitor();
   const options = Object.entries(LANGUAGES).map(([value, label]) => ({ value, label }));
   const brand = <><Icon name="book" size={26} /><span>{t("brand")}</span></>;
   return (
     <>
       <header class="studio-head">
         {isReader ? <span class="studio-brand">{brand}</span> : <Link class="studio-brand" href="/books">{brand}</Link>}
+        {hasSession && <Button kind="quiet" onClick={() => void signOut()}>{t("signOut")}</Button>}
         <Select label={t("language")} isLabelHidden value={language} onChange={(value) => setLanguage(value as Language)} options={options} />
       </header>
       <main class="studio-main">{children}</main>
@@ -44,9 +48,7 @@ function Frame({ children, isReader }: { children: preact.ComponentChildren; isR
 
 /** The pages that need to know who is here. */
 function SignedIn() {
-  const t = useMessages(messages);
-  const [path] = useLocation();
-  const { isLoaded, isSignedIn } = useVisitor();
+  const { isLoaded, isKnown } = useVisitor();
   const [problem, setProblem] = useState<unknown>(null);
   const load = () => {
     setProblem(null);
@@ -55,15 +57,7 @@ function SignedIn() {
   useEffect(load, []);
   if (problem) return <Trouble error={problem} onRetry={load} />;
   if (!isLoaded) return null;
-  if (!isSignedIn) {
-    return (
-      <section class="studio-center">
-        <h1>{t("signInTitle")}</h1>
-        <p>{t("signInText")}</p>
-        <a class="button button-primary" href={`/sign-in?next=${encodeURIComponent(path)}`}><span>{t("signIn")}</span></a>
-      </section>
-    );
-  }
+  if (!isKnown) return <SignInForm />;
   return (
     <Switch>
       <Route path="/books"><Shelf /></Route>
