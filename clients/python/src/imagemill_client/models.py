@@ -1,7 +1,9 @@
 """Bodies of the API, made from the server's document by tools/client_models.py: do not edit."""
 
 from __future__ import annotations
+
 from typing import Annotated, Any, Literal
+
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 
