@@ -31,7 +31,7 @@ import { useIsNarrow } from "./width";
 import "./style.css";
 
 const ROW_PX = 52;
-const NARROW_ROW_PX = 76;
+const NARROW_ROW_PX = 92;
 const URGENT = -10;
 const AGES = ["10m", "1h", "1d", "7d"];
 
