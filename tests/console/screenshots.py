@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from urllib.parse import urljoin
 
 from PIL import Image
 from playwright.sync_api import Page
@@ -31,10 +32,17 @@ def nothing(_: Page) -> None:
     """Show the screen as it opens."""
 
 
+def newest_job(page: Page) -> None:
+    """Open the graph of the newest job that succeeded."""
+    found = page.request.get(urljoin(page.url, "/api/v1/jobs?status=succeeded&limit=1")).json()["items"]
+    page.goto(urljoin(page.url, f"/jobs/{found[0]['id']}?tab=graph"))
+
+
 SCREENS: dict[str, tuple[str, Prepare]] = {
     "make": ("/", nothing),
     "gallery": ("/gallery", nothing),
     "queue": ("/queue", nothing),
+    "job": ("/queue", newest_job),
     "failures": ("/failures", nothing),
     "workflows": ("/workflows", nothing),
     "models": ("/models", nothing),

@@ -219,7 +219,8 @@ def _impossible(
     """Return job -> why no node can take it."""
     reasons: dict[int, str | None] = {}
     for lane in {each.lane for each in waiting}:
-        why = [(offer.node, mismatch_reason(offer, keys[lane])) for offer in offers]
+        key = keys[lane]
+        why = [(offer.node, mismatch_reason(offer, key)) for offer in offers if key.queue in offer.queues]
         fits = any(reason is None for _, reason in why)
         text = "; ".join(f"{node} {reason}" for node, reason in why[:5]) or "no node takes jobs now"
         reasons[lane] = None if fits else text

@@ -141,7 +141,7 @@ class PromptRun:
             case events.PromptEnded():
                 self.times.enter(None, now)
                 self.ending = True
-            case events.Executing(node=node):
+            case events.Executing(node=str() as node):
                 self._enter(node, now)
             case events.Step(node=node, value=value, maximum=most):
                 self._enter(node, now)

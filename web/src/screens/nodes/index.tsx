@@ -32,7 +32,6 @@ function useNodesRefresh() {
         refresh("nodes");
       }, PAUSE_MS);
     },
-    changed: (what) => what === "nodes" && refresh("nodes"),
   });
 }
 
