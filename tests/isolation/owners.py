@@ -132,7 +132,7 @@ def settle(party: Party, paths: set[str]) -> Belongings:
     _add_workflow(has)
     node = party.server.app.offers.all()[0].node
     has.paths |= {"nodes/{name}": node, "resources/{air}": LORA, "recipes/{name}": "textToImage"}
-    has.paths |= {"faults/{fault_id}": "0", "pauses/{pause_id}": "none"}
+    has.paths |= {"faults/{fault_id}": "0", "worker-faults/{fault_id}": "0", "pauses/{pause_id}": "none"}
     owners = ("owners/{owner}", "users/{owner}", "accounts/{owner}", "limits/{owner}")
     has.paths |= dict.fromkeys(owners, party.owner)
     has.paths["keys/{key}"] = _key_id(has)

@@ -146,7 +146,6 @@ class WorkflowChanges(ResponseModel):
 
 
 router = APIRouter(prefix="/api/v1/workflows", tags=["workflows"], route_class=ApiRoute)
-_Version = Annotated[int, Query(ge=0, le=MOST_VERSIONS, description="Number of a version.")]
 
 
 @router.post("/propose", summary="Find the inputs of a graph", response_model=WorkflowProposal)
@@ -167,14 +166,19 @@ async def compare_workflow_versions(
     request: Request,
     services: ServicesDep,
     name: Annotated[str, Path(description="`name` of the workflow.", examples=["my-lighthouse"])],
-    from_: Annotated[int, Query(alias="from", ge=0, le=MOST_VERSIONS, description="Number of a version.")],
-    to: _Version,
+    from_: Annotated[
+        int | None, Query(alias="from", ge=0, le=MOST_VERSIONS, description="Default: the version before.")
+    ] = None,
+    to: Annotated[
+        int | None, Query(ge=0, le=MOST_VERSIONS, description="Default: the newest version.")
+    ] = None,
 ) -> Response:
     spaces = spaces_of(caller(request))
-    before = await pools.read(services.workflows.get, name, from_, spaces)
     after = await pools.read(services.workflows.get, name, to, spaces)
+    former = max(after.version - 1, min(after.version, 1)) if from_ is None else from_
+    before = await pools.read(services.workflows.get, name, former, spaces)
     items = [_difference_body(each) for each in compare(before.workflow, after.workflow)]
-    return json_response({"name": name, "from": from_, "to": to, "items": items})
+    return json_response({"name": name, "from": before.version, "to": after.version, "items": items})
 
 
 def _decoded(text: str) -> bytes:

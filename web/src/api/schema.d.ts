@@ -8992,9 +8992,9 @@ export interface operations {
     };
     compare_workflow_versions: {
         parameters: {
-            query: {
-                from: number;
-                to: number;
+            query?: {
+                from?: number | null;
+                to?: number | null;
                 owner?: string;
             };
             header?: never;

@@ -1,6 +1,7 @@
 /** The inputs of a graph: which are offered, their names, defaults and limits. */
+import { useState } from "preact/hooks";
 import { useMessages } from "~/app/i18n";
-import { Checkbox, NumberInput, Select, TextArea, TextInput } from "~/parts/field";
+import { Checkbox, Field, NumberInput, Select, TextArea, TextInput } from "~/parts/field";
 import { messages } from "./messages";
 import { type FoundInput, base64 } from "./source";
 
@@ -72,13 +73,15 @@ function Value({ input, onChange, error }: { input: FoundInput; onChange: (value
 
 function PictureValue({ input, onChange }: { input: FoundInput; onChange: (value: unknown) => void }) {
   const t = useMessages(messages);
+  const [error, setError] = useState("");
   const take = async (file: File | undefined) => {
-    if (file && file.size <= MOST_BYTES) onChange(`data:${file.type};base64,${await base64(file)}`);
+    if (!file) return;
+    setError(file.size > MOST_BYTES ? t("tooLarge", { name: file.name }) : "");
+    if (file.size <= MOST_BYTES) onChange(`data:${file.type};base64,${await base64(file)}`);
   };
   return (
-    <label class="graph-import-file">
-      <span>{t(`type_${input.type}`)}</span>
-      <input type="file" accept="image/png,image/jpeg,image/webp" onChange={(event) => void take(event.currentTarget.files?.[0])} />
-    </label>
+    <Field label={t(`type_${input.type}`)} error={error}>
+      {(given) => <input type="file" {...given} accept="image/png,image/jpeg,image/webp" onChange={(event) => void take(event.currentTarget.files?.[0])} />}
+    </Field>
   );
 }

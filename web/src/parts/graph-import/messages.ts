@@ -10,7 +10,7 @@ export const messages = defineMessages({
     needs: "What it needs", missing: "missing", all: "A node has everything: {classes} and {files}.", classes: { one: "{count} node class", other: "{count} node classes" }, files: { one: "{count} model file", other: "{count} model files" },
     unchecked: "No ComfyUI node is known yet, so nothing could be checked against one.", cannotRun: "It cannot run yet", test: "Test run", testHint: "Runs the graph once with the defaults above. Nothing is published.",
     testing: "the test run", picture: "The picture of the test run", publish: "Publish", publishVersion: "Publish as a new version", taken: "A workflow has this name already.", shared: "For everybody, not only for me",
-    published: "{name} is an endpoint now, version {version}", call: "Call it", another: "Another graph",
+    published: "{name} is an endpoint now, version {version}", call: "Call it", tooLarge: "{name} is larger than 3 MB. Choose a smaller picture.", another: "Another graph",
   },
   pt: {
     drop: "Solte aqui um PNG do ComfyUI ou um grafo exportado (JSON), ou escolha um arquivo", intro: "Toda imagem que o ComfyUI salva traz seu grafo. Os prompts, a seed, o tamanho, os modelos e as imagens viram entradas de um endpoint.",
@@ -21,7 +21,7 @@ export const messages = defineMessages({
     needs: "O que ele precisa", missing: "ausente", all: "Um nó tem tudo: {classes} e {files}.", classes: { one: "{count} classe de nó", other: "{count} classes de nó" }, files: { one: "{count} arquivo de modelo", other: "{count} arquivos de modelo" },
     unchecked: "Nenhum nó ComfyUI é conhecido ainda, então nada pôde ser verificado.", cannotRun: "Ainda não pode ser executado", test: "Executar um teste", testHint: "Executa o grafo uma vez com os padrões acima. Nada é publicado.",
     testing: "o teste", picture: "A imagem do teste", publish: "Publicar", publishVersion: "Publicar como nova versão", taken: "Já existe um workflow com esse nome.", shared: "Para todos, não só para mim",
-    published: "{name} agora é um endpoint, versão {version}", call: "Chame-o", another: "Outro grafo",
+    published: "{name} agora é um endpoint, versão {version}", call: "Chame-o", tooLarge: "{name} tem mais de 3 MB. Escolha uma imagem menor.", another: "Outro grafo",
   },
   es: {
     drop: "Suelta aquí un PNG de ComfyUI o un grafo exportado (JSON), o elige un archivo", intro: "Cada imagen que guarda ComfyUI lleva su grafo. Sus prompts, semilla, tamaño, modelos e imágenes pasan a ser entradas de un endpoint.",
@@ -32,7 +32,7 @@ export const messages = defineMessages({
     needs: "Qué necesita", missing: "falta", all: "Un nodo lo tiene todo: {classes} y {files}.", classes: { one: "{count} clase de nodo", other: "{count} clases de nodo" }, files: { one: "{count} archivo de modelo", other: "{count} archivos de modelo" },
     unchecked: "Aún no se conoce ningún nodo de ComfyUI, así que no se pudo comprobar nada.", cannotRun: "Todavía no puede ejecutarse", test: "Hacer una prueba", testHint: "Ejecuta el grafo una vez con los valores de arriba. No se publica nada.",
     testing: "la prueba", picture: "La imagen de la prueba", publish: "Publicar", publishVersion: "Publicar como nueva versión", taken: "Ya hay un workflow con ese nombre.", shared: "Para todos, no solo para mí",
-    published: "{name} ya es un endpoint, versión {version}", call: "Llámalo", another: "Otro grafo",
+    published: "{name} ya es un endpoint, versión {version}", call: "Llámalo", tooLarge: "{name} ocupa más de 3 MB. Elige una imagen más pequeña.", another: "Otro grafo",
   },
   uk: {
     drop: "Перетягніть сюди PNG з ComfyUI або експортований граф (JSON), або виберіть файл", intro: "Кожне зображення, яке зберігає ComfyUI, містить свій граф. Його промпти, seed, розмір, моделі й зображення стають входами ендпойнта.",
@@ -43,6 +43,6 @@ export const messages = defineMessages({
     needs: "Що потрібно", missing: "немає", all: "На вузлі є все: {classes} і {files}.", classes: { one: "{count} клас вузлів", few: "{count} класи вузлів", many: "{count} класів вузлів", other: "{count} класу вузлів" }, files: { one: "{count} файл моделі", few: "{count} файли моделей", many: "{count} файлів моделей", other: "{count} файлу моделі" },
     unchecked: "Ще не відомо жодного вузла ComfyUI, тож перевірити не було на чому.", cannotRun: "Поки що не може виконуватися", test: "Пробний запуск", testHint: "Виконує граф один раз зі значеннями вище. Нічого не публікується.",
     testing: "пробний запуск", picture: "Зображення пробного запуску", publish: "Опублікувати", publishVersion: "Опублікувати як нову версію", taken: "Workflow з такою назвою вже є.", shared: "Для всіх, не лише для мене",
-    published: "{name} тепер ендпойнт, версія {version}", call: "Виклик", another: "Інший граф",
+    published: "{name} тепер ендпойнт, версія {version}", call: "Виклик", tooLarge: "{name} більше за 3 МБ. Виберіть менше зображення.", another: "Інший граф",
   },
 });

@@ -57,7 +57,7 @@ function Overview({ workflow }: { workflow: Info }) {
     <>
       {workflow.description && <p>{workflow.description}</p>}
       <div class="table-scroll">
-        <table>
+        <table class="workflows-inputs">
           <caption class="visually-hidden">{t("inputsTitle")}</caption>
           <thead><tr><th scope="col">{t("name")}</th><th scope="col">{t("type")}</th><th scope="col">{t("value")}</th><th scope="col">{t("limits")}</th><th scope="col">{t("help")}</th></tr></thead>
           <tbody>
