@@ -37,9 +37,9 @@ export function stepOf(book: MadeBook): Step {
   }
 }
 
-/** Whether a page is bound: covers are, and pages of the block; spare pages that fill other counts are not. */
+/** Whether a page is one of those that a reader counts: neither a cover nor a spare page for other print shops. */
 export function isBound(page: number, bound: Bound | null): boolean {
-  return page === FRONT_COVER || page === BACK_COVER || !bound || bound.order.includes(page);
+  return bound ? bound.order.includes(page) : page < FRONT_COVER;
 }
 
 /** Whether a step may be opened now. */
@@ -101,7 +101,8 @@ export function useMadeBook(id: string): Live {
   }, []);
   useEffect(reload, [reload]);
   const isOver = book !== null && (book.state === "completed" || book.state === "canceled") && (book.deletedAt === null || Boolean(book.deletion.erasedAt));
-  useEffect(() => (isOver ? undefined : follow(id, reload, setProgress)), [id, isOver, reload]);
+  const isFollowed = book !== null && !isOver;
+  useEffect(() => (isFollowed ? follow(id, reload, setProgress) : undefined), [id, isFollowed, reload]);
   return { book, problem, progress, reload, take };
 }
 
