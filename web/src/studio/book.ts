@@ -100,10 +100,15 @@ export function useMadeBook(id: string): Live {
     setBook(found);
   }, []);
   useEffect(reload, [reload]);
-  const isOver = book !== null && (book.state === "completed" || book.state === "canceled") && (book.deletedAt === null || Boolean(book.deletion.erasedAt));
-  const isFollowed = book !== null && !isOver;
+  const isFollowed = book !== null && !isOver(book);
   useEffect(() => (isFollowed ? follow(id, reload, setProgress) : undefined), [id, isFollowed, reload]);
   return { book, problem, progress, reload, take };
+}
+
+/** Whether nothing more happens without a request: the photo of a finished book is still to be deleted. */
+function isOver(book: MadeBook): boolean {
+  if (book.deletedAt) return Boolean(book.deletion.erasedAt);
+  return (book.state === "completed" || book.state === "canceled") && book.photoDeletedAt !== null;
 }
 
 function follow(id: string, onNews: () => void, setProgress: (change: (known: Record<number, number>) => Record<number, number>) => void): () => void {
