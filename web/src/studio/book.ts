@@ -37,9 +37,9 @@ export function stepOf(book: MadeBook): Step {
   }
 }
 
-/** Whether a page is bound: covers are, and pages of the block; spare pages that fill other counts are not. */
+/** Whether a page is one of those that a reader counts: neither a cover nor a spare page for other print shops. */
 export function isBound(page: number, bound: Bound | null): boolean {
-  return page === FRONT_COVER || page === BACK_COVER || !bound || bound.order.includes(page);
+  return bound ? bound.order.includes(page) : page < FRONT_COVER;
 }
 
 /** Whether a step may be opened now. */
@@ -100,9 +100,15 @@ export function useMadeBook(id: string): Live {
     setBook(found);
   }, []);
   useEffect(reload, [reload]);
-  const isOver = book !== null && (book.state === "completed" || book.state === "canceled") && (book.deletedAt === null || Boolean(book.deletion.erasedAt));
-  useEffect(() => (isOver ? undefined : follow(id, reload, setProgress)), [id, isOver, reload]);
+  const isFollowed = book !== null && !isOver(book);
+  useEffect(() => (isFollowed ? follow(id, reload, setProgress) : undefined), [id, isFollowed, reload]);
   return { book, problem, progress, reload, take };
+}
+
+/** Whether nothing more happens without a request: the photo of a finished book is still to be deleted. */
+function isOver(book: MadeBook): boolean {
+  if (book.deletedAt) return Boolean(book.deletion.erasedAt);
+  return (book.state === "completed" || book.state === "canceled") && book.photoDeletedAt !== null;
 }
 
 function follow(id: string, onNews: () => void, setProgress: (change: (known: Record<number, number>) => Record<number, number>) => void): () => void {
