@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
+from sqlalchemy import event
 
 from imagemill.bootstrap.stores import Stores, build_stores
 from imagemill.jobs.store.artifacts import ArtifactFilter
@@ -25,7 +25,7 @@ def plans(tmp_path: Any) -> Iterator[tuple[Stores, list[str]]]:
         driver = conn.connection.driver_connection
         steps.extend(str(row[-1]) for row in driver.execute(f"EXPLAIN QUERY PLAN {statement}", parameters))
 
-    sa.event.listen(store.database.engines.reader, "before_cursor_execute", explain)
+    event.listen(store.database.engines.reader, "before_cursor_execute", explain)
     yield store, steps
     store.close()
 
