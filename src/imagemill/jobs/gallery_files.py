@@ -4,7 +4,7 @@ import io
 import re
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from imagemill.blobs.base import BlobStore
 from imagemill.domain.blob_keys import thumbnail_key
@@ -89,7 +89,7 @@ def _labels(entry: GalleryEntry) -> tuple[str, ...]:
 def prompt_of(entry: GalleryEntry) -> str:
     """Return the prompt of an artifact's job in one line, empty without one."""
     values: Any = entry.input.get("values")
-    given: Mapping[str, Any] = values if isinstance(values, dict) else entry.input
+    given = cast(Mapping[str, Any], values) if isinstance(values, dict) else entry.input
     prompt = given.get("prompt")
     return " ".join(prompt.split()) if isinstance(prompt, str) else ""
 

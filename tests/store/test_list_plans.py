@@ -1,0 +1,65 @@
+"""No list and no count reads all rows: how SQLite reads each statement, without timing."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from imagemill.bootstrap.stores import Stores, build_stores
+from imagemill.jobs.store.artifacts import ArtifactFilter
+from imagemill.jobs.store.counts import Dimension
+from imagemill.jobs.store.queries import Filter
+from tests import databases
+from tests.store.build import opened
+
+
+@pytest.fixture
+def plans(tmp_path: Any) -> Iterator[tuple[Stores, list[str]]]:
+    """A store, and the steps of the plans of all statements that it reads with."""
+    store = build_stores(opened(databases.sqlite_database(tmp_path / "plans.db")))
+    steps: list[str] = []
+
+    def explain(conn: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        del cursor
+        driver = conn.connection.driver_connection
+        steps.extend(str(row[-1]) for row in driver.execute(f"EXPLAIN QUERY PLAN {statement}", parameters))
+
+    event.listen(store.database.engines.reader, "before_cursor_execute", explain)
+    yield store, steps
+    store.close()
+
+
+@pytest.mark.parametrize("owner", ["ann", None])
+@pytest.mark.parametrize("by", list(Dimension))
+def test_counts_are_read_from_indexes(
+    plans: tuple[Stores, list[str]], by: Dimension, owner: str | None
+) -> None:
+    store, steps = plans
+    store.jobs.count_groups(Filter(owner), by)
+    assert not {"SCAN jobs", "SEARCH jobs USING INDEX ix_jobs_owner (owner=?)"} & set(steps)
+    if by is not Dimension.ERROR:
+        assert "SCAN jobs USING COVERING INDEX ix_jobs_expiring" in steps
+
+
+@pytest.mark.parametrize("owner", ["ann", None])
+@pytest.mark.parametrize(
+    "wanted", [{}, {"text": "fox"}, {"recipes": ("comfy",)}, {"nodes": ("attic",)}, {"ids": ("one",)}]
+)
+def test_artifacts_are_read_in_the_order_of_an_index(
+    plans: tuple[Stores, list[str]], owner: str | None, wanted: dict[str, Any]
+) -> None:
+    store, steps = plans
+    store.jobs.search_artifacts(ArtifactFilter(Filter(owner, **wanted)))
+    assert "SCAN artifacts" not in steps
+    assert wanted.get("ids") or not [step for step in steps if "TEMP B-TREE" in step]
+
+
+@pytest.mark.parametrize("owner", ["ann", None])
+@pytest.mark.parametrize("wanted", [{"rating": 3}, {"sort": "rating"}])
+def test_rated_artifacts_are_read_from_theirs(
+    plans: tuple[Stores, list[str]], owner: str | None, wanted: dict[str, Any]
+) -> None:
+    store, steps = plans
+    store.jobs.search_artifacts(ArtifactFilter(Filter(owner), **wanted))
+    assert any("ix_artifacts_rating" in step for step in steps)
