@@ -77,8 +77,8 @@ function problemOf(status: number, body: unknown): Problem {
 }
 
 /** Send a form or a file, where openapi-fetch has no typed body. Throws `Problem`. */
-export async function send<Data>(method: string, path: string, body?: BodyInit, signal?: AbortSignal): Promise<Data> {
-  const headers: Record<string, string> = csrfToken ? { "X-CSRF-Token": csrfToken } : {};
+export async function send<Data>(method: string, path: string, body?: BodyInit, signal?: AbortSignal, given: Record<string, string> = {}): Promise<Data> {
+  const headers: Record<string, string> = csrfToken ? { ...given, "X-CSRF-Token": csrfToken } : { ...given };
   if (typeof body === "string") headers["Content-Type"] = "application/json";
   let response: Response;
   try {

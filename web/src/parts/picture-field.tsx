@@ -53,7 +53,7 @@ export function PictureField({ label, value, onChange, error }: PictureFieldProp
   const url = shown.get(value) ?? (/^(https?:|data:image|\/)/.test(value) ? value : "");
   return (
     <div class="field picture-field">
-      <span class="picture-field-label">{label}</span>
+      {value && <span class="picture-field-label">{label}</span>}
       {value ? (
         <div class="picture-field-given">
           {url ? <img src={url} alt={t("given", { label, value: value.slice(0, 60) })} /> : <code>{value.slice(0, 60)}</code>}

@@ -1,5 +1,6 @@
 /** What the form of this screen holds, and the jobs that it makes. */
-import { type Schema, api, data } from "~/api/http";
+import { type Schema, api, data, send } from "~/api/http";
+import { queries } from "~/api/queries";
 import { ownerQuery, useSession } from "~/app/session";
 import { useDraft } from "~/app/state";
 import type { FormValues } from "~/parts/schema-form";
@@ -7,6 +8,8 @@ import type { FormValues } from "~/parts/schema-form";
 export type Job = Schema<"JobBody">;
 export const TEXT_TO_IMAGE = "textToImage";
 export const WORKFLOW = "workflow:";
+/** Fields whose value follows from the model where a request has none. */
+const BY_MODEL = ["width", "height", "steps", "cfg_scale"];
 /** Fields of a job's input that the server sets; they are left out when its form is filled again. */
 const SET_BY_SERVER = ["model_path", "upscaler_path", "family", "variant", "graph", "definition", "pictures", "checkpoint", "version"];
 
@@ -46,12 +49,16 @@ export function withValues(draft: Draft, values: FormValues): Draft {
   return { ...draft, inputs: { ...draft.inputs, [draft.of]: values } };
 }
 
-export type Submission = Schema<"JobSubmission">;
+/** The request that makes a job. */
+export interface Submission {
+  path: string;
+  body: Record<string, unknown>;
+}
 
-/** Return the job of these values. */
-export function submission(of: string, values: FormValues): Pick<Submission, "recipe" | "input"> {
-  if (of.startsWith(WORKFLOW)) return { recipe: "workflow", input: { name: of.slice(WORKFLOW.length), values } };
-  return { recipe: of, input: values };
+/** Return the request of these values: workflows have a route each. */
+export function submission(of: string, values: FormValues): Submission {
+  if (of.startsWith(WORKFLOW)) return { path: `/api/v1/workflows/${encodeURIComponent(of.slice(WORKFLOW.length))}`, body: values };
+  return { path: "/api/v1/jobs", body: { recipe: of, input: values } };
 }
 
 /** Return the lines of an axis as values: numbers where they are numbers, `W x H` for the size. */
@@ -88,9 +95,21 @@ export function combinations(draft: Draft): Combination[] {
   return found;
 }
 
+/** What a stored input leaves out: the values that equal the recipe's defaults. A new job may have others, by its model. */
+async function omitted(of: string): Promise<FormValues> {
+  if (of !== TEXT_TO_IMAGE) return {};
+  const recipe = await queries.fetchQuery({
+    queryKey: ["recipe", of],
+    queryFn: () => data(api.GET("/api/v1/recipes/{name}", { params: { path: { name: of } } })),
+    staleTime: Infinity,
+  });
+  const properties = (recipe.input as { properties?: Record<string, { default?: unknown }> }).properties ?? {};
+  return Object.fromEntries(BY_MODEL.map((name) => [name, properties[name]?.default]));
+}
+
 /** Return the draft that a job's own form has. */
-export function draftOf(job: Job, draft: Draft): Draft {
-  const input = job.input as FormValues;
+export async function draftOf(job: Job, draft: Draft): Promise<Draft> {
+  const input: FormValues = { ...(await omitted(job.recipe)), ...job.input };
   const isWorkflow = job.recipe === "workflow";
   const of = isWorkflow ? `${WORKFLOW}${String(input.name)}` : job.recipe;
   const given = isWorkflow ? { ...(input.values as FormValues) } : { ...input };
@@ -111,7 +130,8 @@ export function changedFields(draft: Draft): ReadonlySet<string> {
 export function submit(of: string, values: FormValues): Promise<Job> {
   // Not randomUUID, which pages that are not served by HTTPS lack.
   const key = [...crypto.getRandomValues(new Uint32Array(4))].join("-");
-  return data(api.POST("/api/v1/jobs", { headers: { "Idempotency-Key": key }, body: submission(of, values) as Submission })) as Promise<Job>;
+  const { path, body } = submission(of, values);
+  return send<Job>("POST", path, JSON.stringify(body), undefined, { "Idempotency-Key": key });
 }
 
 export function readJob(id: string, signal?: AbortSignal): Promise<Job> {

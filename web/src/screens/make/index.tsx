@@ -65,9 +65,11 @@ export default function Make() {
       setResults([...made, ...results].slice(0, KEPT_RESULTS));
       setBusy(false);
     }
+    // On a phone the results stand below the form.
+    if (made.length && matchMedia("(max-width: 60rem)").matches) document.querySelector(".make-results")?.scrollIntoView({ block: "start" });
   };
-  const act = (action: PictureAction, job: Job, artifact?: Artifact) => {
-    const again = draftOf(job, draft);
+  const act = async (action: PictureAction, job: Job, artifact?: Artifact) => {
+    const again = await draftOf(job, draft);
     const source = artifact ? `blob:${artifact.id}` : "";
     if (artifact?.url) rememberPicture(source, artifact.url);
     const values = valuesOf(again);
@@ -79,7 +81,7 @@ export default function Make() {
     if (action === "asInput" || action === "change") document.querySelector<HTMLElement>(".make-form textarea, .make-form input")?.focus();
   };
   const compare = (url: string) => setCompared(compared.includes(url) ? compared.filter((each) => each !== url) : [...compared.slice(-1), url]);
-  const call = { method: "POST", path: "/api/v1/jobs", body: submission(draft.of, valuesOf(draft)), cli: `imagemill make ${JSON.stringify(String(valuesOf(draft).prompt ?? ""))}` } as const;
+  const call = { method: "POST", ...submission(draft.of, valuesOf(draft)), cli: `imagemill make ${JSON.stringify(String(valuesOf(draft).prompt ?? ""))}` } as const;
   return (
     <Page title={n("make")} isFull actions={<><FromGraph /><CopyAs call={call} /></>}>
       <div class="make">
@@ -99,7 +101,7 @@ export default function Make() {
               </div>
               <ul class="make-grid">
                 {results.map((result) => (
-                  <ResultCard key={result.id} result={result} live={live.get(result.id)} onAction={act} onCompare={compare}
+                  <ResultCard key={result.id} result={result} live={live.get(result.id)} onAction={(...given) => void act(...given).catch(setProblem)} onCompare={compare}
                     isCompared={(url) => compared.includes(url)} onRemove={() => setResults(results.filter((each) => each.id !== result.id))} />
                 ))}
               </ul>
@@ -123,7 +125,7 @@ function useFromJob(draft: Draft, setDraft: (draft: Draft) => void, onProblem: (
   const [from, setFrom] = useUrlState("from");
   useEffect(() => {
     if (!from) return;
-    readJob(from).then((job) => setDraft(draftOf(job, draft)), onProblem).finally(() => setFrom(""));
+    readJob(from).then((job) => draftOf(job, draft)).then(setDraft, onProblem).finally(() => setFrom(""));
   }, [from]);
 }
 
@@ -131,12 +133,13 @@ function useFromJob(draft: Draft, setDraft: (draft: Draft) => void, onProblem: (
 function useFirstVisit(isEmpty: boolean): void {
   const [isSeen, setSeen] = usePreference("start.seen", false);
   const [path, navigate] = useLocation();
-  const steps = useChecklist(!isSeen && isEmpty && path === "/");
+  const isWanted = !isSeen && isEmpty && path === "/";
+  const steps = useChecklist(isWanted);
   useEffect(() => {
-    if (isSeen || !steps) return;
+    if (!isWanted || !steps) return;
     setSeen(true);
     if (steps.some((step) => step.name === "picture" && !step.done)) navigate("/start", { replace: true });
-  }, [steps, isSeen]);
+  }, [steps, isWanted]);
 }
 
 interface MakeFormProps {

@@ -54,7 +54,7 @@ export function PictureForm({ values, onChange, onSubmit, errors, changed }: Pic
       </div>
       <div class="make-row">
         <div class={mark("steps")}>
-          <NumberInput label={t("steps")} value={amount("steps")} onInput={(value) => set(["steps", value])} min={1} max={150} step={1} placeholder="auto" error={errors.steps} />
+          <NumberInput label={t("steps")} value={amount("steps")} onInput={(value) => set(["steps", value])} min={1} max={150} step={1} placeholder={t("auto")} error={errors.steps} />
         </div>
         <div class={mark("count")}>
           <NumberInput label={t("count")} value={amount("count")} onInput={(value) => set(["count", value])} min={1} max={16} step={1} placeholder="1" error={errors.count} />
@@ -82,7 +82,7 @@ export function PictureForm({ values, onChange, onSubmit, errors, changed }: Pic
           <TextArea label={t("negative")} rows={2} value={text("negative_prompt")} onInput={(value) => set(["negative_prompt", value])} error={errors.negative_prompt} />
         </div>
         <div class={mark("cfg_scale")}>
-          <NumberInput label={t("cfg")} value={amount("cfg_scale")} onInput={(value) => set(["cfg_scale", value])} min={0} max={30} step={0.1} placeholder="auto" error={errors.cfg_scale} />
+          <NumberInput label={t("cfg")} value={amount("cfg_scale")} onInput={(value) => set(["cfg_scale", value])} min={0} max={30} step={0.1} placeholder={t("auto")} error={errors.cfg_scale} />
         </div>
         <Further values={values} onChange={onChange} errors={errors} changed={changed} />
       </details>
@@ -115,7 +115,7 @@ function SizePicker({ width, height, onChange, error }: { width: number | null; 
   return (
     <div class="make-size">
       <Select label={t("size")} value={chosen} onChange={choose} error={chosen === "own" ? undefined : error}
-        options={[{ value: "", label: "auto" }, ...Object.entries(SIZES).map(([name, [w, h]]) => ({ value: name, label: `${names[name as keyof typeof names]} ${w} × ${h}` })), { value: "own", label: t("own") }]} />
+        options={[{ value: "", label: t("auto") }, ...Object.entries(SIZES).map(([name, [w, h]]) => ({ value: name, label: `${names[name as keyof typeof names]} ${w} × ${h}` })), { value: "own", label: t("own") }]} />
       {chosen === "own" && (
         <div class="make-row">
           <NumberInput label={t("width")} value={width} onInput={(value) => onChange(value, height)} min={64} max={4096} step={8} error={error} />

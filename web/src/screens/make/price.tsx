@@ -1,10 +1,10 @@
 /** The price before the job, and what is wrong with its input, from the same request. */
 import { useQuery } from "@tanstack/react-query";
-import { useEffect, useState } from "preact/hooks";
-import { Problem, type Schema, api, data } from "~/api/http";
+import { useEffect, useMemo, useState } from "preact/hooks";
+import { Problem, type Schema, send } from "~/api/http";
 import { number, useMessages } from "~/app/i18n";
 import type { FormValues } from "~/parts/schema-form";
-import { type Submission, submission } from "./draft";
+import { submission } from "./draft";
 import { messages } from "./messages";
 
 const SETTLED_MS = 350;
@@ -30,17 +30,17 @@ export interface Price {
 
 /** Ask what a job costs, without making it. */
 export function usePrice(of: string, values: FormValues): Price {
-  const body = JSON.stringify(submission(of, values));
-  const settled = useSettled(body);
+  const { path, body } = submission(of, values);
+  const text = JSON.stringify(body);
+  const settled = useSettled(useMemo(() => ({ path, body: text }), [path, text]));
   const found = useQuery({
-    queryKey: ["price", settled],
-    queryFn: ({ signal }) =>
-      data(api.POST("/api/v1/jobs", { params: { query: { whatif: true } }, body: JSON.parse(settled) as Submission, signal })) as Promise<Schema<"Estimate">>,
+    queryKey: ["price", settled.path, settled.body],
+    queryFn: ({ signal }) => send<Schema<"Estimate">>("POST", `${settled.path}?whatif=true`, settled.body, signal),
     retry: false,
     staleTime: 60_000,
     placeholderData: (before) => before,
   });
-  const problem = found.error instanceof Problem && settled === body ? found.error : null;
+  const problem = found.error instanceof Problem && settled.body === text ? found.error : null;
   const estimate = found.error ? undefined : found.data;
   return {
     cost: estimate?.cost ?? null,
