@@ -102,16 +102,22 @@ def test_messages_are_filtered_by_event_and_one_is_sent_again(page: Page, server
     assert receiver.types.count("job.succeeded") == 2
 
 
-def test_all_that_failed_since_a_time_is_sent_again(page: Page, server: Server):
-    with receiving(status=500) as gone:
-        id_ = add(server, gone, "Was gone")
-        page.goto(f"{page.url}webhooks/{id_}?only=failed")
+def test_an_endpoint_that_failed_is_paused_with_the_reason_and_gets_what_was_held_back(
+    page: Page, server: Server
+):
+    with receiving(status=500) as broken:
+        id_ = add(server, broken, "Was broken")
+        page.goto(f"{page.url}webhooks/{id_}")
         page.get_by_role("button", name="Send a test").click()
-        expect(page.get_by_role("row").filter(has_text="failed")).to_be_visible()
-        gone.status = 200
+        expect(page.get_by_text("Paused")).to_be_visible(timeout=15_000)
+        expect(page.get_by_role("cell", name="500")).to_be_visible()
+        broken.status = 200
+        page.get_by_role("button", name="Resume").click()
+        expect(page.get_by_text("Resumed: what was held back is sent")).to_be_visible()
+        expect(page.get_by_role("row").filter(has_text="delivered")).to_be_visible(timeout=15_000)
         page.get_by_role("button", name="Resend failed").click()
         page.get_by_role("dialog").get_by_role("button", name="Send again").click()
-        expect(page.get_by_text("1 message is sent again")).to_be_visible()
+        expect(page.get_by_text("0 messages are sent again")).to_be_visible()
 
 
 def test_an_endpoint_is_deleted_after_a_question_on_a_phone(
