@@ -16,7 +16,7 @@ commands = typer.Typer(
 )
 
 Owner = Annotated[str, typer.Option("--owner", help="The account of the key; created if it does not exist.")]
-_ROLES = "user, operator or admin"
+_ROLES = "user, viewer, operator or admin"
 
 
 @commands.command()

@@ -29,7 +29,7 @@ def create(
     password: Annotated[
         str, typer.Option("--password", help=f"Password of the new user: {_SECRET}")
     ] = _PROMPT,
-    role: Annotated[str, typer.Option("--role", help="user, operator or admin.")] = "user",
+    role: Annotated[str, typer.Option("--role", help="user, viewer, operator or admin.")] = "user",
     owner: Annotated[
         str | None, typer.Option("--owner", help="Name of the account. Default: generated.")
     ] = None,
@@ -135,7 +135,7 @@ def enable(owner: Account, data_dir: DataDir = None, as_json: Json = False) -> N
 @commands.command()
 def role(
     owner: Account,
-    to: Annotated[str, typer.Argument(help="user, operator or admin.", metavar="ROLE")],
+    to: Annotated[str, typer.Argument(help="user, viewer, operator or admin.", metavar="ROLE")],
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:

@@ -16,7 +16,7 @@ import { Menu } from "~/parts/menu";
 import { Empty, Page, ProblemNotice, Waiting } from "~/parts/page";
 import { Table } from "~/parts/table";
 import { EVENTS, EndpointForm, SecretDialog } from "./endpoint-form";
-import { StateBadge, StateReason, useOwner } from "./index";
+import { StateBadge, StateReason, followDelivery, useOwner } from "./index";
 import { MessagePanel } from "./message-panel";
 import { messages } from "./messages";
 import { ResendFailed } from "./resend-failed";
@@ -37,7 +37,7 @@ export function Detail({ id }: { id: string }) {
   const act = (work: Promise<unknown>, text: string) =>
     work.then(() => {
       toast({ text, tone: "good" });
-      refresh("webhooks");
+      followDelivery();
     }, (error: Error) => toast({ text: error.message, tone: "bad" }));
   const test = () => void act(data(api.POST("/api/v1/webhooks/{webhook_id}/test", { params: place })), t("testSent"));
   const pause = () => void act(data(api.POST("/api/v1/webhooks/{webhook_id}/pause", { params: place })), t("pausedNow"));

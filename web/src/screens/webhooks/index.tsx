@@ -3,6 +3,7 @@ import { useQuery } from "@tanstack/react-query";
 import { useState } from "preact/hooks";
 import { Link, useParams } from "wouter-preact";
 import { type Schema, api, data } from "~/api/http";
+import { refresh } from "~/api/queries";
 import { ago, moment, useMessages } from "~/app/i18n";
 import { messages as names } from "~/app/messages";
 import { may, useSession } from "~/app/session";
@@ -18,6 +19,13 @@ export type Endpoint = Schema<"EndpointInfo">;
 export default function Webhooks() {
   const { id } = useParams<{ id?: string }>();
   return id === undefined ? <Endpoints /> : <Detail id={decodeURIComponent(id)} />;
+}
+
+const FOLLOWED_MS = [0, 1000, 3000, 8000];
+
+/** Read messages again after something was sent: the answer comes a moment later, and no event tells of it. */
+export function followDelivery(): void {
+  for (const wait of FOLLOWED_MS) setTimeout(() => refresh("webhooks"), wait);
 }
 
 /** Return the query that names the owner whose webhooks are shown, for administrators; never all owners. */

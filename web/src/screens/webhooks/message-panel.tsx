@@ -2,7 +2,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "preact/hooks";
 import { type Schema, api, data } from "~/api/http";
-import { refresh } from "~/api/queries";
 import { moment, number, useMessages } from "~/app/i18n";
 import { may } from "~/app/session";
 import { toast } from "~/app/toasts";
@@ -10,7 +9,7 @@ import { Button } from "~/parts/button";
 import { CopyAs } from "~/parts/copy-as";
 import { Dialog } from "~/parts/dialog";
 import { Notice, ProblemNotice, Waiting } from "~/parts/page";
-import { useOwner } from "./index";
+import { followDelivery, useOwner } from "./index";
 import { messages } from "./messages";
 
 type Attempt = Schema<"AttemptWhole">;
@@ -32,7 +31,7 @@ export function MessagePanel({ endpoint, message, onClose }: { endpoint: string;
     try {
       await data(api.POST("/api/v1/webhooks/{webhook_id}/messages/{message_id}/redeliver", { params: place }));
       toast({ text: t("resent", { count: 1 }), tone: "good" });
-      refresh("webhooks");
+      followDelivery();
     } catch (error) {
       toast({ text: error instanceof Error ? error.message : String(error), tone: "bad" });
     }

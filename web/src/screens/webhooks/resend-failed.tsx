@@ -1,7 +1,6 @@
 /** Sends all failed messages since a time again. */
 import { useState } from "preact/hooks";
 import { api, data } from "~/api/http";
-import { refresh } from "~/api/queries";
 import { useMessages } from "~/app/i18n";
 import { toast } from "~/app/toasts";
 import { Button } from "~/parts/button";
@@ -9,7 +8,7 @@ import { CopyAs } from "~/parts/copy-as";
 import { Dialog } from "~/parts/dialog";
 import { TextInput } from "~/parts/field";
 import { ProblemNotice } from "~/parts/page";
-import { useOwner } from "./index";
+import { followDelivery, useOwner } from "./index";
 import { messages } from "./messages";
 
 const DAY_MS = 86_400_000;
@@ -39,7 +38,7 @@ export function ResendFailed({ id }: { id: string }) {
     try {
       const done = await data(api.POST("/api/v1/webhooks/{webhook_id}/redeliver", { params: { path: { webhook_id: id }, query }, body }));
       toast({ text: t("resent", { count: done.messages }), tone: "good" });
-      refresh("webhooks");
+      followDelivery();
       setOpen(false);
     } catch (error) {
       setProblem(error);
