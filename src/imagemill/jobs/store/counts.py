@@ -296,7 +296,7 @@ class CountEnded:
     """Add the jobs to the counts that ended a minute before ``now`` or earlier, at most ``limit`` or so."""
 
     now: int
-    limit: int = 2_000
+    limit: int = 1_000
 
 
 def count_ended(tx: Tx, requests: Sequence[CountEnded]) -> list[int]:
@@ -319,7 +319,7 @@ def _count_some(tx: Tx, request: CountEnded) -> int:
         return 0
     those = sa.and_(_jobs.finished_at > since, _jobs.finished_at <= until)
     _fill_error_codes(tx, those)
-    added = sum(_add(tx, row) for row in tx.conn.execute(_totals(those)).all())
+    added = _add(tx, tx.conn.execute(_totals(those)).all())
     mark = tx.insert(tables.marks).values(name=_MARK, mark=str(until))
     tx.conn.execute(mark.on_conflict_do_update(index_elements=["name"], set_={"mark": str(until)}))
     return added
@@ -349,13 +349,14 @@ def _totals(condition: sa.ColumnElement[bool]) -> sa.Select[Any]:
     )
 
 
-def _add(tx: Tx, row: sa.Row[Any]) -> int:
-    values: dict[str, Any] = dict(zip((*_KEYS, *_TOTALS), tuple(row), strict=True))
-    insert = tx.insert(ended_jobs).values(values)
+def _add(tx: Tx, rows: Sequence[sa.Row[Any]]) -> int:
+    """Add totals to the counts; return the number of jobs in them."""
+    values = [dict(zip((*_KEYS, *_TOTALS), tuple(row), strict=True)) for row in rows]
+    insert = tx.insert(ended_jobs)
     new = insert.excluded
     sum_ = {"number": _ended.number + new.number, "last_at": new.last_at, "last_job": new.last_job}
-    tx.conn.execute(insert.on_conflict_do_update(index_elements=list(_KEYS), set_=sum_))
-    return row.number
+    tx.conn.execute(insert.on_conflict_do_update(index_elements=list(_KEYS), set_=sum_), values)
+    return sum(value["number"] for value in values)
 
 
 def _fill_error_codes(tx: Tx, condition: sa.ColumnElement[bool]) -> None:
