@@ -37,7 +37,8 @@ def test_counts_are_read_from_indexes(
 ) -> None:
     store, steps = plans
     store.jobs.count_groups(Filter(owner), by)
-    assert not {"SCAN jobs", "SEARCH jobs USING INDEX ix_jobs_owner (owner=?)"} & set(steps)
+    assert "SCAN jobs" not in steps
+    assert not [step for step in steps if "ix_jobs_owner" in step]
     if by is not Dimension.ERROR:
         assert "SCAN jobs USING COVERING INDEX ix_jobs_expiring" in steps
 

@@ -153,6 +153,7 @@ def test_ids_and_their_number_are_read_alike(store: Stores, rows: int):
         ({"statuses": frozenset({JobStatus.QUEUED})}, "ix_jobs_open"),
         ({"owner": None, "statuses": frozenset({JobStatus.QUEUED})}, "ix_jobs_open"),
         ({"owner": None, "statuses": frozenset({JobStatus.RUNNING})}, "ix_jobs_running"),
+        ({"statuses": frozenset({JobStatus.RUNNING})}, "ix_jobs_running"),
         ({"batches": ("b",)}, "ix_jobs_batch"),
         ({"owner": None, "batches": ("b",)}, "ix_jobs_batch"),
         ({"recipes": ("comfy",), "created_from": T0}, "ix_jobs_owner"),

@@ -195,7 +195,7 @@ def _plan(conn: sa.Connection, lanes: Lanes, wanted: Filter) -> list[_Source]:
             for status in _names(statuses)
         ]
     if statuses == _RUNNING:
-        return [_Source((sa.text(tables.RUNNING),), (*mine, *errors, *rest), None, is_sorted=False)]
+        return [_Source((sa.text(tables.RUNNING),), (*filtered, *errors, *rest), None, is_sorted=False)]
     if statuses and statuses <= OPEN and mine:
         return [_Source((sa.text(tables.OPEN), *mine, *span), checks, READ_ROWS)]
     if statuses and statuses <= OPEN and _few_are_open(conn):
