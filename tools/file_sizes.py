@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 MOST_LINES = 600
+GENERATED = {"web/src/api/schema.d.ts"}
 
 
 def main() -> int:
@@ -14,7 +15,11 @@ def main() -> int:
         text=True,
         check=True,
     ).stdout.split()
-    sizes = {name: len(Path(name).read_text().splitlines()) for name in names if Path(name).exists()}
+    sizes = {
+        name: len(Path(name).read_text().splitlines())
+        for name in names
+        if Path(name).exists() and name not in GENERATED
+    }
     long = {name: lines for name, lines in sizes.items() if lines > MOST_LINES}
     for name, lines in sorted(long.items()):
         print(f"{name}: {lines} lines, at most {MOST_LINES}; split it along a seam")

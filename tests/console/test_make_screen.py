@@ -1,4 +1,4 @@
-"""Making pictures: a prompt, a workflow's inputs, a picture's own form, and what happens when a server ends."""
+"""Making pictures: a prompt, a workflow's inputs, a picture's own form, and the end of a server."""
 
 import re
 from collections.abc import Callable

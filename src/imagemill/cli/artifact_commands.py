@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
-from imagemill.cli.artifacts import extension, save_file
 from imagemill.cli.client import Client, Reply, client_command, parse_response, quote_segment
 from imagemill.cli.jobs import AllOwners, OwnerName, choose_owner
 from imagemill.cli.output import UNUSABLE, CliError, make_table
+from imagemill.cli.saved_files import extension, save_file
 
 commands = typer.Typer(
     help="Finished pictures and other files: list, download, rate, delete, zip.", no_args_is_help=True

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from imagemill.cli.artifacts import save_files
 from imagemill.cli.client import Client, Reply, client_command, quote_segment
 from imagemill.cli.feed_display import show_feed
 from imagemill.cli.follow import (
@@ -22,6 +21,7 @@ from imagemill.cli.follow import (
     timeline,
 )
 from imagemill.cli.output import UNUSABLE, CliError, Printer, make_table
+from imagemill.cli.saved_files import save_files
 
 if TYPE_CHECKING:
     from rich.text import Text

@@ -10,10 +10,10 @@ from typing import Annotated, Any
 
 import typer
 
-from imagemill.cli.artifacts import extension, save_file
 from imagemill.cli.client import ApiError, Client, ServerUnreachable, quote_segment
 from imagemill.cli.follow import EXIT_STATUS, JobDisplay, follow
 from imagemill.cli.output import REFUSED, TOKEN, UNUSABLE, CliError, Json, Printer, Token, Url
+from imagemill.cli.saved_files import extension, save_file
 
 _SIZE = re.compile(r"(\d{2,4})x(\d{2,4})")
 _SIMULATED = re.compile(r"sim-\d+")

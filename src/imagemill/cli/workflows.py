@@ -9,10 +9,10 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from imagemill.cli.artifacts import save_files
 from imagemill.cli.client import Client, Reply, client_command, complete_workflow_name, quote_segment
 from imagemill.cli.follow import EXIT_STATUS, JobDisplay, describe_status, follow
 from imagemill.cli.output import REFUSED, UNUSABLE, CliError, OtherOwner, Printer, make_table, print_file
+from imagemill.cli.saved_files import save_files
 
 commands = typer.Typer(
     help="Run ComfyUI graphs with typed inputs: propose, add, list, show, edit, versions, diff, remove, run.",

@@ -367,7 +367,7 @@ def text_check(submitter: Submitter) -> Callable[[str, str], None]:
 
 
 @dataclass(frozen=True, slots=True)
-class ShrinkPicture:
+class ShrinkPhoto:
     """Scale a picture to a small JPEG without metadata."""
 
     side: int = 768
@@ -394,6 +394,6 @@ def shrink_photo(run: RunTransform) -> Callable[[bytes], bytes]:
 
     def shrink(data: bytes) -> bytes:
         context = TransformContext("", 0, now_us(), None, "", "")
-        return run(ShrinkPicture(), data, context)[0].data
+        return run(ShrinkPhoto(), data, context)[0].data
 
     return shrink
