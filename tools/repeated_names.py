@@ -16,6 +16,7 @@ ALLOWED_MODULES = {
     "__init__": "each package has one",
     "access": _FEATURE,
     "app": "the FastAPI application in `api`, the Typer application in `cli`",
+    "artifacts": _FEATURE,
     "backend": "each backend's implementation of `Backend`",
     "base": "the protocol of each package with several implementations",
     "blobs": "the delivery of files in `web`, and the blobs of Civitai v2",

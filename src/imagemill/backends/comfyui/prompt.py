@@ -135,14 +135,14 @@ class PromptRun:
     def _apply(self, event: Event, now: float) -> None:
         self.executes = self.executes or not isinstance(event, events.Started | events.Cached)
         match event:
-            case events.Executing(node=None):
+            case events.Executing(node=node) if node is not None:
+                self._enter(node, now)
+            case events.Executing():
                 self.times.enter(None, now)
                 self.ends += 1
             case events.PromptEnded():
                 self.times.enter(None, now)
                 self.ending = True
-            case events.Executing(node=str() as node):
-                self._enter(node, now)
             case events.Step(node=node, value=value, maximum=most):
                 self._enter(node, now)
                 self._steps[node] = (value, most)

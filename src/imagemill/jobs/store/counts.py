@@ -354,7 +354,7 @@ def _totals(condition: sa.ColumnElement[bool]) -> sa.Select[Any]:
 
 def _add(tx: Tx, rows: Sequence[sa.Row[Any]]) -> int:
     """Add totals to the counts; return the number of jobs in them."""
-    values = [dict(zip((*_KEYS, *_TOTALS), tuple(row), strict=True)) for row in rows]
+    values: list[dict[str, Any]] = [dict(zip((*_KEYS, *_TOTALS), tuple(row), strict=True)) for row in rows]
     insert = tx.insert(ended_jobs)
     new = insert.excluded
     sum_ = {"number": _ended.number + new.number, "last_at": new.last_at, "last_job": new.last_job}
