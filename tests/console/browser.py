@@ -68,8 +68,11 @@ def visitor(browser: Browser, url: str, size: tuple[int, int] = DESKTOP, **optio
     given = {"locale": "en-GB", "reduced_motion": "reduce", **options}
     context = browser.new_context(viewport={"width": width, "height": height}, **given)
     made = Visitor(context, url)
-    yield made
-    context.close()
+    try:
+        yield made
+    finally:
+        # An open feed would keep the server from stopping.
+        context.close()
     assert not made.wrong, "\n".join(made.wrong[:5])
 
 

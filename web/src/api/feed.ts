@@ -37,6 +37,8 @@ export interface FeedListener {
 export type FeedState = "closed" | "connecting" | "live" | "lost";
 
 const RETRY_MS = 2000;
+/** A feed that was open for this long has ended as planned: it is opened again at once. */
+const PLANNED_MS = 60_000;
 const listeners = new Set<FeedListener>();
 const stateListeners = new Set<() => void>();
 let source: EventSource | null = null;
@@ -74,9 +76,14 @@ function open(): void {
   setState("connecting");
   const opened = new EventSource(address());
   source = opened;
-  opened.addEventListener("open", () => setState("live"));
+  let since = Infinity;
+  opened.addEventListener("open", () => {
+    since = Date.now();
+    setState("live");
+  });
   opened.addEventListener("error", () => {
     close();
+    if (Date.now() - since > PLANNED_MS) return open();
     setState("lost");
     retry = setTimeout(open, RETRY_MS);
   });

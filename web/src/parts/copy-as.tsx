@@ -2,6 +2,7 @@
 import { useState } from "preact/hooks";
 import { defineMessages, useMessages } from "~/app/i18n";
 import { Button } from "./button";
+import { copyText } from "./clipboard";
 import { Dialog } from "./dialog";
 
 export interface Call {
@@ -44,7 +45,7 @@ export function CopyText({ text, label }: { text: string; label: string }) {
   const t = useMessages(messages);
   const [isCopied, setCopied] = useState(false);
   const copy = () => {
-    void navigator.clipboard.writeText(text).then(() => {
+    void copyText(text).then(() => {
       setCopied(true);
       setTimeout(() => setCopied(false), 1500);
     });

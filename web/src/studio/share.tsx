@@ -1,4 +1,5 @@
 /** The link by which others may read the book: made, copied, and ended. */
+import { copyText } from "~/parts/clipboard";
 import { useState } from "preact/hooks";
 import { api, data } from "~/api/http";
 import { moment, useMessages } from "~/app/i18n";
@@ -36,7 +37,7 @@ function ShareForm({ book, live }: { book: MadeBook; live: Live }) {
     });
   const onEnd = () => ask(async () => live.take(await data(api.DELETE("/api/v1/personalizations/{id}/share", at))));
   const onCopy = async (url: string) => {
-    await navigator.clipboard.writeText(url);
+    await copyText(url);
     setCopied(true);
   };
   return (

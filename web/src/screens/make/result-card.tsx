@@ -1,4 +1,5 @@
 /** One job of the screen: why it waits, its preview and step, then its pictures and what can be done with them. */
+import { copyText } from "~/parts/clipboard";
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "wouter-preact";
 import { Problem, type Schema, api, data } from "~/api/http";
@@ -114,7 +115,7 @@ interface PictureResultProps extends Pick<ResultCardProps, "onAction" | "isCompa
 function PictureResult({ job, artifact, prompt, onAction, isCompared, onCompare }: PictureResultProps) {
   const t = useMessages(messages);
   const url = artifact.url ?? "";
-  const copy = () => void navigator.clipboard.writeText(JSON.stringify({ recipe: job.recipe, input: job.input }, null, 2)).then(() => toast({ text: t("copied") }));
+  const copy = () => void copyText(JSON.stringify({ recipe: job.recipe, input: job.input }, null, 2)).then(() => toast({ text: t("copied") }));
   const remove = () =>
     withUndo(t("deleted"), async () => {
       await data(api.DELETE("/api/v1/artifacts/{artifact_id}", { params: { path: { artifact_id: artifact.id }, query: ownerQuery() } }));
