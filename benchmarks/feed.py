@@ -1,7 +1,7 @@
 """Two hundred open consoles at one server: its processor time, what submits wait, and event to client.
 
-Jobs are submitted at 20 a second, first with no console and then with 200 feeds open, in one run. The feeds are
-read by a process of their own, so that only the server's time is counted.
+Jobs are submitted at 20 a second, first with no console and then with 200 feeds open, in one run. The feeds
+are read by a process of their own, so that only the time of the server is counted.
 """
 
 import asyncio
