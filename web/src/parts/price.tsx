@@ -21,14 +21,15 @@ const messages = defineMessages({
   },
 });
 
-type Priced = Pick<Schema<"Estimate">, "cost" | "charged" | "available" | "affordable" | "providerDollars">;
+/** The server leaves out what it has nothing to say about. */
+type Priced = Pick<Schema<"Estimate">, "cost" | "charged" | "available" | "affordable"> & Partial<Pick<Schema<"Estimate">, "providerDollars">>;
 
 export function Price({ price }: { price: Priced | undefined }) {
   const t = useMessages(messages);
   if (!price) return null;
   const amount = number(price.cost, { maximumFractionDigits: 2 });
   const available = number(price.available ?? 0, { maximumFractionDigits: 2 });
-  const bills = Object.entries(price.providerDollars).map(([name, dollars]) =>
+  const bills = Object.entries(price.providerDollars ?? {}).map(([name, dollars]) =>
     dollars === null ? t("unknown", { name }) : t("provider", { name, dollars: number(dollars, { style: "currency", currency: "USD" }) }));
   const balance = price.affordable === false ? t("short", { amount: available }) : price.charged ? t("left", { amount: available }) : t("free");
   return (

@@ -2,7 +2,7 @@
 import { useState } from "preact/hooks";
 import { Link, useLocation } from "wouter-preact";
 import { api, data } from "~/api/http";
-import { refresh } from "~/api/queries";
+import { queries, refresh } from "~/api/queries";
 import { useMessages } from "~/app/i18n";
 import { may } from "~/app/session";
 import { useDraft, useUrlState } from "~/app/state";
@@ -37,7 +37,9 @@ export function CharacterBoard({ id }: { id: string }) {
   const name = sheet.name || id;
   const path = `/api/v1/image-generation/characters/${id}`;
   const save = async () => {
-    await data(api.PUT("/api/v1/image-generation/characters/{character_id}", { params: { path: { character_id: id } }, body: { character: sheet } }));
+    const answer = await data(api.PUT("/api/v1/image-generation/characters/{character_id}", { params: { path: { character_id: id } }, body: { character: sheet } }));
+    // Before the draft goes, so that the form does not show the former sheet for a moment.
+    queries.setQueryData(["characters", id, "sheet", other], answer);
     setDraft(null);
     toast({ text: t("saved", { id }), tone: "good" });
     refresh("characters");
