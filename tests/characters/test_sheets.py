@@ -204,3 +204,44 @@ def test_a_set_that_was_made_before_says_so(make_server: Callable[..., Server]):
     assert again["message"] == "no sticker is queued; 2 were asked for before"
     more = order(server.client, "stickers/bulk", body | {"emotions": ["sad", "angry"]})
     assert more["message"] == "1 sticker is queued; 1 was asked for before"
+
+
+def test_a_sheet_is_previewed_in_tags_without_being_stored(api: Server):
+    sheet = {"physical": "cabelo ruivo, olhos azuis, xyzzyx", "attire": "vestido vermelho"}
+    answer = api.client.post(f"{API}/characters/preview", json={"character": sheet}).json()
+    assert (answer["physical"], answer["attire"]) == (["red hair", "blue eyes"], ["red dress"])
+    assert answer["untranslated"] == ["xyzzyx"]
+    assert "red hair" in answer["prompt"]
+    assert answer["languageModel"] is False
+    empty = api.client.post(f"{API}/characters/preview", json={"character": {}}).json()
+    assert (empty["physical"], empty["untranslated"]) == ([], [])
+    assert api.client.get(f"{API}/characters").json()["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "cost"),
+    [
+        ("avatar", avatar(), 5),
+        ("sticker", sticker(), 3),
+        ("stickers/bulk", {"characterId": "lia", "character": LIA}, 20),
+        ("cover", cover(), 8),
+        ("scene", scene(), 5),
+    ],
+)
+def test_a_price_is_told_before_and_nothing_is_stored(
+    path: str, body: dict[str, Any], cost: float, api: Server
+):
+    answer = ask(api.client, f"{path}?whatif=true", body)
+    assert answer.status_code == 200, answer.text
+    assert (answer.json()["cost"], answer.json()["charged"]) == (cost, False)
+    assert api.client.get("/api/v1/jobs").json()["items"] == []
+    assert api.client.get(f"{API}/characters").json()["items"] == []
+
+
+def test_the_list_shows_a_characters_avatar_and_a_comparison_needs_one(api: Server):
+    put(api.client, "lia", LIA)
+    (item,) = api.client.get(f"{API}/characters").json()["items"]
+    assert (item["avatarUrl"], item["stickers"]) == (None, 0)
+    report = api.client.get(f"{API}/characters/lia/drift").json()
+    assert (report["identity"], report["items"]) == (None, [])
+    assert api.client.get(f"{API}/characters/nobody/drift").status_code == 404

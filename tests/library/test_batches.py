@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from imagemill.bootstrap.application import Roles
 from imagemill.products.library.grid import list_cells
 from tests.conftest import Server
 from tests.library.support import GRID, SMALL, finish, order, rows
@@ -190,3 +191,19 @@ def test_a_batch_that_makes_no_sense_is_refused(server: Server, body: dict[str, 
 
 def test_an_unknown_batch_is_not_found(server: Server):
     assert server.client.get("/api/v1/library/batch/nobody").status_code == 404
+
+
+def test_the_grid_shows_the_state_of_every_cell(make_server: Make):
+    server = make_server(roles=Roles(worker=False))
+    everything = server.client.get("/api/v1/library/grid").json()
+    assert (everything["present"], everything["missing"], len(everything["cells"])) == (0, 288, 288)
+    look = {"gender": "male", "style": "casual", "pose": "side", "bodyType": "slim"}
+    ordered = server.client.post("/api/v1/library/batch", json={"grid": look, "count": 1}).json()
+
+    chosen = server.client.get("/api/v1/library/grid", params=look).json()
+
+    assert (chosen["underWay"], chosen["missing"], len(chosen["cells"])) == (1, 2, 3)
+    (busy,) = [cell for cell in chosen["cells"] if cell["state"] == "under_way"]
+    (made,) = [cell for cell in ordered["cells"] if cell["state"] == "new"]
+    assert (busy["templateId"], busy["jobId"]) == (made["templateId"], made["jobId"])
+    assert (busy["version"], busy["modelId"]) == (0, None)

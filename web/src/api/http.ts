@@ -64,6 +64,8 @@ export async function data<Data>(answer: Promise<Answer<Data>>): Promise<Data> {
 interface ProblemBody {
   type: string;
   detail: string;
+  /** The text of the errors of characters, which have another shape. */
+  message: string;
   errors: Record<string, string[]>;
   traceId: string;
 }
@@ -71,7 +73,7 @@ interface ProblemBody {
 function problemOf(status: number, body: unknown): Problem {
   const said = (typeof body === "object" && body !== null ? body : {}) as Partial<ProblemBody>;
   const code = (said.type ?? "").split(":").pop() ?? "";
-  const problem = new Problem(status, code, said.detail ?? `the server answered with ${status}`, said.errors, said.traceId);
+  const problem = new Problem(status, code, said.detail ?? said.message ?? `the server answered with ${status}`, said.errors, said.traceId);
   if (status === 401) for (const listener of unauthenticated) listener(problem);
   return problem;
 }

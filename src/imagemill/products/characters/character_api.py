@@ -8,6 +8,7 @@ from fastapi import Path, Request, Response, WebSocket
 from starlette.requests import HTTPConnection
 
 from imagemill.api.base import Services
+from imagemill.api.credits import estimate
 from imagemill.api.dependencies import context
 from imagemill.domain.clock import now_us
 from imagemill.domain.errors import Conflict, NotFound, StorageError
@@ -15,7 +16,10 @@ from imagemill.domain.jobs import Job, JobStatus
 from imagemill.jobs.submit import JobRequest
 from imagemill.net import pools
 from imagemill.products.characters import requests
+from imagemill.products.characters.drift import DriftMeter
 from imagemill.products.characters.events import MessageEncoder, NewJobNotifier
+from imagemill.products.characters.inputs import CharacterInput
+from imagemill.products.characters.plans import CharacterPlanner
 from imagemill.products.characters.requests import NAME, CharacterSubmitter, Submitted
 from imagemill.products.characters.responses import UrlBuilder, status_body
 from imagemill.products.characters.schemas import (
@@ -36,6 +40,8 @@ log = logging.getLogger(__name__)
 
 PREFIX = "/api/v1/image-generation"
 _PAGE = 200
+_MOST_COMPARED = 50
+"""Maximum number of active pictures that are compared with the avatar."""
 
 
 class CharacterApi:
@@ -48,13 +54,17 @@ class CharacterApi:
         store: CharacterStore,
         sheets: SheetStore,
         *,
+        drift: DriftMeter,
         has_language_model: bool,
     ) -> None:
         self.services = services
         self.settings = settings
         self.store = store
         self.sheets = sheets
+        self.drift = drift
         self.arrivals = NewJobNotifier()
+        self._has_language_model = has_language_model
+        self._planner = CharacterPlanner(settings, None, has_language_model)
         self.submitter = CharacterSubmitter(
             services, self.arrivals, reuse=settings.reuse, has_language_model=has_language_model
         )
@@ -88,8 +98,18 @@ class CharacterApi:
         except (Conflict, StorageError) as error:
             log.warning("the sheet of a character could not be stored: %s", error)
 
-    async def accepted(self, request: Request, body: RenderOptions, job_request: JobRequest) -> Response:
-        """Submit the job and answer with its id, or with the id of an equal request's job."""
+    async def price(self, request: Request, job_requests: Iterable[JobRequest]) -> Response:
+        """Answer with what jobs would cost; nothing is stored."""
+        drafts = await self.submitter.drafts(request, tuple(job_requests))
+        return json_response(await estimate(request, self.services.credits, drafts))
+
+    async def accepted(
+        self, request: Request, body: RenderOptions, job_request: JobRequest, *, whatif: bool
+    ) -> Response:
+        """Submit the job and answer with its id, or with the id of an equal request's job; ``whatif``: only
+        with its price."""
+        if whatif:
+            return await self.price(request, (job_request,))
         submitted = await self.submitted(request, body, (job_request,))
         (job_id,) = submitted.jobs
         reused = job_id in submitted.reused
@@ -140,6 +160,29 @@ class CharacterApi:
         sheet = requests.sheet_of(character, "character.")
         checked = requests.checked_sheet(sheet, self.services.registry)
         return self.sheets.put(SheetWrite(owner, id_, checked, now_us()))
+
+    def preview(self, character: Character) -> dict[str, Any]:
+        """Return the tags of a sheet by the glossary. Raises `InvalidInput`."""
+        sheet = CharacterInput.model_validate(requests.sheet_of(character, "character.") or {}).sheet
+        look, prompt = self._planner.preview(sheet)
+        return {
+            "gender": look.gender,
+            "physical": look.physical,
+            "attire": look.attire,
+            "style": look.style,
+            "untranslated": look.untranslated,
+            "prompt": prompt.positive,
+            "negativePrompt": prompt.negative,
+            "languageModel": self._has_language_model,
+        }
+
+    def active_images(self, owner: str, character_id: str) -> list[StoredImage]:
+        """Return the active pictures of a character. Raises `NotFound` for an unknown one."""
+        wanted = ImageFilter(owner, character_id, is_active=True, limit=_MOST_COMPARED)
+        images = self.store.images(wanted)
+        if not images:
+            self.check_known(owner, character_id)
+        return images
 
     def activate(self, image: ImageRef) -> StoredImage:
         """Make a picture the active one. A sheet that came with an avatar follows the active avatar."""

@@ -34,6 +34,7 @@ With = Annotated[
     list[str] | None, typer.Option("--with", metavar="ID", help="A stored character in it; may be repeated.")
 ]
 Story = Annotated[str | None, typer.Option(metavar="ID", help="The story that it belongs to.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the price; submit nothing.")]
 Instructions = Annotated[str, typer.Option(help="Text that is added to the prompt, in any language.")]
 
 
@@ -93,11 +94,12 @@ def avatar(
     ] = None,
     seed: Seed = None,
     output: Output = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Make an avatar and wait for it."""
     picture = _read_picture(reference) if reference else None
     body = {"characterId": id, "prompt": prompt, "referenceImageUrl": picture, "seed": seed}
-    _make(client, out, "avatar", body | {"character": character}, output)
+    _make(client, out, "avatar", body | {"character": character}, output, dry_run=dry_run)
 
 
 @commands.command()
@@ -115,11 +117,12 @@ def sticker(
     instructions: Instructions = "",
     seed: Seed = None,
     output: Output = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Make a sticker with a transparent background and wait for it."""
     body = {"characterId": id, "emotion": emotion, "actionTag": action, "seed": seed}
     body |= {"customInstructions": instructions, "character": character}
-    _make(client, out, "sticker", body, output)
+    _make(client, out, "sticker", body, output, dry_run=dry_run)
 
 
 @commands.command()
@@ -141,11 +144,15 @@ def stickers(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Save the stickers in this folder as EMOTION.webp.")
     ] = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Make a set of stickers and wait for all of them."""
     wanted = [_emotion(text) for text in emotion or ()]
     body = {"characterId": id, "emotions": wanted or None, "character": character, "seed": seed}
     body["customInstructions"] = instructions
+    if dry_run:
+        _print_price(client, out, "stickers/bulk", body)
+        return
     with _options_named():
         batch = client.post(f"{_ROOT}/stickers/bulk", _drop_empty(body))
     found = [_wait(client, job_id) for job_id in batch["jobIds"]]
@@ -182,10 +189,11 @@ def cover(
     people: With = None,
     seed: Seed = None,
     output: Output = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Make the cover of a story or of a character and wait for it."""
     body = {"storyId": story, "characterId": character, "title": title, "synopsis": synopsis, "seed": seed}
-    _make(client, out, "cover", body | {"characters": _cast(people)}, output)
+    _make(client, out, "cover", body | {"characters": _cast(people)}, output, dry_run=dry_run)
 
 
 @commands.command()
@@ -209,11 +217,19 @@ def scene(
     ] = None,
     seed: Seed = None,
     output: Output = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Make a picture of a moment and wait for it."""
     context = {"summary": summary, "place": place, "mood": mood, "characters": _cast(people)}
     body = {"context": context | {"messages": message or []}, "width": width, "height": height, "seed": seed}
-    _make(client, out, "scene", body | {"chatId": chat, "storyId": story, "characterId": character}, output)
+    _make(
+        client,
+        out,
+        "scene",
+        body | {"chatId": chat, "storyId": story, "characterId": character},
+        output,
+        dry_run=dry_run,
+    )
 
 
 def _cast(ids: Sequence[str] | None) -> list[dict[str, str]]:
@@ -295,6 +311,19 @@ def remove(
     return {"characterId": id, "pictures": pictures}, f"the sheet of {id} is deleted"
 
 
+@commands.command()
+@client_command
+@sheet_options
+def preview(client: Client, character: dict[str, Any]) -> Reply:
+    """Show a sheet in tags and the words that are in none, without making a picture."""
+    with _options_named():
+        body = client.post(f"{_ROOT}/characters/preview", {"character": character})
+    lines = [f"{name:<12} {', '.join(body[name])}" for name in ("physical", "attire", "style")]
+    if body["untranslated"]:
+        lines.append(f"{'not in tags':<12} {', '.join(body['untranslated'])}")
+    return body, [f"{'gender':<12} {body['gender']}", *lines, f"{'prompt':<12} {body['prompt']}"]
+
+
 # Pictures that there are.
 
 
@@ -353,6 +382,21 @@ def sheet(
         raise CliError(f"there is no picture of the {subject} {id}", REFUSED)
     tiles = [_tile(client, image) for image in found]
     return write_sheet(output, tiles, f"{id}: {len(tiles)} pictures", columns=columns, noun="pictures")
+
+
+@commands.command()
+@client_command
+def drift(client: Client, id: Id, owner: OtherOwner = None) -> Reply:
+    """Compare the colours of the active pictures with those of the active avatar, the farthest first."""
+    body = client.get(f"{_ROOT}/characters/{quote_segment(id)}/drift", **_drop_empty({"owner": owner}))
+    if body["identity"] is None:
+        return body, f"{id} has no avatar to compare with: imagemill characters avatar {id}"
+    lines = [
+        f"{'?' if each['distance'] is None else each['distance']:>6}  {_kind(each['image']):<20} "
+        f"{each['image']['id']}"
+        for each in body["items"]
+    ]
+    return body, lines or f"{id} has no other active picture than its avatar"
 
 
 def _drop_empty(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -414,7 +458,12 @@ def _options_named() -> Iterator[None]:
         raise renamed from error
 
 
-def _make(client: Client, out: Printer, kind: str, body: Mapping[str, Any], output: Path | None) -> None:
+def _make(
+    client: Client, out: Printer, kind: str, body: Mapping[str, Any], output: Path | None, *, dry_run: bool
+) -> None:
+    if dry_run:
+        _print_price(client, out, kind, body)
+        return
     with _options_named():
         accepted = client.post(f"{_ROOT}/{kind}", _drop_empty(body))
     status = _wait(client, accepted["jobId"])
@@ -427,6 +476,17 @@ def _make(client: Client, out: Printer, kind: str, body: Mapping[str, Any], outp
     _say_untranslated(out, [status])
     result = _describe_result(status)
     out.say(result if output is None else f"{output}: {result}")
+
+
+def _print_price(client: Client, out: Printer, kind: str, body: Mapping[str, Any]) -> None:
+    with _options_named():
+        price = client.post(f"{_ROOT}/{kind}?whatif=true", _drop_empty(body))
+    if out.as_json:
+        out.json(price)
+    free = "" if price["charged"] else "; jobs are free on this server"
+    count = len(price["jobs"])
+    pictures = f"{count} picture{'s' if count != 1 else ''}"
+    out.say(f"price of {pictures}: {price['cost']:g} credits{free}. Nothing was submitted.")
 
 
 def _say_untranslated(out: Printer, done: Sequence[Mapping[str, Any]]) -> None:

@@ -67,7 +67,7 @@ def styled(look: Appearance, style: str) -> Appearance:
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def _describe(sheet: CharacterSheet) -> Appearance:
+def describe(sheet: CharacterSheet) -> Appearance:
     return styled(glossary.describe_appearance(sheet), sheet.style)
 
 
@@ -137,6 +137,12 @@ class CharacterPlanner:
         spec = self._spec(input_, prompt, size, _loras(input_.characters))
         transform = self._post_process(prompt, size, _names(input_))
         return Plan(work=spec, outputs=1, size=size, transform=transform, **_kept(input_, "scene"))
+
+    def preview(self, sheet: CharacterSheet) -> tuple[Appearance, Prompt]:
+        """Return a sheet in tags, by the glossary, and the prompt of its avatar."""
+        look = describe(sheet)
+        person = Person(look, sheet.name, sheet.lora)
+        return look, templates.avatar(person, pony=self.uses_scores(sheet.style))
 
     def _actions(self, input_: StickerInput) -> tuple[str, ...]:
         if input_.action is not None:
@@ -237,7 +243,7 @@ def _names(input_: StoryPictureInput) -> str:
 
 def _person(input_: CharacterPictureInput) -> Person:
     sheet = input_.character.sheet
-    look = input_.look.look if input_.look is not None else _describe(sheet)
+    look = input_.look.look if input_.look is not None else describe(sheet)
     return Person(look, sheet.name, sheet.lora)
 
 
@@ -250,13 +256,13 @@ def words_without_tags(input_: PictureInput) -> tuple[str, ...]:
     found: list[str] = []
     match input_:
         case CharacterPictureInput():
-            found += _describe(input_.character.sheet).untranslated
+            found += describe(input_.character.sheet).untranslated
             found += describe_wish(input_.request).untranslated
             if isinstance(input_, StickerInput):
                 found += describe_wish(input_.action_tag).untranslated
         case StoryPictureInput():
             for each in input_.characters:
-                found += _describe(each.sheet).untranslated
+                found += describe(each.sheet).untranslated
             found += _describe_scene(input_.story).untranslated
         case _:
             pass
@@ -266,7 +272,7 @@ def words_without_tags(input_: PictureInput) -> tuple[str, ...]:
 def _people(input_: StoryPictureInput) -> tuple[Person, ...]:
     looks: Iterable[AppearanceInput | None] = input_.looks or [None] * len(input_.characters)
     return tuple(
-        Person(_describe(each.sheet) if look is None else look.look, each.name, each.sheet.lora)
+        Person(describe(each.sheet) if look is None else look.look, each.name, each.sheet.lora)
         for each, look in zip(input_.characters, looks, strict=True)
     )
 

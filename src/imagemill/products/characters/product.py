@@ -69,6 +69,7 @@ class CharacterParts(ProductParts):
 
         self._settings: CharacterSettings = context.settings["characters"]
         self._blobs = context.blobs
+        self._run_transform = context.run_transform
         self._llm = _open_language_model(context.settings["llm"], context.language_model)
         self._store = CharacterStore(context.database)
         self._sheets = SheetStore(context.database)
@@ -78,6 +79,7 @@ class CharacterParts(ProductParts):
         self.recipes = recipes(self._settings, tools, has_language_model=self._llm is not None)
 
     def api(self) -> "ApiModule":
+        from imagemill.products.characters.drift import DriftMeter
         from imagemill.products.characters.routes import api_module
 
         if self._settings.public_base_url and self._blobs.presign("GET", "characters/probe", 1.0) is None:
@@ -86,7 +88,7 @@ class CharacterParts(ProductParts):
                 "pictures work only if %s serves that folder",
                 self._settings.public_base_url,
             )
-        parts = (self._store, self._sheets)
+        parts = (self._store, self._sheets, DriftMeter(self._blobs, self._run_transform))
         return api_module(self._settings, *parts, has_language_model=self._llm is not None)
 
     def prune(self) -> None:

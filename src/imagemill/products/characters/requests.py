@@ -322,9 +322,8 @@ class CharacterSubmitter:
             if self._reuse
             else tuple(replace(job_request, unique_key="") for job_request in job_requests)
         )
-        trace, key = request_trace(request), idempotency_key(request)
-        # In a thread, since the glossary reads each sheet, which takes milliseconds.
-        drafts = await pools.read(self._drafts, owner, wanted, trace)
+        key = idempotency_key(request)
+        drafts = await self.drafts(request, wanted)
         accepted = await self._accepted(owner, drafts, key, body)
         gone = await pools.read(self._without_pictures, accepted.duplicates)
         again = {draft.id for draft in drafts if draft.unique_key in gone}
@@ -335,6 +334,11 @@ class CharacterSubmitter:
         self._arrivals.tell(owner)
         unknown = None if self._has_language_model else await pools.decode(self._untranslated, drafts)
         return replace(_ordered(drafts, accepted, again), untranslated=unknown)
+
+    async def drafts(self, request: Request, job_requests: tuple[JobRequest, ...]) -> tuple[Draft, ...]:
+        """Return the complete, checked and priced jobs, which are not stored. Raises like `order`."""
+        # In a thread, since the glossary reads each sheet, which takes milliseconds.
+        return await pools.read(self._drafts, caller(request).owner, job_requests, request_trace(request))
 
     def _untranslated(self, drafts: Iterable[Draft]) -> tuple[str, ...]:
         models = ((self._services.recipes[draft.recipe].input, draft.input) for draft in drafts)

@@ -15,7 +15,7 @@ from imagemill.domain.jobs import Artifact, Job, JobStatus
 from imagemill.domain.signing import UrlSigner
 from imagemill.jobs.store.queries import View
 from imagemill.products.characters.sheets import StoredSheet
-from imagemill.products.characters.store import StoredImage
+from imagemill.products.characters.store import CharacterSummary, StoredImage
 from imagemill.web.blobs import picture_url
 from imagemill.web.routing import ResponseModel
 
@@ -243,9 +243,94 @@ class CharacterSheetAnswer(ResponseModel):
     updated_at: datetime
 
 
+class ListedCharacter(CharacterSheetAnswer):
+    model_config = _example(
+        characterId="lia",
+        character={"name": "Lia", "physical": "long red hair, green eyes", "attire": "white summer dress"},
+        fromRequest=False,
+        createdAt="2026-01-31T12:00:00+00:00",
+        updatedAt="2026-01-31T12:00:00+00:00",
+        avatarUrl=_ADDRESSES["thumbnailUrl"],
+        stickers=8,
+    )
+
+    avatar_url: str | None = Field(description="The thumbnail of the active avatar.")
+    stickers: int = Field(description="The number of emotions that have a sticker.")
+
+
 class CharacterSheetPage(ResponseModel):
-    items: list[CharacterSheetAnswer]
+    items: list[ListedCharacter]
     next: str | None = Field(description="The `cursor` of the next page; null on the last.")
+
+
+class SheetPreview(ResponseModel):
+    """A sheet as the image model gets it."""
+
+    model_config = _example(
+        gender="female",
+        physical=["long hair", "brown hair", "green eyes"],
+        attire=["red dress"],
+        style=["anime"],
+        untranslated=["penas"],
+        prompt="masterpiece, best quality, ..., 1girl, long hair, brown hair, green eyes, red dress",
+        negativePrompt="multiple people, ...",
+        languageModel=False,
+    )
+
+    gender: Literal["female", "male", "unknown"]
+    physical: list[str]
+    attire: list[str]
+    style: list[str]
+    untranslated: list[str] = Field(description="Words of the sheet that are in no tag.")
+    prompt: str = Field(description="The prompt of an avatar.")
+    negative_prompt: str
+    language_model: bool = Field(
+        description="Whether a language model translates when a picture is made; these tags are always the "
+        "glossary's."
+    )
+
+
+class CharacterDrift(ResponseModel):
+    """How far a picture is from the identity picture."""
+
+    image: CharacterPicture
+    distance: float | None = Field(description="0: the same colours; null where it cannot be measured.")
+
+
+class DriftReport(ResponseModel):
+    model_config = _example(
+        characterId="lia",
+        measure="colours",
+        identity=_IMAGE,
+        items=[
+            {
+                "image": {
+                    "id": "01a2238c-4a37-7e4e-8fe9-c660c98ffd29",
+                    "type": "sticker",
+                    "emotion": "shy",
+                    "active": True,
+                    **_ADDRESSES,
+                    "mediaType": "image/webp",
+                    "width": 612,
+                    "height": 1040,
+                    "size": 91337,
+                    "seed": 42,
+                    "jobId": _JOB,
+                    "createdAt": "2026-01-31T12:00:05+00:00",
+                },
+                "distance": 23.4,
+            }
+        ],
+    )
+
+    character_id: str
+    measure: Literal["colours"] = Field(
+        description="How far the colours of the identity picture are on average from the nearest colours of "
+        "the picture, in CIELAB: 2 is just noticeable, above 20 a colour is missing or is another one. Faces "
+        "are not compared."
+    )
+    identity: str | None = Field(description="The active avatar; null: there is none, so no list either.")
+    items: list[CharacterDrift] = Field(description="The active pictures, the farthest first.")
 
 
 class OpenPictures(ResponseModel):
@@ -436,6 +521,14 @@ def sheet_body(stored: StoredSheet) -> dict[str, Any]:
         "fromRequest": stored.from_request,
         "createdAt": moment(stored.created_at),
         "updatedAt": moment(stored.updated_at),
+    }
+
+
+def listed_body(stored: StoredSheet, summary: CharacterSummary, links: UrlBuilder) -> dict[str, Any]:
+    avatar = summary.avatar
+    return sheet_body(stored) | {
+        "avatarUrl": None if avatar is None else links.to(avatar.thumbnail_key),
+        "stickers": summary.stickers,
     }
 
 

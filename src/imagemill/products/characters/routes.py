@@ -1,13 +1,13 @@
 """``/api/v1/image-generation``: make pictures of characters and stories, and read how far they are."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response, WebSocket
+from fastapi import APIRouter, Query, Request, Response, WebSocket
 from starlette.requests import HTTPConnection
 
 from imagemill.api.base import ApiModule, Services
-from imagemill.api.jobs_schemas import moment
+from imagemill.api.jobs_schemas import Estimate, moment
 from imagemill.domain.access import Scope
 from imagemill.domain.clock import now_us
 from imagemill.domain.errors import Conflict, InvalidInput, NotFound
@@ -22,6 +22,7 @@ from imagemill.products.characters.character_api import (
     JobId,
     StoryId,
 )
+from imagemill.products.characters.drift import DriftMeter
 from imagemill.products.characters.events import JobFeed, UserFeed
 from imagemill.products.characters.requests import NAME
 from imagemill.products.characters.responses import (
@@ -48,13 +49,16 @@ from imagemill.web import openapi
 from imagemill.web.auth import caller, optional_caller
 from imagemill.web.http import json_response
 from imagemill.web.policies import READING, ErrorShape, PathPolicy
-from imagemill.web.routing import ApiRoute
+from imagemill.web.routing import ApiRoute, Flag
 from imagemill.web.sse import event_body
 from imagemill.webhooks.outbox import Delivery
 
 STORY = "/api/v1/stories/{story_id}/generate-cover"
 _SUBMITS = openapi.PRICED | openapi.IDEMPOTENCY_KEY
-
+_PRICE: dict[int | str, dict[str, Any]] = {
+    200: {"model": Estimate, "description": "Of a request with `whatif`: what it costs."}
+}
+_WhatIf = Annotated[Flag, Query(description="Only return what the jobs would cost.")]
 
 router = APIRouter(tags=["characters"], route_class=ApiRoute)
 
@@ -64,11 +68,14 @@ router = APIRouter(tags=["characters"], route_class=ApiRoute)
     summary="Make an avatar",
     status_code=202,
     response_model=PictureAccepted,
+    responses=_PRICE,
     openapi_extra=_SUBMITS,
 )
-async def make_avatar(request: Request, characters: CharactersDep, body: AvatarRequest) -> Response:
+async def make_avatar(
+    request: Request, characters: CharactersDep, body: AvatarRequest, whatif: _WhatIf = False
+) -> Response:
     known = await characters.known(request, body)
-    return await characters.accepted(request, body, requests.avatar(body, known))
+    return await characters.accepted(request, body, requests.avatar(body, known), whatif=whatif)
 
 
 @router.post(
@@ -76,11 +83,14 @@ async def make_avatar(request: Request, characters: CharactersDep, body: AvatarR
     summary="Make a sticker",
     status_code=202,
     response_model=PictureAccepted,
+    responses=_PRICE,
     openapi_extra=_SUBMITS,
 )
-async def make_sticker(request: Request, characters: CharactersDep, body: StickerRequest) -> Response:
+async def make_sticker(
+    request: Request, characters: CharactersDep, body: StickerRequest, whatif: _WhatIf = False
+) -> Response:
     known = await characters.known(request, body)
-    return await characters.accepted(request, body, requests.sticker(body, known))
+    return await characters.accepted(request, body, requests.sticker(body, known), whatif=whatif)
 
 
 @router.post(
@@ -88,11 +98,16 @@ async def make_sticker(request: Request, characters: CharactersDep, body: Sticke
     summary="Make a set of stickers",
     status_code=202,
     response_model=StickersAccepted,
+    responses=_PRICE,
     openapi_extra=_SUBMITS,
 )
-async def make_stickers(request: Request, characters: CharactersDep, body: StickersRequest) -> Response:
+async def make_stickers(
+    request: Request, characters: CharactersDep, body: StickersRequest, whatif: _WhatIf = False
+) -> Response:
     known = await characters.known(request, body)
     wanted = requests.stickers(body, characters.settings.bulk_priority, known)
+    if whatif:
+        return await characters.price(request, wanted)
     submitted = await characters.submitted(request, body, wanted)
     reused = len(submitted.reused)
     made = len(submitted.jobs) - reused
@@ -116,12 +131,15 @@ async def make_stickers(request: Request, characters: CharactersDep, body: Stick
     summary="Make the cover of a story or a character",
     status_code=202,
     response_model=PictureAccepted,
+    responses=_PRICE,
     openapi_extra=_SUBMITS,
 )
-async def make_cover(request: Request, characters: CharactersDep, body: CoverRequest) -> Response:
+async def make_cover(
+    request: Request, characters: CharactersDep, body: CoverRequest, whatif: _WhatIf = False
+) -> Response:
     known = await characters.known(request, body)
     wanted = requests.cover(body, known, story=body.story_id, character=body.character_id)
-    return await characters.accepted(request, body, wanted)
+    return await characters.accepted(request, body, wanted, whatif=whatif)
 
 
 @router.post(
@@ -129,6 +147,7 @@ async def make_cover(request: Request, characters: CharactersDep, body: CoverReq
     summary="Make the cover of the story in the path",
     status_code=202,
     response_model=PictureAccepted,
+    responses=_PRICE,
     openapi_extra=_SUBMITS,
 )
 async def make_story_cover(
@@ -136,12 +155,14 @@ async def make_story_cover(
     characters: CharactersDep,
     story_id: StoryId,
     body: StoryCoverRequest,
+    whatif: _WhatIf = False,
 ) -> Response:
     if body.story_id not in (None, story_id):
         raise InvalidInput.at("storyId", "is another than the path's; leave it out")
     story = checked_id("id", story_id)
     known = await characters.known(request, body)
-    return await characters.accepted(request, body, requests.cover(body, known, story=story, character=None))
+    wanted = requests.cover(body, known, story=story, character=None)
+    return await characters.accepted(request, body, wanted, whatif=whatif)
 
 
 @router.post(
@@ -149,11 +170,14 @@ async def make_story_cover(
     summary="Make a picture of a scene",
     status_code=202,
     response_model=PictureAccepted,
+    responses=_PRICE,
     openapi_extra=_SUBMITS,
 )
-async def make_scene(request: Request, characters: CharactersDep, body: SceneRequest) -> Response:
+async def make_scene(
+    request: Request, characters: CharactersDep, body: SceneRequest, whatif: _WhatIf = False
+) -> Response:
     known = await characters.known(request, body)
-    return await characters.accepted(request, body, requests.scene(body, known))
+    return await characters.accepted(request, body, requests.scene(body, known), whatif=whatif)
 
 
 @router.get(f"{PREFIX}/status/{{job_id}}", summary="Read how far a picture is", response_model=PictureStatus)
@@ -251,7 +275,12 @@ _ERRORS = ErrorShape(character_error, CharacterError)
 
 
 def api_module(
-    settings: CharacterSettings, store: CharacterStore, sheets: SheetStore, *, has_language_model: bool
+    settings: CharacterSettings,
+    store: CharacterStore,
+    sheets: SheetStore,
+    drift: DriftMeter,
+    *,
+    has_language_model: bool,
 ) -> ApiModule:
     def routes(services: Services, _: object) -> APIRouter:
         both = APIRouter()
@@ -265,7 +294,7 @@ def api_module(
         name=NAME,
         router=routes,
         context=lambda services, _: CharacterApi(
-            services, settings, store, sheets, has_language_model=has_language_model
+            services, settings, store, sheets, drift=drift, has_language_model=has_language_model
         ),
         callback=_callback,
         policies=(

@@ -7,8 +7,17 @@ from fastapi import APIRouter, Query, Request, Response
 from imagemill.domain.errors import NotFound
 from imagemill.net import pools
 from imagemill.products.characters.character_api import PREFIX, CharacterId, CharactersDep
-from imagemill.products.characters.responses import CharacterSheetAnswer, CharacterSheetPage, sheet_body
+from imagemill.products.characters.responses import (
+    CharacterSheetAnswer,
+    CharacterSheetPage,
+    DriftReport,
+    SheetPreview,
+    image_body,
+    listed_body,
+    sheet_body,
+)
 from imagemill.products.characters.schemas import SheetBody, checked_id
+from imagemill.products.characters.store import CharacterSummary
 from imagemill.web.auth import caller
 from imagemill.web.http import json_response
 from imagemill.web.routing import ApiRoute, Cursor
@@ -26,9 +35,41 @@ async def list_characters(
 ) -> Response:
     """In the order of their ids."""
     after = checked_id("cursor", cursor_) if cursor_ else None
-    found = await pools.read(characters.sheets.page, caller(request).owner, after, limit + 1)
-    items = [sheet_body(each) for each in found[:limit]]
+    owner = caller(request).owner
+    found = await pools.read(characters.sheets.page, owner, after, limit + 1)
+    summaries = await pools.read(characters.store.summaries, owner, [each.id for each in found[:limit]])
+    links = characters.urls(request)
+    items = [listed_body(each, summaries.get(each.id, CharacterSummary()), links) for each in found[:limit]]
     return json_response({"items": items, "next": found[limit - 1].id if len(found) > limit else None})
+
+
+@router.post(
+    f"{_CHARACTERS}/preview",
+    summary="Read the tags of a sheet without a picture",
+    response_model=SheetPreview,
+)
+async def preview_character(characters: CharactersDep, body: SheetBody) -> Response:
+    """Nothing is stored, and nothing is charged."""
+    # In a thread, since the glossary takes milliseconds for a new sheet.
+    return json_response(await pools.decode(characters.preview, body.character))
+
+
+@router.get(
+    f"{_CHARACTERS}/{{character_id}}/drift",
+    summary="Compare the pictures of a character with its avatar",
+    response_model=DriftReport,
+)
+async def get_character_drift(
+    request: Request, characters: CharactersDep, character_id: CharacterId
+) -> Response:
+    """The active pictures, those that are farthest from the active avatar first; at most 50."""
+    owner = caller(request).owner
+    images = await pools.read(characters.active_images, owner, character_id)
+    found = await pools.decode(characters.drift.measure, images)
+    links = characters.urls(request)
+    items = [{"image": image_body(image, links), "distance": distance} for image, distance in found.items]
+    body = {"characterId": character_id, "measure": "colours", "identity": found.identity, "items": items}
+    return json_response(body)
 
 
 @router.get(

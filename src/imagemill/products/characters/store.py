@@ -78,6 +78,15 @@ class ImageRef:
     subject: Subject = "character"
 
 
+@dataclass(frozen=True, slots=True)
+class CharacterSummary:
+    """What the list of characters shows of the active pictures of one."""
+
+    avatar: StoredImage | None = None
+    stickers: int = 0
+    """The number of emotions that have a sticker."""
+
+
 class CharacterStore:
     """Pictures of characters in the database."""
 
@@ -87,6 +96,10 @@ class CharacterStore:
 
     def images(self, which: ImageFilter) -> list[StoredImage]:
         return self._read(_list, which)
+
+    def summaries(self, owner: str, ids: Sequence[str]) -> dict[str, CharacterSummary]:
+        """Return the active pictures of these characters, by the character's id."""
+        return self._read(_summaries, owner, ids) if ids else {}
 
     def of_jobs(self, owner: str, ids: Sequence[str]) -> dict[str, StoredImage]:
         """Return the pictures by job."""
@@ -128,6 +141,26 @@ def _list(conn: sa.Connection, which: ImageFilter) -> list[StoredImage]:
         query = query.where(_images.id < which.before)
     rows = conn.execute(query.order_by(_images.id.desc()).limit(which.limit))
     return [StoredImage(*row) for row in rows]
+
+
+def _summaries(conn: sa.Connection, owner: str, ids: Sequence[str]) -> dict[str, CharacterSummary]:
+    query = sa.select(*_COLUMNS).where(
+        _images.owner == owner,
+        _images.subject == "character",
+        _images.character_id.in_(ids),
+        _images.type.in_(("avatar", "sticker")),
+        _images.is_active,
+        _KEPT,
+    )
+    found: dict[str, CharacterSummary] = {}
+    for row in conn.execute(query):
+        image = StoredImage(*row)
+        known = found.get(image.character_id, CharacterSummary())
+        if image.type == "avatar":
+            found[image.character_id] = replace(known, avatar=image)
+        else:
+            found[image.character_id] = replace(known, stickers=known.stickers + 1)
+    return found
 
 
 def _of_jobs(conn: sa.Connection, owner: str, ids: Sequence[str]) -> dict[str, StoredImage]:

@@ -77,6 +77,35 @@ def list_(
     return page, [_table(page["items"]), *more]
 
 
+@commands.command("grid")
+@client_command
+def show_grid(client: Client, grid: Grid = None, owner: OtherOwner = None) -> Reply:
+    """Show which cells have a model: a digit is the newest version, * is being made, . is missing."""
+    query = {**_grid_fields(grid), "owner": owner}
+    body = client.get("/api/v1/library/grid", **{name: value for name, value in query.items() if value})
+    return body, [
+        *_heat_map(body["cells"]),
+        "",
+        f"{body['present']} made, {body['underWay']} in progress, {body['missing']} missing",
+    ]
+
+
+def _heat_map(cells: list[dict[str, Any]]) -> list[str]:
+    """Return a line for each gender, age and body; its columns are the poses, and in them the styles."""
+    rows: dict[str, dict[str, str]] = {}
+    for cell in cells:
+        name = f"{cell['gender']} {cell['ageRange']} {cell['bodyType']}"
+        mark = str(min(cell["version"], 9)) if cell["version"] else "*" if cell["jobId"] else "."
+        row = rows.setdefault(name, {})
+        row[cell["pose"]] = row.get(cell["pose"], "") + mark
+    width = len("front standing")
+    head = [f"{'':<24}" + " ".join(f"{pose:<{width}}" for pose in next(iter(rows.values())))] if rows else []
+    lines = [
+        f"{name:<24}" + " ".join(f"{marks:<{width}}" for marks in row.values()) for name, row in rows.items()
+    ]
+    return [*head, *lines]
+
+
 @commands.command()
 @client_command
 def show(client: Client, model: ModelId) -> Reply:

@@ -20,7 +20,7 @@ from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import InvalidInput, NotFound
 from imagemill.media.pictures import EXTENSIONS, media_type_of
 from imagemill.net import pools
-from imagemill.products.library.grid import PARAMETERS, Cell
+from imagemill.products.library.grid import PARAMETERS, Cell, list_cells
 from imagemill.products.library.schemas import (
     SHOWN,
     BatchOrder,
@@ -28,6 +28,7 @@ from imagemill.products.library.schemas import (
     BatchQuote,
     BatchRequest,
     EditRequest,
+    LibraryGrid,
     LibraryModel,
     LibraryPage,
     ModelOrder,
@@ -36,6 +37,7 @@ from imagemill.products.library.schemas import (
     allowed,
     cell_body,
     counted,
+    grid_body,
     look_body,
     model_body,
     outcome_body,
@@ -58,7 +60,7 @@ from imagemill.web.routing import ApiRoute, Cursor, Flag
 NAME = "library"
 PATH = "/api/v1/library"
 FORMER_PATH = "/api/v1/models"
-"""The former address, which still serves everything but the list."""
+"""The former address, which still serves everything but the list and the grid."""
 _SUBMITS = openapi.PRICED | openapi.IDEMPOTENCY_KEY
 
 
@@ -117,7 +119,7 @@ class LibraryApi:
         return await pools.read(self.models.get, model_id, caller(request).owner)
 
     def body(self, request: Request, model: StoredModel) -> dict[str, Any]:
-        return model_body(model, self.services.response_config.signer, self._base(request))
+        return model_body(model, self.services.response_config.signer, self.base(request))
 
     def redirect(self, request: Request, key: str, written: str) -> Response:
         """Redirect to a picture; without a key to the address ``written`` by an application."""
@@ -127,10 +129,10 @@ class LibraryApi:
             return RedirectResponse(written, 307, {"Cache-Control": "no-store"})
         query = self.services.response_config.signer.sign(key).query
         return RedirectResponse(
-            f"{self._base(request)}/blobs/{key}?{query}", 307, {"Cache-Control": "no-store"}
+            f"{self.base(request)}/blobs/{key}?{query}", 307, {"Cache-Control": "no-store"}
         )
 
-    def _base(self, request: Request) -> str:
+    def base(self, request: Request) -> str:
         return base_url(request, self.services.response_config.public_url)
 
 
@@ -246,6 +248,19 @@ async def get_library_batch(
     return json_response(outcome_body(outcome, batch))
 
 
+@router.get("/grid", summary="Read the state of every cell", response_model=LibraryGrid)
+async def get_library_grid(
+    request: Request,
+    library: LibraryDep,
+    values: Annotated[Mapping[str, list[str]], Depends(_filters)],
+) -> Response:
+    """Whether a model exists or is being made, and the newest version, of all cells or of those chosen."""
+    cells = list_cells(values)
+    status, newest = await pools.read(library.service.grid_models, caller(request).owner, cells)
+    signer = library.services.response_config.signer
+    return json_response(grid_body(cells, status, newest, signer, library.base(request)))
+
+
 @router.get("/{model_id}", summary="Read a model", response_model=LibraryModel)
 async def get_library_model(request: Request, library: LibraryDep, model_id: ModelId) -> Response:
     return json_response(library.body(request, await library.model(request, model_id)))
@@ -343,16 +358,16 @@ async def get_library_file(
     return Response(data, media_type=media_type, headers=headers)
 
 
-def _without_list(routes: Iterable[BaseRoute]) -> list[BaseRoute]:
+def _without_lists(routes: Iterable[BaseRoute]) -> list[BaseRoute]:
     return [
         each
         for each in routes
-        if not (isinstance(each, APIRoute) and each.path == "" and "GET" in (each.methods or ()))
+        if not (isinstance(each, APIRoute) and each.path in ("", "/grid") and "GET" in (each.methods or ()))
     ]
 
 
 _former = APIRouter(route_class=ApiRoute)
-_former.routes.extend(_without_list(router.routes))
+_former.routes.extend(_without_lists(router.routes))
 _routes = APIRouter()
 _routes.include_router(router, prefix=PATH)
 _routes.include_router(_former, prefix=FORMER_PATH, include_in_schema=False)

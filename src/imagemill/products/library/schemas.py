@@ -13,7 +13,7 @@ from imagemill.domain.jobs import JobStatus
 from imagemill.domain.signing import UrlSigner
 from imagemill.products.library import grid
 from imagemill.products.library.grid import PARAMETERS, Cell, list_cells
-from imagemill.products.library.service import ModelEdit, OrderOutcome, PlacedOrder
+from imagemill.products.library.service import GridStatus, ModelEdit, OrderOutcome, PlacedOrder
 from imagemill.products.library.store import StoredModel
 from imagemill.web.http import Real, Whole
 from imagemill.web.routing import RequestModel, ResponseModel
@@ -292,6 +292,42 @@ class BatchQuote(CellCounts):
     cells: list[GridCell]
 
 
+class HeldCell(ModelLook):
+    """A cell of the grid and its newest model, if there is one."""
+
+    state: Literal["present", "under_way", "missing"]
+    version: int = Field(description="The newest version; 0: none.")
+    model_id: str | None
+    thumbnail_url: str | None = Field(description="It needs no key and expires.")
+    job_id: str | None = Field(description="The job that makes its first version.")
+    created_at: datetime | None = Field(description="When the newest version was made.")
+
+
+class LibraryGrid(ResponseModel):
+    model_config = _example(
+        present=1,
+        underWay=0,
+        missing=0,
+        cells=[
+            {
+                "templateId": _TEMPLATE,
+                **_LOOK,
+                "state": "present",
+                "version": 2,
+                "modelId": _MODEL,
+                "thumbnailUrl": _MODEL_EXAMPLE["signed"]["thumbnailUrl"],
+                "jobId": None,
+                "createdAt": "2026-01-31T12:00:00+00:00",
+            }
+        ],
+    )
+
+    present: int
+    under_way: int
+    missing: int
+    cells: list[HeldCell] = Field(description="In the order of the grid.")
+
+
 class FailedModel(ResponseModel):
     job_id: str
     name: str | None = Field(description="The template.")
@@ -361,6 +397,33 @@ def cell_body(look: Cell, placed: PlacedOrder) -> dict[str, Any]:
     if template in stock.under_way:
         return {**look_body(look), "state": "under_way", "jobId": stock.under_way[template]}
     return {**look_body(look), "state": "missing"}
+
+
+def grid_body(
+    cells: Iterable[Cell], status: GridStatus, newest: Mapping[str, StoredModel], signer: UrlSigner, base: str
+) -> dict[str, Any]:
+    """``newest``: the newest models by template."""
+    listed = [_held_cell(cell, status, newest.get(cell.template_id), signer, base) for cell in cells]
+    counts = counted(listed)
+    counts.pop("new")
+    return {**counts, "cells": listed}
+
+
+def _held_cell(
+    cell: Cell, status: GridStatus, model: StoredModel | None, signer: UrlSigner, base: str
+) -> dict[str, Any]:
+    template = cell.template_id
+    job = status.under_way.get(template) if model is None else None
+    body = None if model is None else model_body(model, signer, base)
+    return {
+        **look_body(cell),
+        "state": "present" if model is not None else "under_way" if job is not None else "missing",
+        "version": 0 if model is None else model.version,
+        "modelId": None if model is None else model.id,
+        "thumbnailUrl": None if body is None else body["signed"]["thumbnailUrl"],
+        "jobId": job,
+        "createdAt": None if body is None else body["createdAt"],
+    }
 
 
 def outcome_body(outcome: OrderOutcome, batch: str) -> dict[str, Any]:

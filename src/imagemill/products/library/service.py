@@ -110,6 +110,11 @@ class LibraryService:
         )
         return GridStatus(present, under_way, missing)
 
+    def grid_models(self, owner: str, cells: Sequence[Cell]) -> tuple[GridStatus, dict[str, StoredModel]]:
+        """Return the state of cells and their newest models by template."""
+        status = self.grid_status(owner, cells)
+        return status, self._models.by_ids(status.present.values(), owner)
+
     def plan(
         self, client: OrderContext, cells: Sequence[Cell], *, count: int | None, save: bool
     ) -> OrderPlan:

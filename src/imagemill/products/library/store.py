@@ -98,6 +98,10 @@ class ModelStore:
         """Return the models by the job that made them."""
         return self._read(_of_jobs, sorted(set(job_ids)), owner)
 
+    def by_ids(self, ids: Iterable[str], owner: str) -> dict[str, StoredModel]:
+        """Return these models by template."""
+        return self._read(_by_ids, sorted(set(ids)), owner)
+
     def latest(self, templates: Iterable[str], owner: str) -> dict[str, str]:
         """Return the id of the newest version for those of the templates that have one."""
         return self._read(_latest, sorted(set(templates)), owner)
@@ -130,6 +134,14 @@ def _of_jobs(conn: sa.Connection, job_ids: Sequence[str], owner: str) -> dict[st
     for some in _chunks(job_ids):
         rows = _rows(conn, _models.job_id.in_(some), _models.owner == owner)
         found.update((row.job_id, row) for row in rows)
+    return found
+
+
+def _by_ids(conn: sa.Connection, ids: Sequence[str], owner: str) -> dict[str, StoredModel]:
+    found: dict[str, StoredModel] = {}
+    for some in _chunks(ids):
+        rows = _rows(conn, _models.id.in_(some), _models.owner == owner)
+        found.update((row.template_id, row) for row in rows)
     return found
 
 

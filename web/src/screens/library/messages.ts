@@ -1,0 +1,48 @@
+import { defineMessages } from "~/app/i18n";
+
+export const messages = defineMessages({
+  en: {
+    cells: "the cells", heading: "Cells of the library", all: "All", gender: "Gender", ageRange: "Age", bodyType: "Body", pose: "Pose", style: "Style",
+    male: "male", female: "female", slim: "slim", average: "average", athletic: "athletic", "plus-size": "plus-size", "front standing": "front standing", side: "side", walking: "walking", sitting: "sitting",
+    professional: "professional", casual: "casual", editorial: "editorial", made: "{made} of {total} cells made", underWay: { one: "{count} being made", other: "{count} being made" }, missing: { one: "{count} missing", other: "{count} missing" },
+    present: "version {version}", stateUnderWay: "being made", stateMissing: "missing", pictures: "Show pictures", hint: "Arrow keys move, Enter opens a cell", legend: "Legend",
+    fill: "Fill missing", fillTitle: "Make the missing models", fillText: { one: "{count} cell of the filter is missing.", other: "{count} cells of the filter are missing." }, nothingMissing: "No cell of the filter is missing.",
+    most: "Make at most", mostHint: "Empty: all that are missing", make: { one: "Make {count} model", other: "Make {count} models" }, ordered: { one: "{count} model ordered", other: "{count} models ordered" }, price: "the price",
+    versions: "Versions", newest: "newest", made1: "Made", seed: "Seed", model: "Model", job: "Job", took: "Took", size: "Size", makeOne: "Make this model", nextVersion: "Make the next version", orderedOne: "{name} is ordered as job {job}",
+    edit: "Edit", editText: "A prompt alone changes the old picture; another parameter or seed makes a new one. Either becomes the next version.", prompt: "Prompt", strength: "How much may change", seedHint: "Empty: the seed of the old picture",
+    unchanged: "Change something first", readsOther: "These are the models of {owner}. You can look at them; only {owner} can order.", picture: "{name}, version {version}", notYet: "There is no picture yet.", making: "It is being made.",
+  },
+  pt: {
+    cells: "as células", heading: "Células da biblioteca", all: "Todos", gender: "Gênero", ageRange: "Idade", bodyType: "Corpo", pose: "Pose", style: "Estilo",
+    male: "masculino", female: "feminino", slim: "magro", average: "médio", athletic: "atlético", "plus-size": "plus size", "front standing": "de frente, em pé", side: "de lado", walking: "andando", sitting: "sentado",
+    professional: "profissional", casual: "casual", editorial: "editorial", made: "{made} de {total} células prontas", underWay: { one: "{count} em criação", other: "{count} em criação" }, missing: { one: "{count} faltando", other: "{count} faltando" },
+    present: "versão {version}", stateUnderWay: "em criação", stateMissing: "faltando", pictures: "Mostrar imagens", hint: "As setas movem, Enter abre uma célula", legend: "Legenda",
+    fill: "Completar", fillTitle: "Criar os modelos que faltam", fillText: { one: "Falta {count} célula do filtro.", other: "Faltam {count} células do filtro." }, nothingMissing: "Não falta nenhuma célula do filtro.",
+    most: "Criar no máximo", mostHint: "Vazio: todas as que faltam", make: { one: "Criar {count} modelo", other: "Criar {count} modelos" }, ordered: { one: "{count} modelo pedido", other: "{count} modelos pedidos" }, price: "o preço",
+    versions: "Versões", newest: "mais nova", made1: "Criado", seed: "Semente", model: "Modelo", job: "Tarefa", took: "Duração", size: "Tamanho", makeOne: "Criar este modelo", nextVersion: "Criar a próxima versão", orderedOne: "{name} foi pedido como tarefa {job}",
+    edit: "Editar", editText: "Só o prompt altera a imagem antiga; outro parâmetro ou outra semente cria uma nova. Ambas viram a próxima versão.", prompt: "Prompt", strength: "Quanto pode mudar", seedHint: "Vazio: a semente da imagem antiga",
+    unchanged: "Altere algo primeiro", readsOther: "Estes são os modelos de {owner}. Você pode vê-los; só {owner} pode pedir.", picture: "{name}, versão {version}", notYet: "Ainda não há imagem.", making: "Está em criação.",
+  },
+  es: {
+    cells: "las celdas", heading: "Celdas de la biblioteca", all: "Todos", gender: "Género", ageRange: "Edad", bodyType: "Cuerpo", pose: "Pose", style: "Estilo",
+    male: "masculino", female: "femenino", slim: "delgado", average: "medio", athletic: "atlético", "plus-size": "talla grande", "front standing": "de frente, de pie", side: "de lado", walking: "caminando", sitting: "sentado",
+    professional: "profesional", casual: "informal", editorial: "editorial", made: "{made} de {total} celdas hechas", underWay: { one: "{count} en curso", other: "{count} en curso" }, missing: { one: "falta {count}", other: "faltan {count}" },
+    present: "versión {version}", stateUnderWay: "en curso", stateMissing: "falta", pictures: "Mostrar imágenes", hint: "Las flechas mueven, Intro abre una celda", legend: "Leyenda",
+    fill: "Completar", fillTitle: "Crear los modelos que faltan", fillText: { one: "Falta {count} celda del filtro.", other: "Faltan {count} celdas del filtro." }, nothingMissing: "No falta ninguna celda del filtro.",
+    most: "Crear como máximo", mostHint: "Vacío: todas las que faltan", make: { one: "Crear {count} modelo", other: "Crear {count} modelos" }, ordered: { one: "{count} modelo pedido", other: "{count} modelos pedidos" }, price: "el precio",
+    versions: "Versiones", newest: "la más nueva", made1: "Creado", seed: "Semilla", model: "Modelo", job: "Trabajo", took: "Duración", size: "Tamaño", makeOne: "Crear este modelo", nextVersion: "Crear la versión siguiente", orderedOne: "{name} se pidió como trabajo {job}",
+    edit: "Editar", editText: "Solo un prompt cambia la imagen antigua; otro parámetro u otra semilla crea una nueva. Ambas son la versión siguiente.", prompt: "Prompt", strength: "Cuánto puede cambiar", seedHint: "Vacío: la semilla de la imagen antigua",
+    unchanged: "Cambia algo primero", readsOther: "Estos son los modelos de {owner}. Puedes verlos; solo {owner} puede pedir.", picture: "{name}, versión {version}", notYet: "Todavía no hay imagen.", making: "Está en curso.",
+  },
+  uk: {
+    cells: "клітинки", heading: "Клітинки бібліотеки", all: "Усі", gender: "Стать", ageRange: "Вік", bodyType: "Статура", pose: "Поза", style: "Стиль",
+    male: "чоловік", female: "жінка", slim: "струнка", average: "середня", athletic: "спортивна", "plus-size": "повна", "front standing": "стоячи, спереду", side: "збоку", walking: "у русі", sitting: "сидячи",
+    professional: "діловий", casual: "повсякденний", editorial: "журнальний", made: "готово клітинок: {made} з {total}", underWay: { one: "{count} створюється", few: "{count} створюються", many: "{count} створюються", other: "{count} створюються" }, missing: { one: "бракує {count}", few: "бракує {count}", many: "бракує {count}", other: "бракує {count}" },
+    present: "версія {version}", stateUnderWay: "створюється", stateMissing: "бракує", pictures: "Показати зображення", hint: "Стрілки пересувають, Enter відкриває клітинку", legend: "Легенда",
+    fill: "Заповнити", fillTitle: "Створити моделі, яких бракує", fillText: { one: "За фільтром бракує {count} клітинки.", few: "За фільтром бракує {count} клітинок.", many: "За фільтром бракує {count} клітинок.", other: "За фільтром бракує {count} клітинки." }, nothingMissing: "За фільтром є всі клітинки.",
+    most: "Створити щонайбільше", mostHint: "Порожньо: усі, яких бракує", make: { one: "Створити {count} модель", few: "Створити {count} моделі", many: "Створити {count} моделей", other: "Створити {count} моделі" }, ordered: { one: "Замовлено {count} модель", few: "Замовлено {count} моделі", many: "Замовлено {count} моделей", other: "Замовлено {count} моделі" }, price: "ціна",
+    versions: "Версії", newest: "найновіша", made1: "Створено", seed: "Зерно", model: "Модель", job: "Завдання", took: "Тривалість", size: "Розмір", makeOne: "Створити цю модель", nextVersion: "Створити наступну версію", orderedOne: "{name} замовлено як завдання {job}",
+    edit: "Редагувати", editText: "Сам промпт змінює старе зображення; інший параметр або зерно створює нове. Обидва стають наступною версією.", prompt: "Промпт", strength: "Скільки може змінитися", seedHint: "Порожньо: зерно старого зображення",
+    unchanged: "Спочатку змініть щось", readsOther: "Це моделі користувача {owner}. Їх можна переглядати; замовляє лише {owner}.", picture: "{name}, версія {version}", notYet: "Зображення ще немає.", making: "Створюється.",
+  },
+});
