@@ -112,7 +112,7 @@ def measure(page: Page) -> None:
     box.press("Enter")
     took = page.evaluate(_FILTERED, "zebra")
     print(f"filter: {took:.0f} ms, at most {MOST_FILTER_MS} ms on an idle machine")
-    assert loaded > PICTURES
+    assert loaded >= PICTURES
 
 
 def main() -> None:
