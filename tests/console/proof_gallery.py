@@ -6,7 +6,6 @@ page.
 """
 
 import io
-import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -91,9 +90,11 @@ def fill(server: Server) -> None:
                 named = {"id": artifact_id(id_, position), "job_id": id_, "position": position}
                 key = {"blob_key": blob_key(id_, 1, position, "png"), "created_at": at}
                 pictures.append(picture | named | key)
-                path = seed.parents[2] / Path(thumbnail_key(id_, 1, position, 256)).relative_to("jobs")
-                path.parent.mkdir(parents=True, exist_ok=True)
-                os.link(seed, path)
+                # As the folder of files names them; a link, as 100,000 files take long to write.
+                names = thumbnail_key(id_, 1, position, 256).split("/")
+                path = seed.parents[1] / id_[-2:] / "_".join(names[1:])
+                path.parent.mkdir(exist_ok=True)
+                path.symlink_to(seed)
         with stores.database.engines.writer.begin() as conn:
             conn.execute(sa.insert(tables.jobs), jobs)
             conn.execute(sa.insert(tables.artifacts), pictures)
@@ -111,7 +112,7 @@ def measure(page: Page) -> None:
     box.press("Enter")
     took = page.evaluate(_FILTERED, "zebra")
     print(f"filter: {took:.0f} ms, at most {MOST_FILTER_MS} ms on an idle machine")
-    assert loaded > PICTURES
+    assert loaded >= PICTURES
 
 
 def main() -> None:
