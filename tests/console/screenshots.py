@@ -20,7 +20,7 @@ from tests.console.showcase import showcase
 ROOT = Path(__file__).parents[2]
 DOCS, ALL = ROOT / "docs/images/console", ROOT / "build/screens"
 SIZES = {"desktop": DESKTOP, "tablet": TABLET, "phone": PHONE}
-SETTLED_MS = 900
+SETTLED_MS = 2500
 """Charts are drawn and thumbnails loaded by then."""
 _COLOURS = 128
 """Pictures of pages need no more; it halves their size."""

@@ -40,6 +40,7 @@ def showcase(folder: Path, *, pictures: int = 24, waiting: int = 24) -> Iterator
         _env_file=None,
         data_dir=folder,
         sweep_s=0.2,
+        shutdown_grace_s=1,
         job={"retry_base_s": 0.05, "heartbeat_s": 0.2},
         simulator={"nodes": 2, "slots": 1},
     )
