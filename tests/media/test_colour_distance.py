@@ -1,4 +1,4 @@
-"""The distance of colours: 0 for the same picture, large where a colour is missing; backgrounds are left out."""
+"""The distance of colours: 0 for the same picture, large where a colour is missing, without backgrounds."""
 
 import io
 

@@ -101,6 +101,11 @@ export function moment(value: string | number | Date): string {
   return new Intl.DateTimeFormat(current, { dateStyle: "medium", timeStyle: "medium" }).format(new Date(value));
 }
 
+/** Return the time of day, with the date where a span of more than a day is shown. */
+export function clock(value: string | number | Date, withDate = false): string {
+  return new Intl.DateTimeFormat(current, { ...(withDate ? { day: "numeric", month: "short" } : {}), hour: "2-digit", minute: "2-digit" }).format(new Date(value));
+}
+
 /** Return a length of time: 350 ms, 2.4 s, 3 min, 5 h. */
 export function duration(seconds: number): string {
   const unit = (amount: number, name: string, digits = 0) =>

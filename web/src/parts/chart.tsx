@@ -1,5 +1,6 @@
 /** A chart of values over time, drawn by uPlot; it loads with the first chart. */
 import { useEffect, useRef } from "preact/hooks";
+import { clock } from "~/app/i18n";
 import type { AlignedData } from "uplot";
 
 export interface Line {
@@ -28,6 +29,7 @@ export function Chart({ label, times, lines, height = 160, format = String }: Ch
     let isGone = false;
     void Promise.all([import("uplot"), import("uplot/dist/uPlot.min.css")]).then(([{ default: UPlot }]) => {
       if (isGone) return;
+      const isLong = (times.at(-1) ?? 0) - (times[0] ?? 0) > 86_400;
       const colour = (name: string) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
       const axis = { stroke: colour("--text-soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false } };
       const plot = new UPlot(
@@ -36,7 +38,7 @@ export function Chart({ label, times, lines, height = 160, format = String }: Ch
           height,
           legend: { show: false },
           cursor: { y: false },
-          axes: [axis, { ...axis, size: 56, values: (_, ticks) => ticks.map((tick) => format(tick)) }],
+          axes: [{ ...axis, values: (_, ticks) => ticks.map((tick) => clock(tick * 1000, isLong)) }, { ...axis, size: 56, values: (_, ticks) => ticks.map((tick) => format(tick)) }],
           scales: { y: { range: (_, __, most) => [0, most > 0 ? most * 1.1 : 1] } },
           series: [{}, ...lines.map((line) => ({ label: line.label, stroke: colour(line.colour), width: 1.5, points: { show: false } }))],
         },
