@@ -516,6 +516,22 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/image-generation/characters/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: operations["preview_character_api_v1_image_generation_characters_preview_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/image-generation/characters/{character_id}": {
         parameters: {
             query?: never;
@@ -527,6 +543,22 @@ export interface paths {
         put: operations["put_character_api_v1_image_generation_characters__character_id__put"];
         post?: never;
         delete: operations["delete_character_api_v1_image_generation_characters__character_id__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/image-generation/characters/{character_id}/drift": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["get_character_drift_api_v1_image_generation_characters__character_id__drift_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -1004,6 +1036,22 @@ export interface paths {
             cookie?: never;
         };
         get: operations["get_library_batch_api_v1_library_batch__batch__get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/library/grid": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["get_library_grid_api_v1_library_grid_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -2856,6 +2904,10 @@ export interface components {
             description: string;
             lora?: string | components["schemas"]["CharacterLora"] | (string | components["schemas"]["CharacterLora"])[] | null;
         };
+        CharacterDrift: {
+            image: components["schemas"]["CharacterPicture"];
+            distance: number | null;
+        };
         CharacterHealth: {
             /** @enum {string} */
             comfyui: "healthy" | "unhealthy";
@@ -2903,7 +2955,7 @@ export interface components {
             updatedAt: string;
         };
         CharacterSheetPage: {
-            items: components["schemas"]["CharacterSheetAnswer"][];
+            items: components["schemas"]["ListedCharacter"][];
             next: string | null;
         };
         Checklist: {
@@ -2988,6 +3040,13 @@ export interface components {
             unchanged: number;
             refused: number;
             items: components["schemas"]["ImportedRow"][];
+        };
+        DriftReport: {
+            characterId: string;
+            /** @constant */
+            measure: "colours";
+            identity: string | null;
+            items: components["schemas"]["CharacterDrift"][];
         };
         DryRunBody: {
             eligible: number;
@@ -3323,6 +3382,26 @@ export interface components {
             } | null;
             nodes?: components["schemas"]["NodeHealth"][] | null;
         };
+        HeldCell: {
+            templateId: string;
+            /** @enum {string} */
+            gender: "male" | "female";
+            /** @enum {string} */
+            ageRange: "20-30" | "30-40" | "40-50";
+            /** @enum {string} */
+            bodyType: "slim" | "average" | "athletic" | "plus-size";
+            /** @enum {string} */
+            pose: "front standing" | "side" | "walking" | "sitting";
+            /** @enum {string} */
+            style: "professional" | "casual" | "editorial";
+            /** @enum {string} */
+            state: "present" | "under_way" | "missing";
+            version: number;
+            modelId: string | null;
+            thumbnailUrl: string | null;
+            jobId: string | null;
+            createdAt: string | null;
+        };
         ImportOrder: {
             node: string;
             types?: string[] | null;
@@ -3562,6 +3641,12 @@ export interface components {
         };
         /** @enum {string} */
         Level: "ok" | "warning" | "error";
+        LibraryGrid: {
+            present: number;
+            underWay: number;
+            missing: number;
+            cells: components["schemas"]["HeldCell"][];
+        };
         LibraryModel: {
             id: string;
             templateId: string;
@@ -3595,6 +3680,17 @@ export interface components {
         };
         /** @enum {string} */
         ListName: "pauses" | "operations" | "nodes";
+        ListedCharacter: {
+            characterId: string;
+            character: components["schemas"]["StoredCharacter"];
+            fromRequest: boolean;
+            /** Format: date-time */
+            createdAt: string;
+            /** Format: date-time */
+            updatedAt: string;
+            avatarUrl: string | null;
+            stickers: number;
+        };
         Live: {
             /** @constant */
             ok: true;
@@ -4380,6 +4476,17 @@ export interface components {
         };
         SheetBody: {
             character: components["schemas"]["Character"];
+        };
+        SheetPreview: {
+            /** @enum {string} */
+            gender: "female" | "male" | "unknown";
+            physical: string[];
+            attire: string[];
+            style: string[];
+            untranslated: string[];
+            prompt: string;
+            negativePrompt: string;
+            languageModel: boolean;
         };
         SheetRequest: {
             ids: string[];
@@ -5440,7 +5547,9 @@ export interface operations {
     };
     make_avatar_api_v1_image_generation_avatar_post: {
         parameters: {
-            query?: never;
+            query?: {
+                whatif?: boolean;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -5451,6 +5560,14 @@ export interface operations {
             };
         };
         responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Estimate"];
+                };
+            };
             202: {
                 headers: {
                     [name: string]: unknown;
@@ -5501,6 +5618,29 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["CharacterSheetPage"];
+                };
+            };
+        };
+    };
+    preview_character_api_v1_image_generation_characters_preview_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SheetBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SheetPreview"];
                 };
             };
         };
@@ -5571,6 +5711,29 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+        };
+    };
+    get_character_drift_api_v1_image_generation_characters__character_id__drift_get: {
+        parameters: {
+            query?: {
+                owner?: string;
+            };
+            header?: never;
+            path: {
+                character_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DriftReport"];
+                };
             };
         };
     };
@@ -5712,7 +5875,9 @@ export interface operations {
     };
     make_cover_api_v1_image_generation_cover_post: {
         parameters: {
-            query?: never;
+            query?: {
+                whatif?: boolean;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -5723,6 +5888,14 @@ export interface operations {
             };
         };
         responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Estimate"];
+                };
+            };
             202: {
                 headers: {
                     [name: string]: unknown;
@@ -5754,7 +5927,9 @@ export interface operations {
     };
     make_scene_api_v1_image_generation_scene_post: {
         parameters: {
-            query?: never;
+            query?: {
+                whatif?: boolean;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -5765,6 +5940,14 @@ export interface operations {
             };
         };
         responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Estimate"];
+                };
+            };
             202: {
                 headers: {
                     [name: string]: unknown;
@@ -5800,7 +5983,9 @@ export interface operations {
     };
     make_sticker_api_v1_image_generation_sticker_post: {
         parameters: {
-            query?: never;
+            query?: {
+                whatif?: boolean;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -5811,6 +5996,14 @@ export interface operations {
             };
         };
         responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Estimate"];
+                };
+            };
             202: {
                 headers: {
                     [name: string]: unknown;
@@ -5823,7 +6016,9 @@ export interface operations {
     };
     make_stickers_api_v1_image_generation_stickers_bulk_post: {
         parameters: {
-            query?: never;
+            query?: {
+                whatif?: boolean;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -5834,6 +6029,14 @@ export interface operations {
             };
         };
         responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Estimate"];
+                };
+            };
             202: {
                 headers: {
                     [name: string]: unknown;
@@ -6432,6 +6635,32 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["BatchProgress"];
+                };
+            };
+        };
+    };
+    get_library_grid_api_v1_library_grid_get: {
+        parameters: {
+            query?: {
+                gender?: ("male" | "female")[] | null;
+                ageRange?: ("20-30" | "30-40" | "40-50")[] | null;
+                bodyType?: ("slim" | "average" | "athletic" | "plus-size")[] | null;
+                pose?: ("front standing" | "side" | "walking" | "sitting")[] | null;
+                style?: ("professional" | "casual" | "editorial")[] | null;
+                owner?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LibraryGrid"];
                 };
             };
         };
@@ -8348,7 +8577,9 @@ export interface operations {
     };
     make_story_cover_api_v1_stories__story_id__generate_cover_post: {
         parameters: {
-            query?: never;
+            query?: {
+                whatif?: boolean;
+            };
             header?: never;
             path: {
                 story_id: string;
@@ -8361,6 +8592,14 @@ export interface operations {
             };
         };
         responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Estimate"];
+                };
+            };
             202: {
                 headers: {
                     [name: string]: unknown;
