@@ -2726,6 +2726,7 @@ export interface components {
         };
         BookPage: {
             items: components["schemas"]["BookSummary"][];
+            refused: components["schemas"]["RefusedBook"][];
             next: string | null;
         };
         BookPerson: {
@@ -3163,6 +3164,12 @@ export interface components {
             url: string;
             /** Format: date-time */
             urlExpiresAt: string;
+        };
+        FindingBox: {
+            x: number;
+            y: number;
+            width: number;
+            height: number;
         };
         FirstStep: {
             /** @enum {string} */
@@ -3866,6 +3873,14 @@ export interface components {
             items: components["schemas"]["OwnerInfo"][];
             next: string | null;
         };
+        PageFinding: {
+            /** @enum {string} */
+            level: "error" | "warning";
+            code: string;
+            message: string;
+            remedy: string;
+            box: components["schemas"]["FindingBox"] | null;
+        };
         /** @enum {string} */
         PageState: "pending" | "generating" | "ready" | "failed";
         PageVersion: {
@@ -3877,9 +3892,7 @@ export interface components {
             automatic: boolean;
             feedback: string;
             score: number | null;
-            findings: {
-                [key: string]: unknown;
-            }[];
+            findings: components["schemas"]["PageFinding"][];
             error: string | null;
             /** Format: date-time */
             createdAt: string;
@@ -3905,6 +3918,7 @@ export interface components {
         PauseScope: "all" | "owner" | "recipe" | "node";
         Personalization: {
             id: string;
+            owner: string;
             book: string;
             manifest: string;
             profile: string;
@@ -3934,6 +3948,7 @@ export interface components {
         };
         PersonalizationOverview: {
             id: string;
+            owner: string;
             book: string;
             state: components["schemas"]["BookState"];
             done: number;
@@ -4138,6 +4153,10 @@ export interface components {
         };
         RefreshBody: {
             refreshToken: string;
+        };
+        RefusedBook: {
+            book: string;
+            problems: string[];
         };
         RelatedJobBody: {
             id: string;
@@ -7213,7 +7232,9 @@ export interface operations {
     };
     delete_personalization_api_v1_personalizations__id__delete: {
         parameters: {
-            query?: never;
+            query?: {
+                owner?: string;
+            };
             header?: never;
             path: {
                 id: string;
@@ -7257,7 +7278,9 @@ export interface operations {
     };
     approve_personalization_api_v1_personalizations__id__approve_post: {
         parameters: {
-            query?: never;
+            query?: {
+                owner?: string;
+            };
             header?: never;
             path: {
                 id: string;
@@ -7282,7 +7305,9 @@ export interface operations {
     };
     cancel_personalization_api_v1_personalizations__id__cancel_post: {
         parameters: {
-            query?: never;
+            query?: {
+                owner?: string;
+            };
             header?: never;
             path: {
                 id: string;
@@ -7361,7 +7386,9 @@ export interface operations {
     };
     generate_preview_api_v1_personalizations__id__generate_post: {
         parameters: {
-            query?: never;
+            query?: {
+                owner?: string;
+            };
             header?: never;
             path: {
                 id: string;
@@ -7410,7 +7437,9 @@ export interface operations {
     };
     choose_page_version_api_v1_personalizations__id__pages__page__choose_post: {
         parameters: {
-            query?: never;
+            query?: {
+                owner?: string;
+            };
             header?: never;
             path: {
                 id: string;
@@ -7474,7 +7503,9 @@ export interface operations {
     };
     redraw_page_api_v1_personalizations__id__pages__page__redraw_post: {
         parameters: {
-            query?: never;
+            query?: {
+                owner?: string;
+            };
             header?: never;
             path: {
                 id: string;
@@ -7587,7 +7618,9 @@ export interface operations {
     };
     approve_reference_api_v1_personalizations__id__reference_approve_post: {
         parameters: {
-            query?: never;
+            query?: {
+                owner?: string;
+            };
             header?: never;
             path: {
                 id: string;
@@ -7649,7 +7682,9 @@ export interface operations {
     };
     redraw_reference_api_v1_personalizations__id__reference_redraw_post: {
         parameters: {
-            query?: never;
+            query?: {
+                owner?: string;
+            };
             header?: never;
             path: {
                 id: string;

@@ -19,6 +19,7 @@ from imagemill.products.books.book_views import (
     PersonalizationView,
     VersionView,
 )
+from imagemill.products.books.layout.findings import Level
 from imagemill.products.books.links import BookLinks
 from imagemill.products.books.schemas import example
 from imagemill.web.routing import ResponseModel
@@ -82,10 +83,18 @@ _BOOK: dict[str, Any] = {
 }
 
 
+class RefusedBook(ResponseModel):
+    book: str = Field(description="The name of its folder.")
+    problems: list[str] = Field(description="What its publisher has to change; at most 20.")
+
+
 class BookPage(ResponseModel):
-    model_config = example(items=[_BOOK], next=None)
+    model_config = example(items=[_BOOK], next=None, refused=[])
 
     items: list[BookSummary]
+    refused: list[RefusedBook] = Field(
+        description="Books whose newest version has problems, so it is not offered; for operators, else empty."
+    )
     next: str | None = Field(description="The `cursor` of the next page; null on the last.")
 
 
@@ -192,6 +201,25 @@ class PhotoAnalysis(ResponseModel):
     )
 
 
+class FindingBox(ResponseModel):
+    """A place on the picture of a page, in shares of its width and height."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+class PageFinding(ResponseModel):
+    """What the preflight check has found on a page."""
+
+    level: Level = Field(description="`error` stops the print files; `warning` is worth a look.")
+    code: str = Field(description="Such as `text_outside`; `docs/print.md` explains each.")
+    message: str
+    remedy: str
+    box: FindingBox | None = Field(description="Where it is on the picture; null for the whole page.")
+
+
 class PageVersion(ResponseModel):
     version: int
     state: PageState
@@ -201,7 +229,7 @@ class PageVersion(ResponseModel):
     automatic: bool = Field(description="Drawn because the version before it had a low score.")
     feedback: str
     score: float | None = Field(description="How much the face is that of the reference, from 0 to 1.")
-    findings: list[dict[str, Any]] = Field(description="What the preflight check has found, with remedies.")
+    findings: list[PageFinding] = Field(description="What the preflight check has found.")
     error: str | None
     created_at: datetime
     url: str | None = Field(description="The page as it will be printed; without a key for a limited time.")
@@ -255,6 +283,7 @@ class ShareBody(ResponseModel):
 
 class Personalization(ResponseModel):
     id: str
+    owner: str
     book: str = Field(description="The slug of the book.")
     manifest: str = Field(description="The digest of the book as it was when this one was started.")
     profile: str
@@ -310,6 +339,7 @@ _PAGE: dict[str, Any] = {
 }
 _PERSONALIZATION: dict[str, Any] = {
     "id": _ID,
+    "owner": "shop:ann",
     "book": _SLUG,
     "manifest": _DIGEST,
     "profile": "square-8-25in",
@@ -340,6 +370,7 @@ PersonalizedPage.model_config |= example(**_PAGE)
 
 class PersonalizationOverview(ResponseModel):
     id: str
+    owner: str
     book: str
     state: BookState
     done: int
@@ -352,6 +383,7 @@ class PersonalizationPage(ResponseModel):
         items=[
             {
                 "id": _ID,
+                "owner": "shop:ann",
                 "book": _SLUG,
                 "state": "preview_ready",
                 "done": 3,
@@ -426,6 +458,7 @@ def personalization_body(view: PersonalizationView, files: BookFiles, links: Boo
     child = view.child
     return {
         "id": view.id,
+        "owner": view.owner,
         "book": view.slug,
         "manifest": view.manifest,
         "profile": view.profile,
@@ -517,11 +550,16 @@ def _version_body(version: VersionView, page: int, at: str, links: BookLinks) ->
         "automatic": version.automatic,
         "feedback": version.feedback,
         "score": version.score,
-        "findings": [dict(each) for each in version.findings],
+        "findings": [_finding_body(each) for each in version.findings],
         "error": version.error,
         "createdAt": moment(version.created_at),
         **link,
     }
+
+
+def _finding_body(finding: Mapping[str, Any]) -> dict[str, Any]:
+    shown = {name: finding[name] for name in ("level", "code", "message", "remedy")}
+    return {**shown, "box": finding.get("box")}
 
 
 def shown_file(version: VersionView) -> BookFile | None:
@@ -561,6 +599,7 @@ def _file_bodies(files: BookFiles, at: str, links: BookLinks) -> Sequence[dict[s
 def overview_body(summary: PersonalizationSummary) -> dict[str, Any]:
     return {
         "id": summary.id,
+        "owner": summary.owner,
         "book": summary.slug,
         "state": summary.state.value,
         "done": summary.done,
