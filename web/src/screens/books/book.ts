@@ -3,10 +3,10 @@ import { useQuery } from "@tanstack/react-query";
 import { useEffect, useState } from "preact/hooks";
 import { type Schema, api, data } from "~/api/http";
 import { queries, refresh } from "~/api/queries";
-import { type Translate, useMessages } from "~/app/i18n";
+import { type Translate, useLanguage, useMessages } from "~/app/i18n";
 import { ownerQuery, useSession } from "~/app/session";
 import type { Call } from "~/parts/copy-as";
-import { BACK_COVER, FRONT_COVER, type MadeBook, type MadePage, follow, isOver } from "~/studio/book";
+import { BACK_COVER, FRONT_COVER, type MadeBook, type MadePage, follow, inLanguage, isOver } from "~/studio/book";
 import { messages } from "./messages";
 
 export type { MadeBook, MadePage };
@@ -56,6 +56,12 @@ function pageName(t: Translate<(typeof messages)["en"]>, page: number): string {
   if (page === FRONT_COVER) return t("front");
   if (page === BACK_COVER) return t("backCover");
   return page >= FIRST_FILL ? t("fill", { number: page - FIRST_FILL + 1 }) : t("page", { number: page });
+}
+
+/** Return the function that writes a title in the reader's language; an ellipsis stands for a name that is not known. */
+export function useTitleText(): (title: Record<string, string>, name?: string) => string {
+  const language = useLanguage();
+  return (title, name = "…") => inLanguage(title, language).replaceAll("{child_name}", name);
 }
 
 /** Return what the finding is about, in the reader's language where its kind is known. */

@@ -2,10 +2,10 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "wouter-preact";
 import { type Schema, api, data } from "~/api/http";
-import { number, useLanguage, useMessages } from "~/app/i18n";
+import { number, useMessages } from "~/app/i18n";
 import { Empty, Notice, ProblemNotice, Waiting } from "~/parts/page";
 import { Picture } from "~/parts/picture";
-import { inLanguage } from "~/studio/book";
+import { useTitleText } from "./book";
 import { messages } from "./messages";
 
 const MOST = 200;
@@ -40,7 +40,7 @@ export function Catalogue() {
 
 function OfferedBook({ book, isRefused }: { book: Schema<"BookSummary">; isRefused: boolean }) {
   const t = useMessages(messages);
-  const title = inLanguage(book.title, useLanguage());
+  const title = useTitleText()(book.title);
   const { page, book: files } = book.price;
   const price = page === null && files === null ? t("priceRecipe") : t("priceOf", { page: page === null ? "–" : number(page), book: files === null ? "–" : number(files) });
   return (

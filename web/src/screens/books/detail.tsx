@@ -1,6 +1,6 @@
 /** One book in the making: its state, its pages with scores and findings, its files and its approval. */
 import { useQuery } from "@tanstack/react-query";
-import { useLanguage, useMessages, ago, bytes, moment } from "~/app/i18n";
+import { ago, bytes, moment, useMessages } from "~/app/i18n";
 import { messages as names } from "~/app/messages";
 import { api, data } from "~/api/http";
 import { ownerQuery } from "~/app/session";
@@ -12,9 +12,8 @@ import { Notice, Page, ProblemNotice, Waiting } from "~/parts/page";
 import { Picture } from "~/parts/picture";
 import { Progress } from "~/parts/status";
 import { Table } from "~/parts/table";
-import { inLanguage } from "~/studio/book";
 import { Actions } from "./actions";
-import { type MadeBook, type MadePage, REFERENCE, callOf, findingsOf, inOrder, urgency, useBook, useFindingName, useOwnerOf, usePageName } from "./book";
+import { type MadeBook, type MadePage, REFERENCE, callOf, findingsOf, inOrder, urgency, useBook, useFindingName, useOwnerOf, usePageName, useTitleText } from "./book";
 import { useCatalogue } from "./catalogue";
 import { StateBadge } from "./made-books";
 import { messages } from "./messages";
@@ -23,12 +22,14 @@ import { PagePanel, score } from "./page-panel";
 export function Detail({ id }: { id: string }) {
   const t = useMessages(messages);
   const n = useMessages(names);
-  const language = useLanguage();
+  const titleText = useTitleText();
   const { found, progress } = useBook(id);
   const offered = useCatalogue().data?.items ?? [];
   const book = found.data;
   const about = offered.find((each) => each.slug === book?.book);
-  const title = book ? [about ? inLanguage(about.title, language) : book.book, book.child?.name].filter(Boolean).join(": ") : n("books");
+  const child = book?.child?.name;
+  const told = book && (about ? titleText(about.title, child) : book.book);
+  const title = !told ? n("books") : child && !told.includes(child) ? `${told}: ${child}` : told;
   const owner = ownerQuery().owner;
   const path = `/api/v1/personalizations/${id}${owner ? `?owner=${encodeURIComponent(owner)}` : ""}`;
   return (
@@ -150,7 +151,7 @@ function Preflight({ pages, onOpen }: { pages: MadePage[]; onOpen: (page: number
       <h2 id="books-preflight">{t("preflight")}</h2>
       {!rows.length && <p class="soft">{t("noFindings")}</p>}
       {rows.length > 0 && (
-        <Table label={t("preflight")} head={[t("where"), t("finding"), t("remedy")]}>
+        <Table label={`${t("preflight")}: ${t("findings", { count: rows.length })}`} head={[t("where"), t("finding"), t("remedy")]}>
           {rows.map(({ page, finding, number }) => (
             <tr key={`${page}.${number}`}>
               <td><button type="button" class="books-open" onClick={() => onOpen(page, number)}>{name(page)}</button></td>
@@ -205,7 +206,7 @@ function Approval({ book }: { book: MadeBook }) {
           <p class="small soft">{t("edition")} <code class="books-id">{record.edition}</code>, {record.profile}. <a href={call.path}>JSON</a></p>
           <details>
             <summary>{t("approvedPages", { count: record.pages.length })}</summary>
-            <Table label={t("approval")} head={[t("where"), t("version"), `${t("picture")} (SHA-256)`, `${t("text")} (SHA-256)`]}>
+            <Table label={t("approvedPages", { count: record.pages.length })} head={[t("where"), t("version"), `${t("picture")} (SHA-256)`, `${t("text")} (SHA-256)`]}>
               {record.pages.map((page) => <tr key={page.page}><td>{name(page.page)}</td><td>{page.version}</td><td><code title={page.pictureSha256}>{page.pictureSha256.slice(0, 16)}</code></td><td><code title={page.textSha256}>{page.textSha256.slice(0, 16)}</code></td></tr>)}
             </Table>
           </details>

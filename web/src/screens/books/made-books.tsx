@@ -5,14 +5,14 @@ import { Link } from "wouter-preact";
 import { useFeed } from "~/api/feed";
 import { type Schema, api, data } from "~/api/http";
 import { refresh } from "~/api/queries";
-import { ago, moment, useLanguage, useMessages } from "~/app/i18n";
+import { ago, moment, useMessages } from "~/app/i18n";
 import { ownerQuery, useSession } from "~/app/session";
 import { useUrlState } from "~/app/state";
 import { Button } from "~/parts/button";
 import { Select } from "~/parts/field";
 import { Empty, ProblemNotice, Waiting } from "~/parts/page";
 import { Table } from "~/parts/table";
-import { inLanguage } from "~/studio/book";
+import { useTitleText } from "./book";
 import { useCatalogue } from "./catalogue";
 import { messages } from "./messages";
 
@@ -47,7 +47,7 @@ function useListRefresh() {
 
 export function MadeBooks() {
   const t = useMessages(messages);
-  const language = useLanguage();
+  const titleText = useTitleText();
   const { owner, me } = useSession();
   const [state, setState] = useUrlState("state");
   const [book, setBook] = useUrlState("book");
@@ -61,7 +61,7 @@ export function MadeBooks() {
   });
   useListRefresh();
   const items = found.data?.pages.flatMap((page) => page.items) ?? [];
-  const title = (slug: string) => inLanguage(offered.find((each) => each.slug === slug)?.title ?? { en: slug }, language);
+  const title = (slug: string) => titleText(offered.find((each) => each.slug === slug)?.title ?? { en: slug });
   const isOfOthers = owner !== "" && owner !== me?.owner;
   const books = [...new Set([...offered.map((each) => each.slug), ...(book ? [book] : [])])];
   const clear = () => (book ? setBook("") : setState(""));
