@@ -105,6 +105,7 @@ def test_an_operator_brings_a_book_to_print(rig: BookRig, reader: Visitor):
 
     page.get_by_role("button", name="Delete everything").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete everything").click()
+    expect(page.get_by_text("Deletion begun: 6 pages")).to_be_visible()
     rig.settle()
     expect(page.get_by_text("This book was deleted")).to_be_visible()
     expect(page.get_by_text(f"{rig.get(id_).deletion['files']} files")).to_be_visible()

@@ -54,7 +54,7 @@ function Tombstone({ book }: { book: MadeBook }) {
   return (
     <Notice tone={book.deletion.erasedAt ? "good" : "info"}>
       <p>{book.deletion.erasedAt ? t("gone", { time: ago(book.deletedAt ?? "") }) : t("erasing")}</p>
-      <p>{t("proofOf", { files: count("files"), photos: count("photos"), versions: count("versions"), jobs: count("jobs") })}</p>
+      {book.deletion.erasedAt ? <p>{t("proofOf", { files: count("files"), photos: count("photos"), versions: count("versions"), jobs: count("jobs") })}</p> : null}
     </Notice>
   );
 }
