@@ -93,7 +93,7 @@ class BookPage(ResponseModel):
 
     items: list[BookSummary]
     refused: list[RefusedBook] = Field(
-        description="Books whose newest version has problems, so it is not offered; for operators, else empty."
+        description="Books whose newest version has problems, so it is not offered; shown to operators."
     )
     next: str | None = Field(description="The `cursor` of the next page; null on the last.")
 
