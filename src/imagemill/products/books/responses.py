@@ -11,7 +11,6 @@ from imagemill.products.books.book_catalogue import Book
 from imagemill.products.books.book_manifest import BookManifest, Illustration, Page
 from imagemill.products.books.book_states import REFERENCE, BookAction, BookState, PageState
 from imagemill.products.books.book_views import (
-    ApprovalView,
     BookFile,
     BookFiles,
     PageView,
@@ -19,8 +18,8 @@ from imagemill.products.books.book_views import (
     PersonalizationView,
     VersionView,
 )
-from imagemill.products.books.layout.findings import Level
 from imagemill.products.books.links import BookLinks
+from imagemill.products.books.review_answers import PageFinding, finding_body
 from imagemill.products.books.schemas import example
 from imagemill.web.routing import ResponseModel
 
@@ -201,25 +200,6 @@ class PhotoAnalysis(ResponseModel):
     )
 
 
-class FindingBox(ResponseModel):
-    """A place on the picture of a page, in shares of its width and height."""
-
-    x: float
-    y: float
-    width: float
-    height: float
-
-
-class PageFinding(ResponseModel):
-    """What the preflight check has found on a page."""
-
-    level: Level = Field(description="`error` stops the print files; `warning` is worth a look.")
-    code: str = Field(description="Such as `text_outside`; `docs/print.md` explains each.")
-    message: str
-    remedy: str
-    box: FindingBox | None = Field(description="Where it is on the picture; null for the whole page.")
-
-
 class PageVersion(ResponseModel):
     version: int
     state: PageState
@@ -398,35 +378,6 @@ class PersonalizationPage(ResponseModel):
     next: str | None = Field(description="The `cursor` of the next page; null on the last.")
 
 
-class ApprovedPage(ResponseModel):
-    page: int
-    version: int
-    picture_sha256: str
-    text_sha256: str = Field(description="Of the text as it is laid out.")
-
-
-class Approval(ResponseModel):
-    """The record of an approval; the print files are made from it alone."""
-
-    model_config = example(
-        number=1,
-        at=_AT,
-        who="parent@example.org",
-        profile="square-8-25in",
-        edition=_DIGEST,
-        pages=[{"page": 2, "version": 1, "pictureSha256": _DIGEST, "textSha256": _DIGEST}],
-        changeUntil="2026-02-01T12:00:00+00:00",
-    )
-
-    number: int = Field(description="1 for the first approval; each change needs another one.")
-    at: datetime
-    who: str
-    profile: str
-    edition: str = Field(description="The digest over all pictures and texts.")
-    pages: list[ApprovedPage]
-    change_until: datetime = Field(description="Until then pages may change.")
-
-
 class BookEventBody(ResponseModel):
     id: str = Field(description="Its time and cause; a client that resumes may see one twice.")
     type: str = Field(description="Such as `page.ready`.")
@@ -550,16 +501,11 @@ def _version_body(version: VersionView, page: int, at: str, links: BookLinks) ->
         "automatic": version.automatic,
         "feedback": version.feedback,
         "score": version.score,
-        "findings": [_finding_body(each) for each in version.findings],
+        "findings": [finding_body(each) for each in version.findings],
         "error": version.error,
         "createdAt": moment(version.created_at),
         **link,
     }
-
-
-def _finding_body(finding: Mapping[str, Any]) -> dict[str, Any]:
-    shown = {name: finding[name] for name in ("level", "code", "message", "remedy")}
-    return {**shown, "box": finding.get("box")}
 
 
 def shown_file(version: VersionView) -> BookFile | None:
@@ -605,24 +551,4 @@ def overview_body(summary: PersonalizationSummary) -> dict[str, Any]:
         "done": summary.done,
         "total": summary.total,
         "createdAt": moment(summary.created_at),
-    }
-
-
-def approval_body(approval: ApprovalView) -> dict[str, Any]:
-    return {
-        "number": approval.number,
-        "at": moment(approval.at),
-        "who": approval.who,
-        "profile": approval.profile,
-        "edition": approval.edition,
-        "pages": [
-            {
-                "page": each["page"],
-                "version": each["version"],
-                "pictureSha256": each["pictureSha256"],
-                "textSha256": each["textSha256"],
-            }
-            for each in approval.pages
-        ],
-        "changeUntil": moment(approval.change_until),
     }

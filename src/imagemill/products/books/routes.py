@@ -35,15 +35,14 @@ from imagemill.products.books.progress import NAME
 from imagemill.products.books.responses import (
     BOOKS,
     PERSONALIZATIONS,
-    Approval,
     BookEventList,
     Personalization,
     PersonalizationPage,
     PersonalizedPage,
-    approval_body,
     overview_body,
     page_body,
 )
+from imagemill.products.books.review_answers import Approval, approval_body
 from imagemill.products.books.schemas import (
     ApproveRequest,
     ChooseRequest,
