@@ -40,6 +40,7 @@ def page(number: int, *versions: VersionView, flagged: bool = False) -> PageView
 def view(*pages: PageView, **facts: Any) -> PersonalizationView:
     book = PersonalizationView(
         id="book",
+        owner="local",
         slug="a-walk",
         manifest="",
         profile="square-8-25in",

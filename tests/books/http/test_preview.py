@@ -8,7 +8,9 @@ import httpx2
 import pytest
 
 from imagemill.bootstrap.build import signing_key
+from imagemill.domain.access import Role
 from imagemill.domain.signing import UrlSigner
+from tests.access.support import bearer, key
 from tests.books.drawn_photos import photo, two_children
 from tests.books.http.support import (
     BOOKS,
@@ -251,3 +253,20 @@ def test_an_administrator_sees_and_unlocks_the_books_of_others(preview: Parent, 
     assert [each["id"] for each in found] == [preview.id]
     assert books.client.get(f"{MADE}/{preview.id}", params=owner).json()["id"] == preview.id
     assert books.client.get(f"{MADE}/{preview.id}").status_code == 404
+
+
+def test_an_operator_lists_the_books_of_all_owners_and_acts_for_one(preview: Parent, books: Server):
+    operator = bearer(key(books, "desk", role=Role.OPERATOR))
+    everyone = {"owner": "*"}
+    listed = books.client.get(MADE, params=everyone, headers=operator).json()["items"]
+    assert ("shop:ann", preview.id) in [(each["owner"], each["id"]) for each in listed]
+    found = books.client.get(f"{MADE}/{preview.id}", params=everyone, headers=operator).json()
+    assert found["owner"] == "shop:ann"
+    body = {"version": found["pages"][0]["version"]}
+    path = f"{MADE}/{preview.id}/pages/{found['pages'][0]['page']}/choose"
+    chosen = books.client.post(path, params={"owner": "shop:ann"}, json=body, headers=operator)
+    assert chosen.status_code == 200
+    assert books.client.post(path, json=body, headers=operator).status_code == 404
+    (entry, *_) = books.client.get("/api/v1/audit").json()["items"]
+    assert (entry["target"], entry["detail"]) == (path, "for shop:ann")
+    assert books.client.get(MADE, params=everyone, headers=preview.headers).status_code == 403

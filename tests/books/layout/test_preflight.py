@@ -49,6 +49,14 @@ def test_a_picture_of_another_ratio_is_cropped_and_told():
     assert codes(lay(page(), inputs={"picture": picture(0, (2590, 2551))})) == []
 
 
+def test_a_finding_about_a_text_says_where_on_the_page_it_is():
+    result = lay(page(text_block("Hello", offset=(0, 45))))
+    box = next(each["box"] for each in result.values["findings"] if each["code"] == "text_outside")
+    assert box["y"] > 0.9
+    assert box["y"] + box["height"] <= 1
+    assert 0 < box["x"] < 0.5 < box["x"] + box["width"] < 1
+
+
 @pytest.mark.parametrize(
     ("offset", "expected"),
     [

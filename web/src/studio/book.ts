@@ -106,12 +106,13 @@ export function useMadeBook(id: string): Live {
 }
 
 /** Whether nothing more happens without a request: the photo of a finished book is still to be deleted. */
-function isOver(book: MadeBook): boolean {
+export function isOver(book: MadeBook): boolean {
   if (book.deletedAt) return Boolean(book.deletion.erasedAt);
   return (book.state === "completed" || book.state === "canceled") && book.photoDeletedAt !== null;
 }
 
-function follow(id: string, onNews: () => void, setProgress: (change: (known: Record<number, number>) => Record<number, number>) => void): () => void {
+/** Follow the events of a book until the returned function is called; `owner` is needed for a book of somebody else. */
+export function follow(id: string, onNews: () => void, setProgress: (change: (known: Record<number, number>) => Record<number, number>) => void, owner = ""): () => void {
   let source: EventSource | null = null;
   let lastId = "";
   let due: ReturnType<typeof setTimeout> | undefined;
@@ -123,8 +124,8 @@ function follow(id: string, onNews: () => void, setProgress: (change: (known: Re
   const open = () => {
     clearTimeout(retry);
     if (source || document.visibilityState === "hidden") return;
-    const query = lastId ? `?after=${encodeURIComponent(lastId)}` : "";
-    source = new EventSource(`/api/v1/personalizations/${encodeURIComponent(id)}/events${query}`);
+    const query = new URLSearchParams({ ...(lastId ? { after: lastId } : {}), ...(owner ? { owner } : {}) });
+    source = new EventSource(`/api/v1/personalizations/${encodeURIComponent(id)}/events?${query}`);
     for (const type of EVENTS) source.addEventListener(type, onEvent);
     source.addEventListener("progress", onProgress);
     source.addEventListener("error", () => {

@@ -8,6 +8,7 @@ from fastapi import Path, Query, Request, Response
 
 from imagemill.api.base import Services
 from imagemill.api.dependencies import context
+from imagemill.domain.access import EVERY_OWNER
 from imagemill.net import pools
 from imagemill.products.books.book_catalogue import BookCatalogue
 from imagemill.products.books.book_views import BookFiles, PersonalizationView
@@ -45,13 +46,18 @@ class BookApi:
         config = self.services.response_config
         return BookLinks(config.signer, base_url(request, config.public_url))
 
+    async def owner(self, request: Request, id_: str) -> str:
+        """Return whose book the request is about: the caller's, or that of any owner for ``?owner=*``."""
+        owner = caller(request).owner
+        return await pools.read(self.service.owner_of, id_) if owner == EVERY_OWNER else owner
+
     async def view(self, request: Request, id_: str) -> PersonalizationView:
-        return await pools.read(self.service.get, caller(request).owner, id_)
+        return await pools.read(self.service.get, await self.owner(request, id_), id_)
 
     async def answer(self, request: Request, view: PersonalizationView, status: int = 200) -> Response:
         files = BookFiles({})
         if view.deleted_at is None:
-            files = await pools.read(self.service.files, caller(request).owner, view.id)
+            files = await pools.read(self.service.files, view.owner, view.id)
         response = json_response(personalization_body(view, files, self.links(request)), status)
         if status == 201:
             response.headers["Location"] = f"{PERSONALIZATIONS}/{view.id}"
@@ -63,7 +69,7 @@ class BookApi:
         Raises a 403 for a wrong or expired link, `NotFound` for another owner's book.
         """
         if not is_signed(request):
-            return FileReader(caller(request).owner, KEYED_S)
+            return FileReader(await self.owner(request, id_), KEYED_S)
         expires = check_signature(request, self.services.response_config.signer, version)
         return FileReader(await pools.read(self.service.owner_of, id_), seconds_left(expires))
 

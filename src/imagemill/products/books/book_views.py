@@ -143,6 +143,7 @@ class SharedLink:
 @dataclass(frozen=True, slots=True)
 class PersonalizationView:
     id: str
+    owner: str
     slug: str
     manifest: str
     """The digest of the book's manifest."""
@@ -180,6 +181,7 @@ class PersonalizationView:
 @dataclass(frozen=True, slots=True)
 class PersonalizationSummary:
     id: str
+    owner: str
     slug: str
     state: BookState
     done: int
@@ -189,9 +191,10 @@ class PersonalizationSummary:
 
 @dataclass(frozen=True, slots=True)
 class BookFilter:
-    """A filter of an owner's personalizations, the newest first."""
+    """A filter of personalizations, the newest first."""
 
-    owner: str
+    owner: str | None
+    """None means those of all owners."""
     slug: str | None = None
     before: str | None = None
     """Return those with smaller ids (the cursor)."""
@@ -240,6 +243,7 @@ def personalization(
     has_reference = bool(facts.of_page(REFERENCE)) and not is_deleted
     return PersonalizationView(
         id=book.id,
+        owner=book.owner,
         slug=book.slug,
         manifest=book.manifest,
         profile=book.profile,
@@ -341,7 +345,8 @@ def _version_view(facts: Facts, version: VersionFact, *, is_current: bool) -> Ve
 def summary(facts: Facts) -> PersonalizationSummary:
     book, pages = facts.book, facts.wanted
     done = sum(facts.page_state(page) is PageState.READY for page in pages)
-    return PersonalizationSummary(book.id, book.slug, facts.state, done, len(pages), book.created_at)
+    id_, owner, made = book.id, book.owner, book.created_at
+    return PersonalizationSummary(id_, owner, book.slug, facts.state, done, len(pages), made)
 
 
 def delivered(file: FileFact | None) -> BookFile | None:

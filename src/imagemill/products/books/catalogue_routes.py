@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
+from imagemill.domain.access import Scope
 from imagemill.domain.errors import NotFound
 from imagemill.media.intake import parse
 from imagemill.net import pools
@@ -16,7 +17,7 @@ from imagemill.products.books.book_api import (
     SlugPath,
     file_answer,
 )
-from imagemill.products.books.book_catalogue import Book
+from imagemill.products.books.book_catalogue import Book, BookCatalogue, write_problem
 from imagemill.products.books.book_manifest import Slug
 from imagemill.products.books.links import check_signature, is_signed
 from imagemill.products.books.photo_form import FORM_BODY, read_new_book
@@ -44,6 +45,8 @@ PictureName = Annotated[
         openapi_examples={"front": {"value": "front"}},
     ),
 ]
+_MOST_PROBLEMS = 20
+"""Problems that are listed of one book."""
 _REFUSED_PHOTO: dict[int | str, dict[str, Any]] = {
     415: {"description": "A photo is no PNG, JPEG or WebP, whatever it is called."},
     422: {"description": "A photo is damaged, larger than 10 MB, or has too many pixels."},
@@ -67,7 +70,16 @@ async def list_books(
     ]
     links = books.links(request)
     items = [summary_body(book, links) for book in found[:limit]]
-    return json_response({"items": items, "next": found[limit - 1].slug if len(found) > limit else None})
+    refused = await pools.read(_refused, books.catalogue) if caller(request).may(Scope.JOBS_ALL) else []
+    next_ = found[limit - 1].slug if len(found) > limit else None
+    return json_response({"items": items, "next": next_, "refused": refused})
+
+
+def _refused(catalogue: BookCatalogue) -> list[dict[str, Any]]:
+    return [
+        {"book": slug, "problems": [write_problem(each) for each in problems[:_MOST_PROBLEMS]]}
+        for slug, problems in sorted(catalogue.problems().items())
+    ]
 
 
 @router.get("/{slug}", summary="Read a book", response_model=BookDetails)

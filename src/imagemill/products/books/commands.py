@@ -9,6 +9,7 @@ import typer
 
 from imagemill.cli.client import ApiError, Client, Reply, client_command, parse_response, quote_segment
 from imagemill.cli.follow import server_events
+from imagemill.cli.jobs import choose_owner
 from imagemill.cli.output import REFUSED, UNUSABLE, CliError, OtherOwner, Printer, make_table, table_of
 from imagemill.products.books.book_client import (
     BOOKS,
@@ -129,13 +130,23 @@ def list_(
         str | None, typer.Option(help="Continue a list: the value `next` of the page before.")
     ] = None,
     owner: OtherOwner = None,
+    every_owner: Annotated[
+        bool, typer.Option("--all", help="Books of all owners; needs the scope jobs:all.")
+    ] = False,
 ) -> Reply:
     """List books in the making, newest first."""
-    query = {"book": book, "state": state, "limit": limit, "cursor": cursor, "owner": owner}
+    query = {
+        "book": book,
+        "state": state,
+        "limit": limit,
+        "cursor": cursor,
+        **choose_owner(owner, every_owner),
+    }
     page = client.get(ROOT, **{name: value for name, value in query.items() if value})
     rows = [
         {
             "id": each["id"],
+            **({"owner": each["owner"]} if owner or every_owner else {}),
             "book": each["book"],
             "state": each["state"],
             "pages": f"{each['done']}/{each['total']}",

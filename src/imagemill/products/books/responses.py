@@ -11,7 +11,6 @@ from imagemill.products.books.book_catalogue import Book
 from imagemill.products.books.book_manifest import BookManifest, Illustration, Page
 from imagemill.products.books.book_states import REFERENCE, BookAction, BookState, PageState
 from imagemill.products.books.book_views import (
-    ApprovalView,
     BookFile,
     BookFiles,
     PageView,
@@ -20,6 +19,7 @@ from imagemill.products.books.book_views import (
     VersionView,
 )
 from imagemill.products.books.links import BookLinks
+from imagemill.products.books.review_answers import PageFinding, finding_body
 from imagemill.products.books.schemas import example
 from imagemill.web.routing import ResponseModel
 
@@ -82,10 +82,18 @@ _BOOK: dict[str, Any] = {
 }
 
 
+class RefusedBook(ResponseModel):
+    book: str = Field(description="The name of its folder.")
+    problems: list[str] = Field(description="What its publisher has to change; at most 20.")
+
+
 class BookPage(ResponseModel):
-    model_config = example(items=[_BOOK], next=None)
+    model_config = example(items=[_BOOK], next=None, refused=[])
 
     items: list[BookSummary]
+    refused: list[RefusedBook] = Field(
+        description="Books whose newest version has problems, so it is not offered; shown to operators."
+    )
     next: str | None = Field(description="The `cursor` of the next page; null on the last.")
 
 
@@ -201,7 +209,7 @@ class PageVersion(ResponseModel):
     automatic: bool = Field(description="Drawn because the version before it had a low score.")
     feedback: str
     score: float | None = Field(description="How much the face is that of the reference, from 0 to 1.")
-    findings: list[dict[str, Any]] = Field(description="What the preflight check has found, with remedies.")
+    findings: list[PageFinding] = Field(description="What the preflight check has found.")
     error: str | None
     created_at: datetime
     url: str | None = Field(description="The page as it will be printed; without a key for a limited time.")
@@ -255,6 +263,7 @@ class ShareBody(ResponseModel):
 
 class Personalization(ResponseModel):
     id: str
+    owner: str
     book: str = Field(description="The slug of the book.")
     manifest: str = Field(description="The digest of the book as it was when this one was started.")
     profile: str
@@ -310,6 +319,7 @@ _PAGE: dict[str, Any] = {
 }
 _PERSONALIZATION: dict[str, Any] = {
     "id": _ID,
+    "owner": "shop:ann",
     "book": _SLUG,
     "manifest": _DIGEST,
     "profile": "square-8-25in",
@@ -340,6 +350,7 @@ PersonalizedPage.model_config |= example(**_PAGE)
 
 class PersonalizationOverview(ResponseModel):
     id: str
+    owner: str
     book: str
     state: BookState
     done: int
@@ -352,6 +363,7 @@ class PersonalizationPage(ResponseModel):
         items=[
             {
                 "id": _ID,
+                "owner": "shop:ann",
                 "book": _SLUG,
                 "state": "preview_ready",
                 "done": 3,
@@ -364,35 +376,6 @@ class PersonalizationPage(ResponseModel):
 
     items: list[PersonalizationOverview]
     next: str | None = Field(description="The `cursor` of the next page; null on the last.")
-
-
-class ApprovedPage(ResponseModel):
-    page: int
-    version: int
-    picture_sha256: str
-    text_sha256: str = Field(description="Of the text as it is laid out.")
-
-
-class Approval(ResponseModel):
-    """The record of an approval; the print files are made from it alone."""
-
-    model_config = example(
-        number=1,
-        at=_AT,
-        who="parent@example.org",
-        profile="square-8-25in",
-        edition=_DIGEST,
-        pages=[{"page": 2, "version": 1, "pictureSha256": _DIGEST, "textSha256": _DIGEST}],
-        changeUntil="2026-02-01T12:00:00+00:00",
-    )
-
-    number: int = Field(description="1 for the first approval; each change needs another one.")
-    at: datetime
-    who: str
-    profile: str
-    edition: str = Field(description="The digest over all pictures and texts.")
-    pages: list[ApprovedPage]
-    change_until: datetime = Field(description="Until then pages may change.")
 
 
 class BookEventBody(ResponseModel):
@@ -426,6 +409,7 @@ def personalization_body(view: PersonalizationView, files: BookFiles, links: Boo
     child = view.child
     return {
         "id": view.id,
+        "owner": view.owner,
         "book": view.slug,
         "manifest": view.manifest,
         "profile": view.profile,
@@ -517,7 +501,7 @@ def _version_body(version: VersionView, page: int, at: str, links: BookLinks) ->
         "automatic": version.automatic,
         "feedback": version.feedback,
         "score": version.score,
-        "findings": [dict(each) for each in version.findings],
+        "findings": [finding_body(each) for each in version.findings],
         "error": version.error,
         "createdAt": moment(version.created_at),
         **link,
@@ -561,29 +545,10 @@ def _file_bodies(files: BookFiles, at: str, links: BookLinks) -> Sequence[dict[s
 def overview_body(summary: PersonalizationSummary) -> dict[str, Any]:
     return {
         "id": summary.id,
+        "owner": summary.owner,
         "book": summary.slug,
         "state": summary.state.value,
         "done": summary.done,
         "total": summary.total,
         "createdAt": moment(summary.created_at),
-    }
-
-
-def approval_body(approval: ApprovalView) -> dict[str, Any]:
-    return {
-        "number": approval.number,
-        "at": moment(approval.at),
-        "who": approval.who,
-        "profile": approval.profile,
-        "edition": approval.edition,
-        "pages": [
-            {
-                "page": each["page"],
-                "version": each["version"],
-                "pictureSha256": each["pictureSha256"],
-                "textSha256": each["textSha256"],
-            }
-            for each in approval.pages
-        ],
-        "changeUntil": moment(approval.change_until),
     }

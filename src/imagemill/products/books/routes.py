@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from imagemill.api.base import ApiModule, no_callback
 from imagemill.api.dependencies import FilesDep
-from imagemill.domain.access import Scope
+from imagemill.domain.access import EVERY_OWNER, Scope
 from imagemill.net import pools
 from imagemill.products.books import catalogue_routes, file_routes, share_routes
 from imagemill.products.books.book_api import (
@@ -35,15 +35,14 @@ from imagemill.products.books.progress import NAME
 from imagemill.products.books.responses import (
     BOOKS,
     PERSONALIZATIONS,
-    Approval,
     BookEventList,
     Personalization,
     PersonalizationPage,
     PersonalizedPage,
-    approval_body,
     overview_body,
     page_body,
 )
+from imagemill.products.books.review_answers import Approval, approval_body
 from imagemill.products.books.schemas import (
     ApproveRequest,
     ChooseRequest,
@@ -53,7 +52,7 @@ from imagemill.products.books.schemas import (
 )
 from imagemill.web.auth import caller
 from imagemill.web.http import cursor, json_response
-from imagemill.web.policies import READING, PathPolicy
+from imagemill.web.policies import CHANGING, READING, PathPolicy
 from imagemill.web.routing import ApiRoute, Cursor, Flag
 
 router = APIRouter(prefix=PERSONALIZATIONS, tags=["books"], route_class=ApiRoute)
@@ -71,7 +70,8 @@ async def list_personalizations(
     cursor_: Annotated[Cursor, Query(alias="cursor")] = None,
 ) -> Response:
     before = cursor(cursor_, "cursor", "next")
-    wanted = BookFilter(caller(request).owner, book, before, limit)
+    owner = caller(request).owner
+    wanted = BookFilter(None if owner == EVERY_OWNER else owner, book, before, limit)
     items, next_ = await pools.read(_page, books, wanted, state)
     return json_response({"items": [overview_body(each) for each in items], "next": next_})
 
@@ -105,13 +105,13 @@ async def get_personalization(request: Request, books: BooksDep, id: Personaliza
 )
 async def delete_personalization(request: Request, books: BooksDep, id: PersonalizationId) -> Response:
     """Ids, times and counts are left as the proof of the deletion."""
-    view = await pools.write(books.service.erase, caller(request).owner, id)
+    view = await pools.write(books.service.erase, await books.owner(request, id), id)
     return await books.answer(request, view)
 
 
 @router.post("/{id}/cancel", summary="Cancel a book", response_model=Personalization, responses=REFUSED_MOVE)
 async def cancel_personalization(request: Request, books: BooksDep, id: PersonalizationId) -> Response:
-    view = await pools.write(books.service.cancel, caller(request).owner, id)
+    view = await pools.write(books.service.cancel, await books.owner(request, id), id)
     return await books.answer(request, view)
 
 
@@ -139,7 +139,7 @@ async def redraw_reference(
     request: Request, books: BooksDep, id: PersonalizationId, body: RedrawRequest | None = None
 ) -> Response:
     feedback = body.feedback if body is not None else ""
-    view = await pools.write(books.service.redraw_reference, caller(request).owner, id, feedback)
+    view = await pools.write(books.service.redraw_reference, await books.owner(request, id), id, feedback)
     return await books.answer(request, view, 202)
 
 
@@ -153,7 +153,7 @@ async def approve_reference(
     request: Request, books: BooksDep, id: PersonalizationId, body: ReferenceApproval | None = None
 ) -> Response:
     version = body.version if body is not None else None
-    view = await pools.write(books.service.approve_reference, caller(request).owner, id, version)
+    view = await pools.write(books.service.approve_reference, await books.owner(request, id), id, version)
     return await books.answer(request, view)
 
 
@@ -171,7 +171,7 @@ async def generate_preview(
     request: Request, books: BooksDep, id: PersonalizationId, body: GenerateRequest
 ) -> Response:
     child = ChildDetails(body.child_name, body.child_age, body.child_gender, body.language)
-    view = await pools.write(books.service.generate, caller(request).owner, id, child)
+    view = await pools.write(books.service.generate, await books.owner(request, id), id, child)
     return await books.answer(request, view, 202)
 
 
@@ -200,7 +200,7 @@ async def redraw_page(
     body: RedrawRequest | None = None,
 ) -> Response:
     feedback = body.feedback if body is not None else ""
-    view = await pools.write(books.service.redraw_page, caller(request).owner, id, page, feedback)
+    view = await pools.write(books.service.redraw_page, await books.owner(request, id), id, page, feedback)
     return await books.answer(request, view, 202)
 
 
@@ -213,7 +213,9 @@ async def redraw_page(
 async def choose_page_version(
     request: Request, books: BooksDep, id: PersonalizationId, page: PageNumber, body: ChooseRequest
 ) -> Response:
-    view = await pools.write(books.service.choose_version, caller(request).owner, id, page, body.version)
+    view = await pools.write(
+        books.service.choose_version, await books.owner(request, id), id, page, body.version
+    )
     return await books.answer(request, view)
 
 
@@ -231,7 +233,7 @@ async def unlock_personalization(request: Request, books: BooksDep, id: Personal
     """Needs the scope `books:unlock`. A repeated request has no further effect."""
     found = caller(request)
     by = found.credential or found.account
-    view = await pools.write(books.service.unlock, found.owner, id, by=by)
+    view = await pools.write(books.service.unlock, await books.owner(request, id), id, by=by)
     return await books.answer(request, view, 202)
 
 
@@ -245,13 +247,13 @@ async def unlock_personalization(request: Request, books: BooksDep, id: Personal
 async def approve_personalization(
     request: Request, books: BooksDep, id: PersonalizationId, body: ApproveRequest
 ) -> Response:
-    view = await pools.write(books.service.approve, caller(request).owner, id, body.who)
+    view = await pools.write(books.service.approve, await books.owner(request, id), id, body.who)
     return await books.answer(request, view, 202)
 
 
 @router.get("/{id}/approval", summary="Read what was approved, and by whom", response_model=Approval)
 async def get_approval(request: Request, books: BooksDep, id: PersonalizationId) -> Response:
-    found = await pools.read(books.service.approval, caller(request).owner, id)
+    found = await pools.read(books.service.approval, await books.owner(request, id), id)
     return json_response(approval_body(found))
 
 
@@ -279,7 +281,7 @@ async def follow_personalization(
 ) -> Response:
     services = books.services
     seen = request.headers.get("last-event-id") or after_
-    feed = BookFeed(books.service, services.jobs, caller(request).owner, id)
+    feed = BookFeed(books.service, services.jobs, await books.owner(request, id), id)
     after([], seen)  # refuses an id that is none
     view, events, _ = await pools.read(feed.read)
     if stream:
@@ -329,13 +331,14 @@ def api_module(service: OpenService, catalogue: BookCatalogue) -> ApiModule:
             PathPolicy(BOOKS, _READ),
             PathPolicy(f"{BOOKS}/", _READ),
             PathPolicy(f"{BOOKS}/{{slug}}/personalizations", _READ, _WRITE, body_bytes=LARGEST_FORM),
-            PathPolicy(PERSONALIZATIONS, _READ, _WRITE, owner_methods=READING),
-            PathPolicy(f"{PERSONALIZATIONS}/", _READ, _WRITE, owner_methods=READING),
+            PathPolicy(PERSONALIZATIONS, _READ, _WRITE, owner_methods=READING, all_owners=True),
+            PathPolicy(f"{PERSONALIZATIONS}/", _READ, _WRITE, owner_methods=CHANGING, all_owners=True),
             PathPolicy(
                 f"{PERSONALIZATIONS}/{{id}}/unlock",
                 _READ,
                 Scope.BOOKS_UNLOCK,
                 owner_methods=frozenset({"POST"}),
+                all_owners=True,
             ),
             PathPolicy(f"{PERSONALIZATIONS}/{{id}}/share", _READ, _WRITE, audited=True),
             PathPolicy(f"{share_routes.SHARED}/", None),

@@ -131,8 +131,8 @@ class BookStore:
         """Return all facts. Raises `NotFound`, for another owner's book too."""
         return self._read(self._one, id_, owner)
 
-    def page(self, owner: str, slug: str | None, before: str | None, limit: int) -> list[Facts]:
-        """Return an owner's books, the newest first, without those that were deleted."""
+    def page(self, owner: str | None, slug: str | None, before: str | None, limit: int) -> list[Facts]:
+        """Return the books of an owner, None for all, the newest first, without deleted ones."""
         return self._read(self._page, owner, slug, before, limit)
 
     def pending(self, now: int, limit: int) -> list[str]:
@@ -184,9 +184,11 @@ class BookStore:
         return found[0]
 
     def _page(
-        self, conn: sa.Connection, owner: str, slug: str | None, before: str | None, limit: int
+        self, conn: sa.Connection, owner: str | None, slug: str | None, before: str | None, limit: int
     ) -> list[Facts]:
-        conditions = [_books.owner == owner, _books.deleted_at.is_(None)]
+        conditions: list[sa.ColumnElement[bool]] = [_books.deleted_at.is_(None)]
+        if owner is not None:
+            conditions.append(_books.owner == owner)
         if slug is not None:
             conditions.append(_books.slug == slug)
         if before is not None:

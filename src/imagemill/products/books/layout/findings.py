@@ -51,9 +51,16 @@ class PrintFinding:
     code: FindingCode
     message: str
     remedy: str
+    box: tuple[float, float, float, float] | None = None
+    """Left, top, width and height in shares of the trimmed page; None for the whole page."""
 
     def as_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "code": self.code.value}
+        """Return it as JSON; ``box`` only where it is known."""
+        values = {**asdict(self), "code": self.code.value}
+        box = values.pop("box")
+        if box is None:
+            return values
+        return {**values, "box": dict(zip(("x", "y", "width", "height"), box, strict=True))}
 
 
 def stopping(findings: Iterable[PrintFinding]) -> tuple[PrintFinding, ...]:

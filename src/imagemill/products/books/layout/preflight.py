@@ -75,8 +75,25 @@ class LaidPage:
     picture_error: str = ""
     """Why there is no picture, where the layout names one."""
 
-    def finding(self, level: Level, code: FindingCode, message: str, remedy: str) -> PrintFinding:
-        return PrintFinding(self.page.name, self.page.number, level, code, message, remedy)
+    def finding(
+        self, level: Level, code: FindingCode, message: str, remedy: str, at: Rect | None = None
+    ) -> PrintFinding:
+        """Return a finding of this page; ``at``: its place on the sheet."""
+        box = None if at is None else self._share(at)
+        return PrintFinding(self.page.name, self.page.number, level, code, message, remedy, box)
+
+    def _share(self, at: Rect) -> tuple[float, float, float, float] | None:
+        """Return the part of an area that is on the trimmed page, in shares of that; None for none."""
+        trim = self.frame.trim
+        seen = at.clip(trim)
+        if not seen.area:
+            return None
+        return (
+            round((seen.left - trim.left) / trim.width, 3),
+            round((seen.top - trim.top) / trim.height, 3),
+            round(seen.width / trim.width, 3),
+            round(seen.height / trim.height, 3),
+        )
 
 
 def check_page(laid: LaidPage, profile: PrintProfile, missing: frozenset[str]) -> list[PrintFinding]:
@@ -178,6 +195,7 @@ def _check_block(laid: LaidPage, block: MeasuredBlock, profile: PrintProfile) ->
             FindingCode.TEXT_WIDOW,
             f"{start} ends with a line of a single word",
             "change the width of the box or the text",
+            block.ink_box,
         )
     shadow = block.block.style.shadow
     if shadow is not None and shadow.blur and not profile.output.transparency:
@@ -186,6 +204,7 @@ def _check_block(laid: LaidPage, block: MeasuredBlock, profile: PrintProfile) ->
             FindingCode.TRANSPARENCY,
             f"{start} has a blurred shadow; the shop asks for files without transparency",
             "leave out the blur, or ask the shop whether it flattens the file",
+            block.ink_box,
         )
     yield from _check_contrast(laid, block, start)
 
@@ -203,6 +222,7 @@ def _check_place(laid: LaidPage, block: MeasuredBlock, start: str) -> Iterator[P
             FindingCode.TEXT_OVERFLOW,
             f"{start} has a word that is wider than its box",
             "make the box wider, or the text smaller",
+            block.box,
         )
     elif block.box.height > frame.safe.height + _SLACK_PT:
         yield laid.finding(
@@ -210,6 +230,7 @@ def _check_place(laid: LaidPage, block: MeasuredBlock, start: str) -> Iterator[P
             FindingCode.TEXT_OVERFLOW,
             f"{start} is higher than the page's safe area",
             "shorten the text, make the box wider, or the text smaller",
+            block.box,
         )
     elif not frame.safe.contains(ink, _SLACK_PT):
         is_cut = not frame.trim.contains(ink)
@@ -218,6 +239,7 @@ def _check_place(laid: LaidPage, block: MeasuredBlock, start: str) -> Iterator[P
             FindingCode.TEXT_OUTSIDE,
             f"{start} {'is cut off at the edge' if is_cut else 'reaches out of the safe zone'}",
             "change its offset or its position",
+            block.ink_box,
         )
 
 
@@ -234,6 +256,7 @@ def _check_size(
         FindingCode.TEXT_SMALL,
         f"{start} has {size:g} points; the shop takes {least:g}, and children read {READABLE_PT:g}",
         "make it larger",
+        block.ink_box,
     )
 
 
@@ -245,6 +268,7 @@ def _check_neighbours(laid: LaidPage) -> Iterator[PrintFinding]:
                 FindingCode.TEXT_OVERLAP,
                 f"{_title(one)} and {_title(other)} overlap",
                 "change their positions, offsets or widths",
+                one.ink_box.clip(other.ink_box),
             )
     if laid.picture is None:
         return
@@ -256,6 +280,7 @@ def _check_neighbours(laid: LaidPage) -> Iterator[PrintFinding]:
                 FindingCode.TEXT_ON_FACE,
                 f"{_title(block)} lies on a face",
                 "change its position or its width",
+                block.ink_box,
             )
 
 
@@ -267,6 +292,7 @@ def _check_barcode(laid: LaidPage, profile: PrintProfile) -> Iterator[PrintFindi
             FindingCode.BARCODE_COVERED,
             "a text lies where the shop prints the barcode",
             "change its position or its width",
+            box,
         )
 
 
@@ -290,6 +316,7 @@ def _check_contrast(laid: LaidPage, block: MeasuredBlock, start: str) -> Iterato
                 f"{start} has a contrast of {floor(found * 10) / 10:g} to 1 against what lies beneath; "
                 f"{least:g} are wanted",
                 "change its colour, add an outline or a shadow, or calm the picture beneath",
+                block.ink_box,
             )
             return
 
