@@ -62,7 +62,9 @@ def test_the_sample_book_is_in_it(wheel: Path):
 
 def test_the_built_console_is_in_it(wheel: Path):
     with zipfile.ZipFile(wheel) as archive:
-        names = {each.partition("/console_files/")[2] for each in archive.namelist() if "/console_files/" in each}
+        names = {
+            each.partition("/console_files/")[2] for each in archive.namelist() if "/console_files/" in each
+        }
     folder = ROOT / "src/imagemill/web/console_files"
     assert names == {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert {"index.html", "studio.html", "source.sha256"} <= names
