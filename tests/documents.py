@@ -6,6 +6,8 @@ from typing import Any
 import httpx2
 
 ADDRESSES = ("/openapi.json", "/openapi/civitai-v1.json", "/openapi/civitai-v2.json", "/openapi/fal.json")
+_TIMEOUT_S = 60
+"""The first request builds the documents, which takes a second of a processor."""
 
 
 def whole_document(url: str, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -19,6 +21,6 @@ def whole_document(url: str, headers: Mapping[str, str] | None = None) -> dict[s
 
 
 def _document(address: str, headers: Mapping[str, str] | None) -> dict[str, Any]:
-    answer = httpx2.get(address, headers=dict(headers or {}), verify=False)
+    answer = httpx2.get(address, headers=dict(headers or {}), verify=False, timeout=_TIMEOUT_S)
     assert answer.status_code == 200, answer.text
     return answer.json()

@@ -1,6 +1,7 @@
 """The wheel, built from the checkout and used outside of it."""
 
 import email
+import re
 import subprocess
 import sys
 import zipfile
@@ -57,3 +58,17 @@ def test_the_sample_book_is_in_it(wheel: Path):
     folder = ROOT / "src/imagemill/products/books/sample"
     assert names == {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     assert "little-star/book.toml" in names
+
+
+def test_the_built_console_is_in_it(wheel: Path):
+    with zipfile.ZipFile(wheel) as archive:
+        names = {
+            each.partition("/console_files/")[2] for each in archive.namelist() if "/console_files/" in each
+        }
+    folder = ROOT / "src/imagemill/web/console_files"
+    assert names == {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert {"index.html", "studio.html", "source.sha256"} <= names
+    served = {name for name in names if name.endswith((".html", ".js", ".css", ".svg"))}
+    assert {f"{name}.gz" for name in served} <= names
+    pages = [(folder / page).read_text() for page in ("index.html", "studio.html")]
+    assert {path for page in pages for path in re.findall(r'(?:src|href)="/(assets/[^"]+)"', page)} <= names

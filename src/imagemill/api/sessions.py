@@ -237,4 +237,5 @@ DIALECT = ApiModule(
             "/api/v1/sessions/", Scope.ACCOUNT_READ, Scope.ACCOUNT_WRITE, owner_methods=CHANGING, audited=True
         ),
     ),
+    tags={"accounts": "Logins and API keys; for administrators accounts, users and the audit log."},
 )
