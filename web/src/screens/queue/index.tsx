@@ -120,7 +120,7 @@ export default function Queue() {
         <div class={`queue-list${hasOwner ? " queue-with-owner" : ""}`} onKeyDown={onKey}>
           <Head hasOwner={hasOwner} />
           <VirtualList<Entry> key={isNarrow ? "narrow" : "wide"} label={t("jobs")} items={entries} keyOf={(entry) => entry.key} rowHeight={isNarrow ? NARROW_ROW_PX : ROW_PX}
-            onEnd={list.next === null ? undefined : list.more} active={activeEntry}>
+            onEnd={list.next === null ? undefined : list.more} onStart={list.start} active={activeEntry}>
             {(entry) => entry.kind === "head" ? <GroupHead entry={entry} onSelect={(ids) => setSelected(new Set([...selected, ...ids]))} /> : (
               <Row row={entry.row} isSelected={isAll || selected.has(entry.row.id)} isActive={entry.row === rows[active]} hasOwner={hasOwner} progress={list.progress.get(entry.row.id)}
                 starts={forecast.startOf(entry.row)} items={items(entry.row)} onSelect={(isRange) => select(entry.row, isRange)} />

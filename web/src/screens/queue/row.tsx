@@ -1,7 +1,7 @@
 /** One job in the list. */
 import { Link } from "wouter-preact";
 import type { ProgressNews } from "~/api/feed";
-import { ago, useMessages } from "~/app/i18n";
+import { ago, moment, useMessages } from "~/app/i18n";
 import { Icon } from "~/parts/icon";
 import { Menu, type MenuItem } from "~/parts/menu";
 import { Picture } from "~/parts/picture";
@@ -50,7 +50,7 @@ export function Row({ row, isSelected, isActive, hasOwner, progress, starts, ite
         {row.priority !== 0 && <span class="queue-mark" title={t("priorityIs", { priority: row.priority })}><Icon name="fast" size={14} />{row.priority}</span>}
       </span>
       <span class="queue-cell queue-starts">{starts}</span>
-      <time class="queue-cell queue-age" dateTime={row.createdAt} title={new Date(row.createdAt).toLocaleString()}>{ago(row.createdAt)}</time>
+      <time class="queue-cell queue-age" dateTime={row.createdAt} title={moment(row.createdAt)}>{ago(row.createdAt)}</time>
       {items.length > 0 ? <Menu label={t("actions", { name: title })} items={items} /> : <span />}
     </div>
   );
