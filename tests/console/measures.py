@@ -124,7 +124,7 @@ class Jobs:
 
 
 def play(page: Page, jobs: Jobs, events: int, batch: int = 300) -> None:
-    """Let the page take in so many events, a batch as soon as it has the one before; new jobs with each third."""
+    """Let the page take in so many events, a batch as soon as it has the one before; a third are new jobs."""
     ids: list[str] = []
     for number in range(events // batch):
         step = number % len(STEPS)

@@ -1,7 +1,8 @@
 """Figures of the console: ``python -m tests.console.proof_page`` (also in ``make web-proof``).
 
-Chromium has one core for the first load. Prints a table for each of: the time until the prompt can be typed in,
-bytes and requests of each screen, from a job's event to its row, and the memory after an hour's worth of events.
+Chromium has one core for the first load. Prints a table for each of: the time until the prompt can be typed
+in, bytes and requests of each screen, from a job's event to its row, and the memory after an hour's worth of
+events. Names of parts as arguments run these only: first_load, screens, event_to_pixel, hour.
 """
 
 import os
@@ -121,7 +122,7 @@ def event_to_pixel(browser: Browser, server: Server) -> list[Row]:
     delays: list[float] = []
     with visitor(browser, server.url, (1440, 4000)) as reader:
         page = None
-        for start in range(0, EVENTS, 50):
+        for _ in range(0, EVENTS, 50):
             ids = [server.client.post("/api/v1/jobs", json=body).json()["id"] for _ in range(50)]
             page = page or queue_page(reader)
             page.wait_for_selector(f".queue-list a[href='/jobs/{ids[-1]}']")
@@ -130,9 +131,7 @@ def event_to_pixel(browser: Browser, server: Server) -> list[Row]:
             for id_ in ids:
                 server.client.post(f"/api/v1/jobs/{id_}/cancel").raise_for_status()
                 time.sleep(random.uniform(0.05, 0.35))
-            page.wait_for_function(
-                "ids => ids.every((id) => window.painted[id])", arg=ids, timeout=30_000
-            )
+            page.wait_for_function("ids => ids.every((id) => window.painted[id])", arg=ids, timeout=30_000)
             painted = page.evaluate("window.painted")
             delays += [painted[id_] - stored_ms(server, id_) for id_ in ids]
     figure = f"{statistics.median(delays):.0f} ms, {share(delays, 0.95):.0f} ms, {max(delays):.0f} ms"
