@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo demo-book test serve check bench chaos clients docs fuzz proof lock image clean format web web-dev web-types
+.PHONY: demo demo-book test serve check bench chaos clients docs fuzz proof lock image clean format web web-dev web-types web-proof
 
 demo: $(VENV)/.base
 	$(BIN)/imagemill demo
@@ -81,6 +81,12 @@ web-dev: web/node_modules/.installed
 
 web-types: web/node_modules/.installed
 	$(NODE) $(abspath $(BIN))/python tools/console_types.py
+
+# The figures of the console in Chromium: loading, events, memory, and 100,000 jobs and pictures. On an idle machine.
+web-proof: $(VENV)/.dev
+	$(BIN)/python -m tests.console.proof_page
+	$(BIN)/python -m tests.console.proof_queue
+	$(BIN)/python -m tests.console.proof_gallery
 
 web/node_modules/.installed: web/package.json web/package-lock.json | $(VENV)/.dev
 	cd web && $(NODE) npm install --no-audit --no-fund

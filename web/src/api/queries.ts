@@ -35,18 +35,28 @@ export type Subject =
   | "me";
 
 const PAUSE_MS = 400;
-const due = new Set<string>();
-let timer: ReturnType<typeof setTimeout> | undefined;
+/** The server reads more for these. */
+const LONG_PAUSE_MS = 2000;
+const costly: ReadonlySet<Subject> = new Set(["forecast", "stats"] as const);
+const due = new Map<number, Set<string>>();
 
-/** Read the shown queries of these subjects again, at most every 400 ms however many events arrive. */
+/** Read the shown queries of these subjects again, at most every 400 ms (costly ones: 2 s) however many events arrive. */
 export function refresh(...subjects: Subject[]): void {
-  for (const subject of subjects) due.add(subject);
-  timer ??= setTimeout(() => {
-    timer = undefined;
-    const now = new Set(due);
-    due.clear();
-    void queries.invalidateQueries({ predicate: ({ queryKey }) => now.has(String(queryKey[0])) });
-  }, PAUSE_MS);
+  for (const subject of subjects) {
+    const pause = costly.has(subject) ? LONG_PAUSE_MS : PAUSE_MS;
+    const waiting = due.get(pause);
+    if (waiting) waiting.add(subject);
+    else {
+      due.set(pause, new Set([subject]));
+      setTimeout(readAgain, pause, pause);
+    }
+  }
+}
+
+function readAgain(pause: number): void {
+  const now = due.get(pause);
+  due.delete(pause);
+  void queries.invalidateQueries({ predicate: ({ queryKey }) => now?.has(String(queryKey[0])) ?? false });
 }
 
 const finished = new Set(["succeeded", "failed", "canceled", "expired"]);

@@ -78,14 +78,24 @@ function translate<T extends Table>(messages: Messages<T>, language: Language, k
 }
 
 function plural(message: Plural, language: Language, count: number): string {
-  const rule = new Intl.PluralRules(language).select(count);
+  const rule = kept(`plural ${language}`, () => new Intl.PluralRules(language)).select(count);
   return (rule in message ? message[rule as keyof Plural] : undefined) ?? message.other;
 }
 
 // Dates and numbers
 
+const formats = new Map<string, unknown>();
+
+/** Return the object made before under this name: to make a format takes a hundred times as long as to use it. */
+function kept<Format>(name: string, make: () => Format): Format {
+  const format = (formats.get(name) as Format | undefined) ?? make();
+  formats.set(name, format);
+  return format;
+}
+
 export function number(value: number, options?: Intl.NumberFormatOptions): string {
-  return new Intl.NumberFormat(current, options).format(value);
+  const name = `number ${current} ${options ? JSON.stringify(options) : ""}`;
+  return kept(name, () => new Intl.NumberFormat(current, options)).format(value);
 }
 
 /** Return bytes for people: 1.2 MB. */
@@ -98,7 +108,8 @@ export function bytes(value: number): string {
 
 /** Return a time as date and time of day. */
 export function moment(value: string | number | Date): string {
-  return new Intl.DateTimeFormat(current, { dateStyle: "medium", timeStyle: "medium" }).format(new Date(value));
+  const format = kept(`moment ${current}`, () => new Intl.DateTimeFormat(current, { dateStyle: "medium", timeStyle: "medium" }));
+  return format.format(new Date(value));
 }
 
 /** Return the time of day, with the date where a span of more than a day is shown. */
@@ -120,7 +131,7 @@ export function duration(seconds: number): string {
 /** Return how long ago a time was, in words: "3 minutes ago". */
 export function ago(value: string | number | Date, now = Date.now()): string {
   const seconds = (new Date(value).getTime() - now) / 1000;
-  const words = new Intl.RelativeTimeFormat(current, { numeric: "auto" });
+  const words = kept(`ago ${current}`, () => new Intl.RelativeTimeFormat(current, { numeric: "auto" }));
   const size = Math.abs(seconds);
   if (size < 60) return words.format(Math.round(seconds), "second");
   if (size < 3600) return words.format(Math.round(seconds / 60), "minute");

@@ -14,10 +14,20 @@ interface VirtualListProps<Item> {
   onEnd?: () => void;
   /** The row that keyboard control keeps in sight. */
   active?: number;
+  /** Called with whether the first rows are shown, when that changes. */
+  onStart?: (isAtStart: boolean) => void;
 }
 
-export function VirtualList<Item>({ label, items, keyOf, rowHeight, children, onEnd, active }: VirtualListProps<Item>) {
+interface Kept<Item> {
+  item: Item;
+  index: number;
+  content: ComponentChildren;
+}
+
+export function VirtualList<Item>({ label, items, keyOf, rowHeight, children, onEnd, active, onStart }: VirtualListProps<Item>) {
   const box = useRef<HTMLDivElement>(null);
+  // While the reader scrolls, a row that stays is not rendered again: the same element is given to Preact.
+  const kept = useRef<{ by: unknown; rows: Map<string, Kept<Item>> }>({ by: null, rows: new Map() });
   const rows = useVirtualizer({
     count: items.length,
     getScrollElement: () => box.current,
@@ -30,6 +40,18 @@ export function VirtualList<Item>({ label, items, keyOf, rowHeight, children, on
   });
   const shown = rows.getVirtualItems();
   const last = shown[shown.length - 1]?.index ?? -1;
+  const before = kept.current.by === children ? kept.current.rows : new Map<string, Kept<Item>>();
+  const now = new Map<string, Kept<Item>>();
+  kept.current = { by: children, rows: now };
+  const contentOf = (item: Item, index: number): ComponentChildren => {
+    const key = keyOf(item);
+    const known = before.get(key);
+    const row = known?.item === item && known.index === index ? known : { item, index, content: children(item, index) };
+    now.set(key, row);
+    return row.content;
+  };
+  const isAtStart = (shown[0]?.index ?? 0) === 0;
+  useEffect(() => onStart?.(isAtStart), [isAtStart]);
   useEffect(() => {
     if (onEnd && last >= items.length - 30) onEnd();
   }, [last, items.length, onEnd]);
@@ -44,7 +66,7 @@ export function VirtualList<Item>({ label, items, keyOf, rowHeight, children, on
           if (item === undefined) return null;
           return (
             <div key={row.key} class="virtual-row" role="listitem" aria-setsize={items.length} aria-posinset={row.index + 1} style={{ height: `${rowHeight}px`, transform: `translateY(${row.start}px)` }}>
-              {children(item, row.index)}
+              {contentOf(item, row.index)}
             </div>
           );
         })}

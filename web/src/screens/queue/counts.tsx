@@ -2,7 +2,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { type Schema, api, data } from "~/api/http";
 import { number, useMessages } from "~/app/i18n";
-import { useSession } from "~/app/session";
+import { ownerQuery, useSession } from "~/app/session";
 import { parseWords, withWord } from "~/parts/filter-words";
 import { jobQuery } from "~/parts/job-filter";
 import { STATUSES, useStatusName } from "~/parts/status";
@@ -11,15 +11,28 @@ import { messages } from "./messages";
 export type Groups = Schema<"JobGroups">;
 
 /** Count the jobs of a filter in words. */
-export function useCounts(filter: string, by: "status" | "owner" | "recipe" | "model" | "node" | "error", isEnabled = true): Groups | undefined {
+export function useCounts(filter: string, by: "status" | "recipe" | "model"): Groups | undefined {
   const { owner } = useSession();
   const found = useQuery({
     queryKey: ["counts", owner, by, filter],
     queryFn: ({ signal }) => data(api.GET("/api/v1/jobs/counts", { params: { query: { ...jobQuery(filter), by } }, signal })),
-    enabled: isEnabled,
     placeholderData: (before) => before,
   });
   return found.data;
+}
+
+const KNOWN_MS = 60_000;
+
+/** Return the owners, recipes, models, nodes or errors of all jobs; they are not followed live. */
+export function useKeys(by: "owner" | "recipe" | "model" | "node" | "error", isEnabled = true): string[] {
+  const { owner } = useSession();
+  const found = useQuery({
+    queryKey: ["keys", owner, by],
+    queryFn: ({ signal }) => data(api.GET("/api/v1/jobs/counts", { params: { query: { ...ownerQuery(), by } }, signal })),
+    enabled: isEnabled,
+    staleTime: KNOWN_MS,
+  });
+  return found.data?.items.map((each) => each.key).filter(Boolean) ?? [];
 }
 
 /** Return the number of jobs of a filter, or null where not all were counted. */

@@ -1,5 +1,5 @@
 /** The queue: all jobs with their states, and what can be done with one, with many, or with all that match. */
-import { useCallback, useMemo, useState } from "preact/hooks";
+import { useCallback, useMemo, useRef, useState } from "preact/hooks";
 import { useLocation } from "wouter-preact";
 import { api, data } from "~/api/http";
 import { isFinished, refresh } from "~/api/queries";
@@ -19,7 +19,7 @@ import { Empty, Page, ProblemNotice, Waiting } from "~/parts/page";
 import { STATUSES } from "~/parts/status";
 import { VirtualList } from "~/parts/virtual-list";
 import { BulkBar } from "./bulk-bar";
-import { StatusCounts, totalOf, useCounts } from "./counts";
+import { StatusCounts, totalOf, useCounts, useKeys } from "./counts";
 import { DrainQuestion, useForecast } from "./forecast";
 import { type Entry, type Grouping, grouped } from "./groups";
 import { type JobRow, useJobRows } from "./jobs";
@@ -33,6 +33,7 @@ import "./style.css";
 const ROW_PX = 52;
 const NARROW_ROW_PX = 92;
 const URGENT = -10;
+const AGE_MS = 10_000;
 const AGES = ["10m", "1h", "1d", "7d"];
 
 export default function Queue() {
@@ -98,6 +99,10 @@ export default function Queue() {
     event.preventDefault();
   };
   const activeEntry = rows[active] ? entries.findIndex((entry) => entry.kind === "job" && entry.row === rows[active]) : undefined;
+  const acts = useRef({ items, select });
+  acts.current = { items, select };
+  // Rows are rendered again when something of them changes, and now and then for their age.
+  const time = Math.floor(Date.now() / AGE_MS);
   const query = new URLSearchParams(pairsOf(jobQuery(filter)));
   const chosen = isAll ? jobFilter(filter) : { id: [...selected] };
   return (
@@ -120,10 +125,10 @@ export default function Queue() {
         <div class={`queue-list${hasOwner ? " queue-with-owner" : ""}`} onKeyDown={onKey}>
           <Head hasOwner={hasOwner} />
           <VirtualList<Entry> key={isNarrow ? "narrow" : "wide"} label={t("jobs")} items={entries} keyOf={(entry) => entry.key} rowHeight={isNarrow ? NARROW_ROW_PX : ROW_PX}
-            onEnd={list.next === null ? undefined : list.more} active={activeEntry}>
+            onEnd={list.next === null ? undefined : list.more} onStart={list.start} active={activeEntry}>
             {(entry) => entry.kind === "head" ? <GroupHead entry={entry} onSelect={(ids) => setSelected(new Set([...selected, ...ids]))} /> : (
               <Row row={entry.row} isSelected={isAll || selected.has(entry.row.id)} isActive={entry.row === rows[active]} hasOwner={hasOwner} progress={list.progress.get(entry.row.id)}
-                starts={forecast.startOf(entry.row)} items={items(entry.row)} onSelect={(isRange) => select(entry.row, isRange)} />
+                starts={forecast.startOf(entry.row)} time={time} acts={acts} />
             )}
           </VirtualList>
           <p class="queue-keys">{t("keys")}</p>
@@ -219,9 +224,8 @@ function rowItems(row: JobRow, act: RowActions, t: (key: "cancel" | "replay" | "
 /** Return the values that the filter suggests. */
 function useKnownValues(): Parameters<typeof FilterBar>[0]["known"] {
   const { owner } = useSession();
-  const of = (groups: ReturnType<typeof useCounts>) => groups?.items.map((each) => each.key).filter(Boolean) ?? [];
-  const recipes = of(useCounts("", "recipe")), models = of(useCounts("", "model")), nodes = of(useCounts("", "node")), errors = of(useCounts("", "error"));
-  const owners = of(useCounts("", "owner", owner === "*"));
+  const recipes = useKeys("recipe"), models = useKeys("model"), nodes = useKeys("node"), errors = useKeys("error");
+  const owners = useKeys("owner", owner === "*");
   return {
     status: STATUSES, model: models.map((model) => model.split(/[\\/]/).pop() ?? model), node: nodes, recipe: recipes, error: [...new Set(errors)], older: AGES, newer: AGES,
     ...(owner === "*" ? { owner: owners } : {}), replayed: ["true", "false"], label: [], batch: [], character: [], book: [],

@@ -65,6 +65,8 @@ const FIRST_PAGE = 60;
 const PAGE = 500;
 const FRESH_MS = 400;
 const MOST_IDS = 100;
+/** A list that grows by new jobs is cut to its first page here, while the reader is at its start. */
+const MOST_AT_START = 1000;
 
 interface Rows {
   rows: JobRow[];
@@ -82,6 +84,8 @@ async function page(filter: string, limit: number, cursor: string | null, more: 
 export interface JobRows extends Rows {
   /** Read the next page. */
   more: () => void;
+  /** Note whether the reader is at the start of the list. */
+  start: (isAtStart: boolean) => void;
   /** Read from the start. */
   reload: () => void;
   /** Read these jobs again, as an action has changed them. */
@@ -98,10 +102,14 @@ export function useJobRows(filter: string): JobRows {
   const current = useRef(found);
   current.current = found;
   const busy = useRef(false);
+  const isAtStart = useRef(true);
+  /** Whether there are more new jobs than were read, as the reader is further down. */
+  const isBehind = useRef(false);
 
   const reload = useCallback(async () => {
     const mine = ++turn.current;
     busy.current = true;
+    isBehind.current = false;
     setFound((before) => ({ ...before, isLoading: true, error: null }));
     try {
       const first = await page(filter, FIRST_PAGE, null);
@@ -150,7 +158,16 @@ export function useJobRows(filter: string): JobRows {
       hasNew ? page(filter, FIRST_PAGE, null) : null,
     ]).catch(() => [null, null]);
     if (mine !== turn.current) return;
-    setFound((before) => merged(before, again ? new Set(asked) : new Set(), again?.rows ?? [], top?.rows ?? []));
+    const apart = top !== null && isApart(current.current.rows, top.rows);
+    if (top && isAtStart.current && (apart || current.current.rows.length > MOST_AT_START)) {
+      turn.current++;
+      busy.current = false;
+      setFound({ ...top, isLoading: false, error: null });
+      return;
+    }
+    if (apart) isBehind.current = true;
+    const added = top && !apart ? top.rows : [];
+    setFound((before) => merged(before, again ? new Set(asked) : new Set(), again?.rows ?? [], added));
   }, [filter, owner]);
 
   const note = useCallback(
@@ -162,12 +179,36 @@ export function useJobRows(filter: string): JobRows {
   );
 
   useFeed({
-    jobs: (news: JobNews[]) => note(news.map((each) => each.id)),
+    jobs: (news: JobNews[]) => {
+      setFound((before) => withStatuses(before, news));
+      note(news.map((each) => each.id));
+    },
     progress: (news) => setProgress((before) => new Map([...before, ...news.map((each) => [each.id, each] as const)].slice(-200))),
     changed: (what) => what === "pauses" && void reload(),
     reset: () => void reload(),
   });
-  return { ...found, more: () => void more(), reload: () => void reload(), freshen: note, progress };
+  const start = useCallback(
+    (isThere: boolean) => {
+      isAtStart.current = isThere;
+      if (isThere && isBehind.current) void reload();
+    },
+    [reload],
+  );
+  return { ...found, start, more: () => void more(), reload: () => void reload(), freshen: note, progress };
+}
+
+/** Return the rows with the states that the feed names; the rest of a job is read a moment later. */
+function withStatuses(before: Rows, news: readonly JobNews[]): Rows {
+  const statuses = new Map(news.map((each) => [each.id, each.status as JobRow["status"]]));
+  const differs = (row: JobRow) => (statuses.get(row.id) ?? row.status) !== row.status;
+  if (!before.rows.some(differs)) return before;
+  return { ...before, rows: before.rows.map((row) => (differs(row) ? { ...row, status: statuses.get(row.id) ?? row.status } : row)) };
+}
+
+/** Whether there are jobs between the newest page and the rows. */
+function isApart(rows: readonly JobRow[], top: readonly JobRow[]): boolean {
+  const first = rows[0]?.id, last = top[top.length - 1]?.id;
+  return first !== undefined && last !== undefined && top.length === FIRST_PAGE && last > first;
 }
 
 /** Return the rows with these read again: those that no longer match are gone, and new ones stand first. */

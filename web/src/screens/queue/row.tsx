@@ -1,7 +1,9 @@
 /** One job in the list. */
+import type { RefObject } from "preact";
+import { memo } from "preact/compat";
 import { Link } from "wouter-preact";
 import type { ProgressNews } from "~/api/feed";
-import { ago, useMessages } from "~/app/i18n";
+import { ago, moment, useMessages } from "~/app/i18n";
 import { Icon } from "~/parts/icon";
 import { Menu, type MenuItem } from "~/parts/menu";
 import { Picture } from "~/parts/picture";
@@ -16,19 +18,22 @@ interface RowProps {
   hasOwner: boolean;
   progress?: ProgressNews;
   starts?: string;
-  items: MenuItem[];
-  onSelect: (isRange: boolean) => void;
+  /** Changes when the age should be written again. */
+  time: number;
+  /** What can be done with a row; the newest functions, which are no reason to render it again. */
+  acts: RefObject<{ items: (row: JobRow) => MenuItem[]; select: (row: JobRow, isRange: boolean) => void }>;
 }
 
-export function Row({ row, isSelected, isActive, hasOwner, progress, starts, items, onSelect }: RowProps) {
+export const Row = memo(function Row({ row, isSelected, isActive, hasOwner, progress, starts, acts }: RowProps) {
   const t = useMessages(messages);
   const title = row.prompt || row.recipe;
   const isRunning = row.status === "running";
   const why = row.error || row.waits;
+  const items = acts.current?.items(row) ?? [];
   return (
     <div class={`queue-row${isSelected ? " queue-selected" : ""}${isActive ? " queue-active" : ""}`} aria-current={isActive ? "true" : undefined}>
       <input type="checkbox" class="queue-check" aria-label={t("select", { name: title })} checked={isSelected} tabIndex={-1}
-        onClick={(event) => onSelect(event.shiftKey)} />
+        onClick={(event) => acts.current?.select(row, event.shiftKey)} />
       <div class="queue-thumb">
         {isRunning && progress?.preview ? <Picture src={progress.preview} alt={title} />
           : row.artifact ? <Picture src={`/api/v1/artifacts/${row.artifact}/thumbnail?width=128`} alt={title} />
@@ -50,8 +55,8 @@ export function Row({ row, isSelected, isActive, hasOwner, progress, starts, ite
         {row.priority !== 0 && <span class="queue-mark" title={t("priorityIs", { priority: row.priority })}><Icon name="fast" size={14} />{row.priority}</span>}
       </span>
       <span class="queue-cell queue-starts">{starts}</span>
-      <time class="queue-cell queue-age" dateTime={row.createdAt} title={new Date(row.createdAt).toLocaleString()}>{ago(row.createdAt)}</time>
+      <time class="queue-cell queue-age" dateTime={row.createdAt} title={moment(row.createdAt)}>{ago(row.createdAt)}</time>
       {items.length > 0 ? <Menu label={t("actions", { name: title })} items={items} /> : <span />}
     </div>
   );
-}
+});
