@@ -109,7 +109,7 @@ def test_an_endpoint_that_failed_is_paused_with_the_reason_and_gets_what_was_hel
         id_ = add(server, broken, "Was broken")
         page.goto(f"{page.url}webhooks/{id_}")
         page.get_by_role("button", name="Send a test").click()
-        expect(page.get_by_text("Paused")).to_be_visible(timeout=15_000)
+        expect(page.get_by_text("paused", exact=True)).to_be_visible(timeout=15_000)
         expect(page.get_by_role("cell", name="500")).to_be_visible()
         broken.status = 200
         page.get_by_role("button", name="Resume").click()

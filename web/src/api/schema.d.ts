@@ -2774,6 +2774,7 @@ export interface components {
         };
         BookPage: {
             items: components["schemas"]["BookSummary"][];
+            refused: components["schemas"]["RefusedBook"][];
             next: string | null;
         };
         BookPerson: {
@@ -3222,6 +3223,12 @@ export interface components {
             url: string;
             /** Format: date-time */
             urlExpiresAt: string;
+        };
+        FindingBox: {
+            x: number;
+            y: number;
+            width: number;
+            height: number;
         };
         FirstStep: {
             /** @enum {string} */
@@ -3962,6 +3969,14 @@ export interface components {
             items: components["schemas"]["OwnerInfo"][];
             next: string | null;
         };
+        PageFinding: {
+            /** @enum {string} */
+            level: "error" | "warning";
+            code: string;
+            message: string;
+            remedy: string;
+            box: components["schemas"]["FindingBox"] | null;
+        };
         /** @enum {string} */
         PageState: "pending" | "generating" | "ready" | "failed";
         PageVersion: {
@@ -3973,9 +3988,7 @@ export interface components {
             automatic: boolean;
             feedback: string;
             score: number | null;
-            findings: {
-                [key: string]: unknown;
-            }[];
+            findings: components["schemas"]["PageFinding"][];
             error: string | null;
             /** Format: date-time */
             createdAt: string;
@@ -4001,6 +4014,7 @@ export interface components {
         PauseScope: "all" | "owner" | "recipe" | "node";
         Personalization: {
             id: string;
+            owner: string;
             book: string;
             manifest: string;
             profile: string;
@@ -4030,6 +4044,7 @@ export interface components {
         };
         PersonalizationOverview: {
             id: string;
+            owner: string;
             book: string;
             state: components["schemas"]["BookState"];
             done: number;
@@ -4234,6 +4249,10 @@ export interface components {
         };
         RefreshBody: {
             refreshToken: string;
+        };
+        RefusedBook: {
+            book: string;
+            problems: string[];
         };
         RelatedJobBody: {
             id: string;
@@ -7442,7 +7461,9 @@ export interface operations {
     };
     delete_personalization_api_v1_personalizations__id__delete: {
         parameters: {
-            query?: never;
+            query?: {
+                owner?: string;
+            };
             header?: never;
             path: {
                 id: string;
@@ -7486,7 +7507,9 @@ export interface operations {
     };
     approve_personalization_api_v1_personalizations__id__approve_post: {
         parameters: {
-            query?: never;
+            query?: {
+                owner?: string;
+            };
             header?: never;
             path: {
                 id: string;
@@ -7511,7 +7534,9 @@ export interface operations {
     };
     cancel_personalization_api_v1_personalizations__id__cancel_post: {
         parameters: {
-            query?: never;
+            query?: {
+                owner?: string;
+            };
             header?: never;
             path: {
                 id: string;
@@ -7590,7 +7615,9 @@ export interface operations {
     };
     generate_preview_api_v1_personalizations__id__generate_post: {
         parameters: {
-            query?: never;
+            query?: {
+                owner?: string;
+            };
             header?: never;
             path: {
                 id: string;
@@ -7639,7 +7666,9 @@ export interface operations {
     };
     choose_page_version_api_v1_personalizations__id__pages__page__choose_post: {
         parameters: {
-            query?: never;
+            query?: {
+                owner?: string;
+            };
             header?: never;
             path: {
                 id: string;
@@ -7703,7 +7732,9 @@ export interface operations {
     };
     redraw_page_api_v1_personalizations__id__pages__page__redraw_post: {
         parameters: {
-            query?: never;
+            query?: {
+                owner?: string;
+            };
             header?: never;
             path: {
                 id: string;
@@ -7816,7 +7847,9 @@ export interface operations {
     };
     approve_reference_api_v1_personalizations__id__reference_approve_post: {
         parameters: {
-            query?: never;
+            query?: {
+                owner?: string;
+            };
             header?: never;
             path: {
                 id: string;
@@ -7878,7 +7911,9 @@ export interface operations {
     };
     redraw_reference_api_v1_personalizations__id__reference_redraw_post: {
         parameters: {
-            query?: never;
+            query?: {
+                owner?: string;
+            };
             header?: never;
             path: {
                 id: string;

@@ -1,0 +1,1 @@
+import{Y as e}from"./parts-DIahG0KF.js";function t({label:t,head:n,children:r}){return e(`div`,{class:`table-scroll`,role:`region`,"aria-label":t,tabIndex:0,children:e(`table`,{children:[e(`thead`,{children:e(`tr`,{children:n.map(t=>e(`th`,{scope:`col`,children:t},t))})}),e(`tbody`,{children:r})]})})}export{t};
