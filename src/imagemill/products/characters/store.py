@@ -80,7 +80,7 @@ class ImageRef:
 
 @dataclass(frozen=True, slots=True)
 class CharacterSummary:
-    """What the list of characters shows of the active pictures of one."""
+    """The active pictures of a character, as the list of characters shows them."""
 
     avatar: StoredImage | None = None
     stickers: int = 0
