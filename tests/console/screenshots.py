@@ -1,7 +1,7 @@
-"""Take the pictures of the documentation: ``python -m tests.console.screenshots [SCREEN ...]``.
+"""Take pictures of the screens: ``python -m tests.console.screenshots [--docs] [SCREEN ...]``.
 
 Each screen at three widths and in both themes goes to ``build/screens/``, to be looked at; one of each, at
-the width of a desktop, goes to ``docs/images/console/``.
+the width of a desktop, goes to ``docs/images/console/``. With ``--docs`` only those are taken.
 """
 
 import sys
@@ -22,6 +22,7 @@ DOCS, ALL = ROOT / "docs/images/console", ROOT / "build/screens"
 SIZES = {"desktop": DESKTOP, "tablet": TABLET, "phone": PHONE}
 SETTLED_MS = 2500
 """Charts are drawn and thumbnails loaded by then."""
+IN_DOCS = ("desktop", "light")
 _COLOURS = 128
 """Pictures of pages need no more; it halves their size."""
 
@@ -46,7 +47,7 @@ SCREENS: dict[str, tuple[str, Prepare]] = {
     "failures": ("/failures", nothing),
     "workflows": ("/workflows", nothing),
     "models": ("/models", nothing),
-    "characters": ("/characters", nothing),
+    "characters": ("/characters/lia", nothing),
     "library": ("/library", nothing),
     "books": ("/personalizations", nothing),
     "nodes": ("/nodes", nothing),
@@ -65,22 +66,26 @@ def save(picture: bytes, path: Path) -> None:
         opened.convert("RGB").quantize(_COLOURS).save(path, optimize=True)
 
 
-def main(names: list[str]) -> None:
+def main(names: list[str], views: list[tuple[str, str]]) -> None:
     with tempfile.TemporaryDirectory() as folder, showcase(Path(folder)) as server, chromium() as browser:
-        for theme in ("light", "dark"):
-            for width, size in SIZES.items():
-                with visitor(browser, server.url, size, color_scheme=theme) as reader:
-                    for name in names:
-                        path, prepare = SCREENS[name]
-                        page = reader.open(path)
-                        prepare(page)
-                        page.wait_for_timeout(SETTLED_MS)
-                        taken = page.screenshot()
-                        save(taken, ALL / f"{name}-{width}-{theme}.png")
-                        if width == "desktop" and theme == "light":
-                            save(taken, DOCS / f"{name}.png")
-                        page.close()
+        for width, theme in views:
+            with visitor(browser, server.url, SIZES[width], color_scheme=theme) as reader:
+                for name in names:
+                    path, prepare = SCREENS[name]
+                    page = reader.open(path)
+                    prepare(page)
+                    page.wait_for_timeout(SETTLED_MS)
+                    taken = page.screenshot()
+                    save(taken, ALL / f"{name}-{width}-{theme}.png")
+                    if (width, theme) == IN_DOCS:
+                        save(taken, DOCS / f"{name}.png")
+                    page.close()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or list(SCREENS))
+    given = sys.argv[1:]
+    every = [(width, theme) for theme in ("light", "dark") for width in SIZES]
+    main(
+        [name for name in given if name != "--docs"] or list(SCREENS),
+        [IN_DOCS] if "--docs" in given else every,
+    )

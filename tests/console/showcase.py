@@ -29,6 +29,7 @@ SIZES = ((768, 512), (512, 768), (640, 640), (832, 576))
 STYLES = ("", "", ", wide angle", ", close-up")
 
 
+EMOTIONS = ("happy", "sad", "angry", "surprised", "shy")
 SLOW = {"step_ms": 4000}
 FAULTS = ("out_of_memory", "out_of_memory", "content", "rejected", "out_of_memory", "missing_node")
 
@@ -49,11 +50,36 @@ def showcase(folder: Path, *, pictures: int = 24, waiting: int = 24) -> Iterator
         failed = [
             submit(server, number, {"fault": fault, "times": 99}) for number, fault in enumerate(FAULTS)
         ]
-        for job_id in (*done, *failed):
+        for job_id in (*done, *failed, *characters(server), *models(server)):
             server.wait(job_id, 60)
         for number in range(waiting):
             submit(server, number, SLOW)
         yield server
+
+
+def characters(server: Server) -> list[str]:
+    """Store a character, and order its avatar and five of its emotions."""
+    api = "/api/v1/image-generation"
+    sheet = {
+        "name": "Lia",
+        "gender": "mulher",
+        "physical": "cabelo longo castanho, olhos verdes",
+        "attire": "vestido vermelho",
+    }
+    server.client.put(f"{api}/characters/lia", json={"character": sheet}).raise_for_status()
+    orders = [("avatar", {}), *(("sticker", {"emotion": each}) for each in EMOTIONS)]
+    answers = [
+        server.client.post(f"{api}/{kind}", json={"characterId": "lia", **body}).json()
+        for kind, body in orders
+    ]
+    return [job_id for answer in answers for job_id in answer.get("jobIds") or [answer["jobId"]]]
+
+
+def models(server: Server) -> list[str]:
+    """Order a part of the model library."""
+    grid = {"gender": "female", "ageRange": "20-30", "bodyType": "slim"}
+    made = server.client.post("/api/v1/library/batch", json={"grid": grid, "count": 9}).json()["batch"]
+    return server.client.get(f"/api/v1/library/batch/{made}").json()["jobs"]
 
 
 def submit(server: Server, number: int, simulate: dict[str, Any] | None = None) -> str:

@@ -14,6 +14,8 @@ interface VirtualListProps<Item> {
   onEnd?: () => void;
   /** The row that keyboard control keeps in sight. */
   active?: number;
+  /** The key of that row; the list scrolls when it changes, not when further rows move the row. */
+  activeKey?: string;
   /** Called with whether the first rows are shown, when that changes. */
   onStart?: (isAtStart: boolean) => void;
 }
@@ -24,7 +26,7 @@ interface Kept<Item> {
   content: ComponentChildren;
 }
 
-export function VirtualList<Item>({ label, items, keyOf, rowHeight, children, onEnd, active, onStart }: VirtualListProps<Item>) {
+export function VirtualList<Item>({ label, items, keyOf, rowHeight, children, onEnd, active, activeKey, onStart }: VirtualListProps<Item>) {
   const box = useRef<HTMLDivElement>(null);
   // While the reader scrolls, a row that stays is not rendered again: the same element is given to Preact.
   const kept = useRef<{ by: unknown; rows: Map<string, Kept<Item>> }>({ by: null, rows: new Map() });
@@ -57,7 +59,7 @@ export function VirtualList<Item>({ label, items, keyOf, rowHeight, children, on
   }, [last, items.length, onEnd]);
   useEffect(() => {
     if (active !== undefined && active >= 0) rows.scrollToIndex(active);
-  }, [active]);
+  }, [activeKey ?? active]);
   return (
     <div class="virtual" ref={box} role="list" aria-label={label} tabIndex={0}>
       <div class="virtual-space" style={{ height: `${rows.getTotalSize()}px` }}>

@@ -44,7 +44,7 @@ export default function Queue() {
   const [grouping, setGrouping] = useUrlState("group");
   const [selected, setSelected] = useState<ReadonlySet<string>>(new Set());
   const [isAll, setAll] = useState(false);
-  const [active, setActive] = useState(-1);
+  const [activeId, setActiveId] = useState("");
   const [action, setAction] = useState<Action | null>(null);
   const [isPausing, setPausing] = useState(false);
   const [, navigate] = useLocation();
@@ -55,6 +55,9 @@ export default function Queue() {
   const known = useKnownValues();
   const entries = useMemo(() => grouped(list.rows, grouping as Grouping, t("others")), [list.rows, grouping, t]);
   const rows = useMemo(() => entries.flatMap((entry) => (entry.kind === "job" ? [entry.row] : [])), [entries]);
+  // By the job, not by its place: new jobs move the rows, and a key acts on the job that the reader chose.
+  const active = rows.findIndex((row) => row.id === activeId);
+  const setActive = (at: number) => setActiveId(rows[at]?.id ?? "");
   const hasOwner = owner === "*";
   const change = useCallback((next: string) => {
     setFilter(next);
@@ -125,7 +128,7 @@ export default function Queue() {
         <div class={`queue-list${hasOwner ? " queue-with-owner" : ""}`} onKeyDown={onKey}>
           <Head hasOwner={hasOwner} />
           <VirtualList<Entry> key={isNarrow ? "narrow" : "wide"} label={t("jobs")} items={entries} keyOf={(entry) => entry.key} rowHeight={isNarrow ? NARROW_ROW_PX : ROW_PX}
-            onEnd={list.next === null ? undefined : list.more} onStart={list.start} active={activeEntry}>
+            onEnd={list.next === null ? undefined : list.more} onStart={list.start} active={activeEntry} activeKey={activeId}>
             {(entry) => entry.kind === "head" ? <GroupHead entry={entry} onSelect={(ids) => setSelected(new Set([...selected, ...ids]))} /> : (
               <Row row={entry.row} isSelected={isAll || selected.has(entry.row.id)} isActive={entry.row === rows[active]} hasOwner={hasOwner} progress={list.progress.get(entry.row.id)}
                 starts={forecast.startOf(entry.row)} time={time} acts={acts} />
