@@ -39,9 +39,16 @@ def newest_job(page: Page) -> None:
     page.goto(urljoin(page.url, f"/jobs/{found[0]['id']}?tab=graph"))
 
 
+def thumbnails(page: Page) -> None:
+    """Wait for the thumbnails, which are made when they are first asked for."""
+    page.get_by_role("img").first.wait_for()
+    while page.evaluate("[...document.images].some(image => !image.complete || !image.naturalWidth)"):
+        page.wait_for_timeout(100)
+
+
 SCREENS: dict[str, tuple[str, Prepare]] = {
     "make": ("/", nothing),
-    "gallery": ("/gallery", nothing),
+    "gallery": ("/gallery", thumbnails),
     "queue": ("/queue", nothing),
     "job": ("/queue", newest_job),
     "failures": ("/failures", nothing),

@@ -46,11 +46,13 @@ def showcase(folder: Path, *, pictures: int = 24, waiting: int = 24) -> Iterator
         simulator={"nodes": 2, "slots": 1},
     )
     with running_server(settings) as server:
+        for job_id in (*characters(server), *models(server)):
+            server.wait(job_id, 60)
         done = [submit(server, number) for number in range(pictures)]
         failed = [
             submit(server, number, {"fault": fault, "times": 99}) for number, fault in enumerate(FAULTS)
         ]
-        for job_id in (*done, *failed, *characters(server), *models(server)):
+        for job_id in (*done, *failed):
             server.wait(job_id, 60)
         for number in range(waiting):
             submit(server, number, SLOW)
