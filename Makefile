@@ -89,7 +89,7 @@ web-proof: $(VENV)/.dev
 	$(BIN)/python -m tests.console.proof_gallery
 
 web/node_modules/.installed: web/package.json web/package-lock.json | $(VENV)/.dev
-	cd web && $(NODE) npm install --no-audit --no-fund
+	cd web && $(NODE) npm ci --no-audit --no-fund
 	touch $@
 
 # The container image, built by docker, podman or buildah; IMAGE is its name, PYTHON_IMAGE another base.

@@ -29,7 +29,7 @@ def run(*command: str) -> None:
 def packages() -> None:
     """What the lock file names, in `web/node_modules`; later runs find it there."""
     if not (WEB / "node_modules/typescript/bin/tsc").exists():
-        run("npm", "install", "--no-audit", "--no-fund")
+        run("npm", "ci", "--no-audit", "--no-fund")
 
 
 def digest() -> str:
