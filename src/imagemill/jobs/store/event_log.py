@@ -72,7 +72,7 @@ def append(tx: Tx, entries: Iterable[EventEntry]) -> None:
 
 def _notice(entry: EventEntry) -> Notice:
     progress = None
-    if entry.type is EventType.UPDATED and "step" in entry.data:
+    if entry.type is EventType.UPDATED and "step" in entry.data and "total" in entry.data:
         progress = (entry.data["step"], entry.data["total"])
     return Notice(
         entry.job_id,
