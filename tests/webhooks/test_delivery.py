@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from statistics import quantiles
 
 import pytest
@@ -148,7 +149,8 @@ def test_each_attempt_is_kept(post: Post):
     first, second = post.attempts(endpoint, message)
     assert (first.status, first.error) == (500, "the receiver answered 500")
     assert (second.status, second.error) == (200, None)
-    assert last == second
+    assert second.exchange is not None
+    assert last == replace(second, exchange=None)  # a list leaves requests and answers out
     assert message.delivered_at
     assert message.body == receiver.got[1].raw.decode()
 
