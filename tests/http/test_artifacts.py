@@ -171,7 +171,7 @@ def test_artifacts_of_older_code_get_their_owner(make_server: Callable[..., Serv
 
     from imagemill.db import tables
 
-    server = make_server()
+    server = make_server(sweep_s=60)
     item = picture_of(server, "of an older worker")
     stores: Stores = server.app.stores
 

@@ -183,7 +183,22 @@ def test_query_parameters_are_described(document: dict[str, Any]) -> None:
     assert names("get", "/v1/consumer/requests") == {"cursor", "take"}
     assert names("get", "/v1/producer/jobs/{job_id}/events") == {"take", "descending"}
     assert names("get", "/v2/resources") == {"limit", "page", "q", "view", "cursor", "take"}
-    assert names("get", "/api/v1/jobs") == {"limit", "cursor", "status", "recipe", "batch", "owner"}
+    assert names("get", "/api/v1/jobs") == {
+        *(
+            "limit",
+            "cursor",
+            "owner",
+            "id",
+            "status",
+            "recipe",
+            "node",
+            "model",
+            "error",
+            "label",
+            "replayed",
+        ),
+        *("text", "olderThan", "newerThan", "batch", "character", "book"),
+    }
     assert names("get", "/api/v1/jobs/{job_id}/events") == {"after", "stream", "owner"}
 
 
