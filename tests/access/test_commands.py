@@ -49,12 +49,12 @@ def test_keys_are_made_listed_and_revoked_without_a_server(tmp_path: Path) -> No
     ("command", "part"),
     [
         (["keys", "create", "--owner", "Ops"], "write 1 to 24 of a-z"),
-        (["keys", "create", "--owner", "ops", "--role", "king"], "user, operator or admin"),
+        (["keys", "create", "--owner", "ops", "--role", "king"], "user, viewer, operator or admin"),
         (["keys", "create", "--owner", "ops", "--scope", "all"], "is not a scope; one of"),
         (["keys", "create", "--owner", "ops", "--scope", "admin"], "beyond ops, whose role is user"),
         (["keys", "revoke", "abc"], "there is no key abc"),
         (["users", "disable", "nobody"], "there is no owner nobody"),
-        (["users", "role", "nobody", "king"], "user, operator or admin"),
+        (["users", "role", "nobody", "king"], "user, viewer, operator or admin"),
         (["users", "create", "ann"], "is not an e-mail address"),
     ],
 )
