@@ -480,7 +480,7 @@ def _make(
 
 def _print_price(client: Client, out: Printer, kind: str, body: Mapping[str, Any]) -> None:
     with _options_named():
-        price = client.post(f"{_ROOT}/{kind}?whatif=true", _drop_empty(body))
+        price = client.post(f"{_ROOT}/{kind}", _drop_empty(body), whatif="true")
     if out.as_json:
         out.json(price)
     free = "" if price["charged"] else "; jobs are free on this server"
