@@ -45,10 +45,11 @@ def test_every_line_of_the_tour_does_what_it_says(program: Program, tmp_path: Pa
         if words[0] == "imagemill":
             ran = run(*words[1:], cwd=tmp_path, IMAGEMILL_URL=program.url)
             assert ran.returncode == 0, (words, ran.stdout, ran.stderr)
+            assert ("Nothing was submitted" in ran.stdout) == ("--dry-run" in words)
         else:
             called(program, words, known)
         done += 1
-    assert done == 20
+    assert done == 23
     with Image.open(tmp_path / "lia.webp") as avatar, Image.open(tmp_path / "lia.png") as sheet:
         assert avatar.size == (768, 768)
         assert sheet.width > 400
