@@ -136,7 +136,8 @@ def test_changes_can_be_read_without_a_stream(server: Server) -> None:
     page = server.client.get(FEED, params={"after": start["id"]}).json()
     changes = {each["id"]: (each["status"], each["type"]) for each in page["jobs"]}
     assert changes[job_id] == ("succeeded", "Succeeded")
-    assert server.client.get(FEED, params={"after": page["id"]}).json()["jobs"] == []
+    again = server.client.get(FEED, params={"after": page["id"]}).json()["jobs"]
+    assert {each["id"] for each in again} <= {job_id}  # the poll for other processes may repeat a change
     assert server.client.get(FEED, params={"after": "00000000-1"}).json()["reset"] is True
 
 

@@ -166,4 +166,6 @@ def _print_end(out: Printer, output: Path, keep: bool) -> None:
     )
     if keep:
         out.say(Text.assemble("  The data folder is kept in ", (str(output.absolute()), "bold")))
-    out.say(Text.assemble("\n  Now start your own server: ", (f"{_program()} serve --open", "bold cyan"), "\n"))
+    out.say(
+        Text.assemble("\n  Now start your own server: ", (f"{_program()} serve --open", "bold cyan"), "\n")
+    )
