@@ -209,10 +209,11 @@ def cookie_name(request: HTTPConnection) -> str:
 
 def session_cookie(request: HTTPConnection) -> str:
     """Return the content of the session's cookie; empty without one, or beside an Authorization header."""
-    if request.headers.get("authorization") is not None:
+    cookies = request.headers.getlist("cookie")
+    if not cookies or request.headers.get("authorization") is not None:
         return ""
     name = cookie_name(request)
-    for header in request.headers.getlist("cookie"):
+    for header in cookies:
         for part in header.split(";"):
             key, _, value = part.strip().partition("=")
             if key == name and len(value) <= _LONGEST_COOKIE:
