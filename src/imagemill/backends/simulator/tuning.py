@@ -39,7 +39,9 @@ class Tuning:
 
     def change(self, speed: Speed, rules: Sequence[ActiveFaultRule]) -> None:
         """Set the durations, and the rules that come before those of the settings."""
-        self.settings = self.base.model_copy(update=asdict(speed))
+        # The very same object while nothing differs: the views of the nodes are then as they are.
+        is_base = speed == Speed.of(self.base)
+        self.settings = self.base if is_base else self.base.model_copy(update=asdict(speed))
         self.rules = (*rules, *self._own)
 
     def count(self, rule: ActiveFaultRule) -> None:
