@@ -31,6 +31,8 @@ from tests.cli.programs import Program, running
 PHOTO = Path(__file__).parents[2] / "src/imagemill/products/books/sample/photo.jpg"
 _ENDS = {BookState.COMPLETED, BookState.GENERATION_FAILED, BookState.ANALYSIS_FAILED}
 _DEADLINE_S = 1800.0
+_STUCK_S = 150.0
+"""A book that stays in one state for so long, with the server up again, is stuck."""
 _PATIENCE_S = 0.3
 """Between two looks at a book."""
 
@@ -142,17 +144,22 @@ def _one_book(server: _Server, proof: BooksProof) -> None:
         "preview_ready": [("unlock", None)],
         "proof_ready": [("approve", {"who": "parent@example.org"})],
     }
+    seen, refusal, since = "", "", time.monotonic()
     while True:
         view = server.request("GET", path).json()
-        if view["state"] in _ENDS:
+        if f"{view['state']} {view['done']}" != seen:
+            seen, since = f"{view['state']} {view['done']}", time.monotonic()
+        if view["state"] in _ENDS or time.monotonic() - since > _STUCK_S:
             break
         for move, body in moves.get(view["state"], ()):
             answer = server.request("POST", f"{path}/{move}", json=body)
             assert answer.status_code in (200, 202, 409), answer.text
+            if answer.status_code == 409:
+                refusal = answer.text
         time.sleep(_PATIENCE_S)
     proof.states[view["state"]] += 1
     if view["state"] != BookState.COMPLETED:
-        proof.problems.append(str(view.get("problem")))
+        proof.problems.append(f"{seen}: {view.get('problem')}; last refusal: {refusal}")
 
 
 def _kill_a_press(program: Program) -> int:

@@ -3,12 +3,13 @@
 import hashlib
 import io
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 from PIL import Image
 
 from imagemill.backends.base import OUTPUT
@@ -25,11 +26,13 @@ from imagemill.domain.scheduling import Offer
 from imagemill.jobs.attempt import Preparation
 from imagemill.jobs.store.claim import ClaimRequest
 from imagemill.jobs.store.finish import Finish, ReclaimLeases
+from imagemill.products.books import store as book_store
 from imagemill.products.books.book_states import BookState
 from imagemill.products.books.book_views import ChildDetails, Consent, NewBook, PersonalizationView
 from imagemill.products.books.composition import ComposePage
 from imagemill.products.books.facts import FileKind
 from imagemill.products.books.product import BookParts
+from imagemill.products.books.progress import BookProgress
 from imagemill.products.books.recipes import AnalyseCharacter
 from imagemill.products.books.records import AnalysisEntry, FilesEntry
 from imagemill.recipes.base import Plan
@@ -157,6 +160,12 @@ class BookRig:
 
     def advance(self) -> None:
         self.parts.advance(self.app.services.submitter)
+
+    def die_before_submitting(self) -> None:
+        """Advance as a process that is killed when the next jobs are written and not yet submitted."""
+        with pytest.MonkeyPatch.context() as patch, suppress(_Killed):
+            patch.setattr(BookProgress, "submit", _killed)
+            self.advance()
 
     def settle(self, most: int = 500) -> None:
         """Run all jobs and what follows from them, until nothing is left."""
@@ -286,6 +295,14 @@ class BookRig:
         return id_
 
 
+class _Killed(BaseException):
+    pass
+
+
+def _killed(*_: object) -> None:
+    raise _Killed
+
+
 def _media_type(kind: FileKind) -> str:
     return "image/jpeg" if kind in (FileKind.PICTURE, FileKind.PREVIEW) else "application/pdf"
 
@@ -298,6 +315,8 @@ def opened_rig(folder: Path, database_url: str | None = None, **settings: Any) -
     everything = Settings(_env_file=None, data_dir=folder / "data", books=books, **given, **settings)
     app = Application(everything)
     try:
-        yield BookRig(app)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(book_store, "_SUBMISSION_US", 0)  # no rig has a second process
+            yield BookRig(app)
     finally:
         app.close()

@@ -93,6 +93,10 @@ class BookStory(RuleBasedStateMachine):
         self.books.advance()
 
     @rule()
+    def kill_before_submission(self) -> None:
+        self.books.die_before_submitting()
+
+    @rule()
     def kill_a_worker(self) -> None:
         self.books.claim()
         self.books.reclaim()

@@ -410,3 +410,26 @@ def test_an_analysis_that_fails_is_tried_three_times(books: BookRig):
     assert not books.work()
     view = books.get(id_)
     assert (view.state, view.problem) == (BookState.ANALYSIS_FAILED, "the picture is blank")
+
+
+@pytest.mark.parametrize("stage", ["reference", "proof", "erasure"])
+def test_jobs_that_a_killed_process_wrote_and_did_not_submit_are_submitted(books: BookRig, stage: str):
+    id_ = books.begin() if stage == "reference" else books.preview_ready()
+    if stage == "proof":
+        books.service.unlock(OWNER, id_)
+        while books.work():
+            pass
+    elif stage == "erasure":
+        books.service.cancel(OWNER, id_)
+        books.work()
+    else:
+        books.work()
+    books.die_before_submitting()
+    if stage == "erasure":
+        books.service.erase(OWNER, id_)
+    books.settle()
+    view = books.get(id_)
+    if stage == "erasure":
+        assert view.deletion["erasedAt"] is not None
+    else:
+        assert view.state is (BookState.REFERENCE_READY if stage == "reference" else BookState.PROOF_READY)

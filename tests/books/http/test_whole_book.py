@@ -235,7 +235,7 @@ def test_a_deleted_book_leaves_a_tombstone_and_no_file(books: Server, receiver: 
     assert parent.ask("DELETE").status_code == 200
     blobs = books.app.services.blobs
     until(lambda: not [blob for blob in blobs.list("books/") if parent.id in blob.key], 60)
-    tomb = until(lambda: (book := parent.get())["deletion"] and book, 60)
+    tomb = until(lambda: (book := parent.get())["deletion"]["erasedAt"] and book, 60)
     assert tomb["deletedAt"]
     assert (tomb["child"], tomb["pages"], tomb["files"], tomb["analyses"]) == (None, [], [], [])
     assert NAME not in json.dumps(tomb)

@@ -12,6 +12,7 @@ from imagemill.db.database import Database
 from imagemill.db.group_commit import Tx
 from imagemill.db.locks import lock_names
 from imagemill.db.statements import dump, load
+from imagemill.domain.clock import SECOND
 from imagemill.domain.errors import ImagemillError, NotFound
 from imagemill.domain.jobs import TERMINAL, JobStatus
 from imagemill.jobs.store.lanes import failure_from
@@ -34,6 +35,8 @@ from imagemill.products.books.facts import (
 
 _books, _jobs, _files = tables.personalizations.c, tables.jobs.c, tables.files.c
 _CHUNK = 500
+_SUBMISSION_US = 10 * SECOND
+"""Microseconds after which a job that is written but not submitted was left by a process that died."""
 _ENDED = sorted(status.value for status in TERMINAL)
 _PERSONAL = (
     "callback_url",
@@ -330,7 +333,22 @@ def _pending(conn: sa.Connection, now: int, limit: int) -> list[str]:
             sa.or_(core.jobs.c.status.in_(_ENDED), core.jobs.c.id.is_(None)),
         )
     )
-    return list(conn.scalars(sa.union(due, ended).limit(limit)))
+    # Written by a process that died before it submitted them; the others have a time to be tried again.
+    forgotten = (
+        sa.select(_jobs.personalization_id)
+        .join_from(tables.jobs, tables.personalizations, _books.id == _jobs.personalization_id)
+        .where(
+            sa.text("NOT seen"),
+            _jobs.submitted.is_(False),
+            _jobs.created_at <= now - _SUBMISSION_US,
+            _books.due_at.is_(None),
+            sa.or_(
+                _jobs.kind == JobKind.ERASURE.value,
+                _books.canceled_at.is_(None) & _books.deleted_at.is_(None),
+            ),
+        )
+    )
+    return list(conn.scalars(sa.union(due, ended, forgotten).limit(limit)))
 
 
 def _with_old_photos(conn: sa.Connection, before: int, limit: int) -> list[str]:
