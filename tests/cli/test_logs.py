@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -148,3 +149,43 @@ def test_a_line_is_cheap(format: str) -> None:
             log.info("step %d/5 %s", 2, "PROMPT_PREPARED", extra=STAGE)
         best = min(best, (time.perf_counter() - began) / 1000)
     assert best < 60e-6
+
+
+def test_lines_are_written_together_and_warnings_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = _Writes()
+    monkeypatch.setattr(sys, "stderr", written)
+    monkeypatch.setattr(logs, "_GATHER_S", 3600.0)
+    handler = logs.configure("info", "text")
+    logger = logging.getLogger("imagemill.test")
+    logger.info("first")
+    logger.info("second")
+    assert written.parts == []
+    logger.warning("third")
+    assert [line.split()[-1] for line in "".join(written.parts).splitlines()] == ["first", "second", "third"]
+    assert len(written.parts) == 1
+    logger.info("last")
+    handler.flush()  # as `logging.shutdown` does at the end of a process
+    assert written.parts[1].split()[-1] == "last"
+
+
+def test_lines_that_no_warning_follows_are_written_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = _Writes()
+    monkeypatch.setattr(sys, "stderr", written)
+    logs.configure("info", "text")
+    for number in range(3):
+        logging.getLogger("imagemill.test").info("line %d", number)
+        assert written.has_more.wait(30)
+        written.has_more.clear()
+    assert [line.split()[-1] for line in "".join(written.parts).splitlines()] == ["0", "1", "2"]
+
+
+class _Writes(io.StringIO):
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts: list[str] = []
+        self.has_more = threading.Event()
+
+    def write(self, text: str) -> int:
+        self.parts.append(text)
+        self.has_more.set()
+        return len(text)

@@ -27,6 +27,7 @@ from imagemill.web.access_log import AccessLog
 from imagemill.web.auth import AuthMiddleware, optional_caller
 from imagemill.web.fault_injection import FaultMiddleware, with_transport
 from imagemill.web.middleware import EdgeMiddleware, EdgeRules, HeadMiddleware, Traced, behind_proxies
+from imagemill.web.plain_routes import PlainRoutes
 from imagemill.web.policies import CorsClass, PathPolicies, PathPolicy
 from imagemill.web.security_headers import INLINE_SCRIPT_CSP
 
@@ -107,12 +108,14 @@ def create_app(
     app.state.services = services
     app.state.contexts = {}
     problems.install(app, services.response_config.public_url)
+    declared: list[BaseRoute] = []
     for module in sorted(modules, key=lambda module: module.name not in _BUSIEST):
         own = settings(module.settings) if module.settings is not None else None
         if module.context is not None:
             app.state.contexts[module.name] = module.context(services, own)
         router = module.router if isinstance(module.router, APIRouter) else module.router(services, own)
         documents.add(module.document or _OWN, router.routes)
+        declared += router.routes
         app.include_router(router)
     drawn, control = services.backends.get(SIMULATOR), services.simulator
     faults = HttpFaults(() if control is None else control.tuning.http_rules)
@@ -128,6 +131,7 @@ def create_app(
     app.router.routes.extend(documents.pages())
     app.router.routes.extend(frontend.ConsoleFiles(picture_urls=picture_urls).routes())
     app.mount(_STATIC, StaticFiles(packages=[("fastapi_offline", "static")]))
+    app.router.middleware_stack = PlainRoutes(app.router.middleware_stack, declared)
     inner: ASGIApp = HeadMiddleware(app)
     if drawn is not None:
         inner = FaultMiddleware(inner, faults, lambda: bool(usable_nodes(drawn)))

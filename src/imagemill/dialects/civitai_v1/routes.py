@@ -89,8 +89,7 @@ class CivitaiJobRoutes:
         self._shape = shape
         self._public_url = public_url
 
-    def router(self) -> APIRouter:
-        routes = APIRouter(tags=["civitai v1"])
+    def declare(self, routes: APIRouter) -> None:
         all_, one = "/v1/consumer/jobs", "/v1/consumer/jobs/{job_id}"
         submission = openapi.SUBMIT | PRICED
         history = "/v1/producer/jobs/{job_id}/events"
@@ -113,7 +112,6 @@ class CivitaiJobRoutes:
                 response_class=Response,
                 openapi_extra=extra,
             )
-        return routes
 
     async def submit(self, request: Request) -> Response:
         services = self._services
@@ -356,8 +354,7 @@ class CivitaiAccountRoutes:
         self._services = services
         self._jobs = jobs
 
-    def router(self) -> APIRouter:
-        routes = APIRouter(tags=["civitai v1"])
+    def declare(self, routes: APIRouter) -> None:
         for path, handler, summary, extra in (
             ("coverage", self.coverage, "The models that can be used now", openapi.COVERAGE),
             (
@@ -376,7 +373,6 @@ class CivitaiAccountRoutes:
                 response_class=Response,
                 openapi_extra=extra,
             )
-        return routes
 
     async def coverage(self, request: Request) -> Response:
         models = request.query_params.getlist("model")
@@ -454,9 +450,10 @@ def _instant(request: Request, name: str, default: int) -> int:
 def router(services: Services, _: object) -> APIRouter:
     wire = services.response_config
     jobs = CivitaiJobRoutes(services, ResponseOptions(wire.signer, wire.v1_result), wire.public_url)
-    routes = APIRouter()
-    routes.include_router(jobs.router())
-    routes.include_router(CivitaiAccountRoutes(services, jobs).router())
+    # One flat list, whose handlers are called without the framework (`PlainRoutes`).
+    routes = APIRouter(tags=["civitai v1"])
+    jobs.declare(routes)
+    CivitaiAccountRoutes(services, jobs).declare(routes)
     return routes
 
 
