@@ -14,7 +14,7 @@ JOBS = 400
 
 def measure(root: Path) -> list[Row]:
     with imagemill(root / "latency") as server, httpx2.Client(base_url=server.url) as client:
-        delays_ms = sorted(_one(client) for _ in range(JOBS))
+        delays_ms = sorted(one(client) for _ in range(JOBS))
     p50, p99 = delays_ms[JOBS // 2], delays_ms[int(JOBS * 0.99)]
     return [
         ("submit to start, p50", f"{p50:.1f} ms", "below 5 ms"),
@@ -22,7 +22,7 @@ def measure(root: Path) -> list[Row]:
     ]
 
 
-def _one(client: httpx2.Client) -> float:
+def one(client: httpx2.Client) -> float:
     """From the moment the request leaves the client until the claim is committed; milliseconds."""
     sent = time.time()
     headers = {"Authorization": "Bearer bench", "Content-Type": "application/json"}

@@ -1,5 +1,6 @@
 """Starting what is measured, each as a real process on free ports."""
 
+import json
 import os
 import socket
 import subprocess
@@ -12,6 +13,12 @@ from pathlib import Path
 
 import httpx2
 import psutil
+
+FIRST_JOB = {
+    "$type": "textToImage",
+    "model": "urn:air:sd1:checkpoint:civitai:4384@128713",
+    "params": {"prompt": "a fox", "width": 64, "height": 64, "steps": 4},
+}
 
 Row = tuple[str, str, str]
 """What was measured, the figure, what is asked for."""
@@ -56,6 +63,32 @@ def imagemill(data_dir: Path, role: str = "serve", **settings: str) -> Iterator[
     finally:
         process.terminate()
         process.wait(30)
+
+
+@contextmanager
+def imagemill_parts(data_dir: Path, workers: int = 1, **settings: str) -> Iterator[Running]:
+    """`imagemill api`, `imagemill worker` and `imagemill scheduler` as processes on one data folder."""
+    environment = {**os.environ, "IMAGEMILL_DATA_DIR": str(data_dir), "IMAGEMILL_LOG_LEVEL": "warning"}
+    environment |= {f"IMAGEMILL_{name}": value for name, value in settings.items()}
+    with imagemill(data_dir, "api", **settings) as server:
+        roles = ["scheduler", *["worker"] * workers]
+        started = [
+            subprocess.Popen([sys.executable, "-m", "imagemill", role], env=environment) for role in roles
+        ]
+        try:
+            # A job waits for its worker's start.
+            httpx2.post(
+                f"{server.url}/v1/consumer/jobs?wait=true",
+                content=json.dumps(FIRST_JOB),
+                headers={"Content-Type": "application/json"},
+                timeout=60,
+            ).raise_for_status()
+            yield server
+        finally:
+            for process in started:
+                process.terminate()
+            for process in started:
+                process.wait(30)
 
 
 @contextmanager

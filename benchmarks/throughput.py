@@ -46,11 +46,11 @@ def measure(root: Path) -> list[Row]:
 
 def _ours(data_dir: Path) -> dict[str, float]:
     with imagemill(data_dir, SIMULATOR__NODES="4") as server:
-        _load(server.url, 640)
-        return _load(server.url, JOBS)
+        load(server.url, 640)
+        return load(server.url, JOBS)
 
 
-def _load(url: str, jobs: int) -> dict[str, float]:
+def load(url: str, jobs: int) -> dict[str, float]:
     command = [sys.executable, "-m", "benchmarks.load", url, str(CLIENTS), str(jobs), BODY]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 

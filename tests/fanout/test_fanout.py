@@ -1,4 +1,4 @@
-"""What one process tells the others, over a real Redis and a real PostgreSQL."""
+"""What one process tells the others, over a real Redis, a real PostgreSQL and sockets in a folder."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -13,6 +13,7 @@ from imagemill.domain.events import Notice
 from imagemill.pubsub.base import ClusterEvent, EventHandlers, PubSub
 from imagemill.pubsub.postgres import PostgresPubSub
 from imagemill.pubsub.redis import RedisPubSub
+from imagemill.pubsub.sockets import SocketPubSub
 from imagemill.pubsub.threads import ListenerThread
 from tests.redis import RedisServer
 from tests.service.build import wait_until
@@ -68,7 +69,12 @@ def over_postgres(postgres_url: str) -> Callable[[], PubSub]:
     return lambda: PostgresPubSub(url, uuid7())
 
 
-@pytest.fixture(params=["redis", "postgres"])
+@pytest.fixture
+def over_sockets(tmp_path: Path) -> Callable[[], PubSub]:
+    return lambda: SocketPubSub(tmp_path, uuid7(), lambda _: False)
+
+
+@pytest.fixture(params=["redis", "postgres", "sockets"])
 def make(request: pytest.FixtureRequest) -> Iterator[Callable[[], Listener]]:
     made: list[Listener] = []
     build = request.getfixturevalue(f"over_{request.param}")
@@ -103,9 +109,21 @@ def test_a_great_many_notices_arrive_all_and_in_order(make: Callable[[], Listene
     assert [notice for news in two.heard for notice in news.events] == notices
 
 
-def test_where_nobody_waits_for_jobs_only_calls_to_act_are_heard(redis: RedisServer):
-    api = Listener(RedisPubSub(redis.url, "api"))
-    worker = Listener(RedisPubSub(redis.url, "worker", job_events=False))
+MakeOne = Callable[[str, bool], PubSub]
+"""Makes a channel of a process, by its name and whether it receives events of jobs."""
+
+
+@pytest.fixture(params=["redis", "sockets"])
+def make_one(request: pytest.FixtureRequest, tmp_path: Path) -> MakeOne:
+    if request.param == "sockets":
+        return lambda name, events: SocketPubSub(tmp_path, name, lambda _: False, job_events=events)
+    redis: RedisServer = request.getfixturevalue("redis")
+    return lambda name, events: RedisPubSub(redis.url, name, job_events=events)
+
+
+def test_where_nobody_waits_for_jobs_only_calls_to_act_are_heard(make_one: MakeOne):
+    api = Listener(make_one("api", True))
+    worker = Listener(make_one("worker", False))
     for each in (api, worker):
         each.listening.start()
         wait_until(lambda each=each: each.pubsub.is_connected)
@@ -127,8 +145,8 @@ class Watched:
 
 
 @pytest.fixture
-def watched(redis: RedisServer) -> Iterator[Watched]:
-    both = [Listener(RedisPubSub(redis.url, name)) for name in ("one", "two")]
+def watched(make_one: MakeOne) -> Iterator[Watched]:
+    both = [Listener(make_one(name, True)) for name in ("one", "two")]
     for each in both:
         each.listening.start()
         wait_until(lambda each=each: each.pubsub.is_connected)

@@ -1,12 +1,14 @@
 """News beside a pooler in transaction mode: heard past it, and never believed to be heard through it."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
 from imagemill.bootstrap.build import build_pubsub
 from imagemill.config import Settings
+from imagemill.jobs.leadership import ProcessLock
 from imagemill.pubsub.base import ClusterEvent, EventHandlers
 from imagemill.pubsub.postgres import PostgresPubSub
 from imagemill.pubsub.threads import ListenerThread
@@ -44,8 +46,20 @@ def listen(heard: list[ClusterEvent]) -> Iterator[Callable[[PostgresPubSub], Non
         ear.close()
 
 
+@pytest.fixture
+def lock(tmp_path: Path) -> Iterator[ProcessLock]:
+    lock = ProcessLock(tmp_path)
+    yield lock
+    lock.close()
+
+
 def test_news_are_heard_past_the_pooler(
-    pooler: PgBouncer, postgres_url: str, listen: Callable[[PostgresPubSub], None], heard: list[ClusterEvent]
+    pooler: PgBouncer,
+    postgres_url: str,
+    listen: Callable[[PostgresPubSub], None],
+    heard: list[ClusterEvent],
+    lock: ProcessLock,
+    tmp_path: Path,
 ):
     settings = Settings(
         _env_file=None,
@@ -53,7 +67,9 @@ def test_news_are_heard_past_the_pooler(
         database_pooler=True,
         database_direct_url=postgres_url,
     )
-    one, two = (build_pubsub(settings, name, alone=False, notices=True) for name in ("one", "two"))
+    one = build_pubsub(settings, lock, alone=False, notices=True)
+    other = ProcessLock(tmp_path / "other")
+    two = build_pubsub(settings, other, alone=False, notices=True)
     assert isinstance(one, PostgresPubSub)
     assert isinstance(two, PostgresPubSub)
     listen(one)
@@ -61,6 +77,7 @@ def test_news_are_heard_past_the_pooler(
     two.publish([ClusterEvent(queues_with_work=("gpu",))])
     wait_until(lambda: heard == [ClusterEvent(queues_with_work=("gpu",))])
     two.close()
+    other.close()
 
 
 def test_a_listener_through_the_pooler_knows_that_it_is_deaf(
@@ -77,6 +94,6 @@ def test_a_listener_through_the_pooler_knows_that_it_is_deaf(
     pooler.forget(pooled.database or "")
 
 
-def test_without_an_address_past_the_pooler_nobody_listens(pooler: PgBouncer):
+def test_without_an_address_past_the_pooler_nobody_listens(pooler: PgBouncer, lock: ProcessLock):
     settings = Settings(_env_file=None, database_url=pooler.url("any"), database_pooler=True)
-    assert build_pubsub(settings, "one", alone=False, notices=True) is None
+    assert build_pubsub(settings, lock, alone=False, notices=True) is None

@@ -122,12 +122,11 @@ class Application:
             installed=InstalledModels(lambda: self.node_backend.models(), load_families(settings.data_dir)),
         )
         self.backends = self._backends()
-        poll_s = settings.scheduler_poll_ms / 1000
-        me, alone = self.process_lock.worker, self.roles.is_single_process
-        self.pubsub = build.build_pubsub(settings, me, alone=alone, notices=self.roles.api)
+        alone = self.roles.is_single_process
+        self.pubsub = build.build_pubsub(settings, self.process_lock, alone=alone, notices=self.roles.api)
         self.hub = Hub(
             self.stores.jobs.progress_of,
-            poll_s=_ALONE_POLL_S if self.roles.is_single_process else poll_s,
+            poll_s=_ALONE_POLL_S if alone else settings.scheduler_poll_ms / 1000,
             most=settings.limit.streams,
             most_of_owner=settings.limit.streams_of_owner,
             free_owner=settings.owner,
@@ -295,18 +294,8 @@ class Application:
             self.advancer.wake()
         self._on_changed_lists(committed.changed_lists)
         if self.pubsub is not None:
-            self.pubsub.publish([self._event_of(committed, advances=advances)])
-
-    def _event_of(self, committed: CommitSummary, *, advances: bool) -> ClusterEvent:
-        """Return the event for other processes. It names queues only where no broker wakes workers."""
-        return ClusterEvent(
-            events=tuple(committed.events),
-            cancelled_jobs=tuple(committed.cancelled_jobs),
-            queues_with_work=() if self.fleet is not None else tuple(sorted(committed.queues_with_work)),
-            has_deliveries=committed.has_deliveries,
-            changed_lists=tuple(committed.changed_lists),
-            advances=advances,
-        )
+            event = ClusterEvent.of(committed, advances=advances, wakes_slots=self.fleet is None)
+            self.pubsub.publish([event])
 
     def _handlers(self) -> EventHandlers:
         return EventHandlers(self._on_remote_event, self.hub.on_progress, self._on_connect)
@@ -315,6 +304,10 @@ class Application:
         """Look for what was missed before events of other processes arrived."""
         self.hub.look()
         self.feed.lose()
+        self.dispatcher.wake_own("")
+        for each in (self.callbacks, self.webhooks, self.batch_callbacks, self.pauses, self.operations):
+            each.wake()
+        self.advancer.wake()
 
     def _is_relayed(self) -> bool:
         return self.pubsub is not None and self.pubsub.is_connected
@@ -326,10 +319,7 @@ class Application:
         for job_id in event.cancelled_jobs:
             self.runner.stop_job(job_id)
         for queue in event.queues_with_work:
-            if self.fleet is not None:
-                self.fleet.check_queues()
-            else:
-                self.inline.wake(queue)
+            self.dispatcher.wake_own(queue)
         if event.has_deliveries:
             self.callbacks.wake()
             self.webhooks.wake()

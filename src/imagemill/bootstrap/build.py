@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import secrets
+import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -45,6 +46,7 @@ from imagemill.graphs.catalogue import Catalogue
 from imagemill.graphs.node_models import NodeModels
 from imagemill.jobs.attempt import RunOptions, StartRateLimit
 from imagemill.jobs.capacity import usable_nodes
+from imagemill.jobs.leadership import ProcessLock
 from imagemill.jobs.outputs import OutputChecks, OutputLimits
 from imagemill.jobs.store.store import JobStore
 from imagemill.jobs.submit import SubmitDefaults, Submitter, is_remote
@@ -399,18 +401,27 @@ class WorkerProcess:
     slots: int | None
 
 
-def build_pubsub(settings: Settings, sender: str, *, alone: bool, notices: bool) -> "PubSub | None":
-    """Return the channel between processes; without one the database is polled.
+def build_pubsub(settings: Settings, lock: ProcessLock, *, alone: bool, notices: bool) -> "PubSub | None":
+    """Return the channel between processes: Redis where there is one, sockets in the data folder for SQLite,
+    whose processes share a machine, else PostgreSQL. Without one the database is polled.
 
-    None for a single process, or without a suitable broker or database. ``notices``: whether requests of this
-    process wait for events of jobs.
+    None for a single process on PostgreSQL, on PostgreSQL behind a pooler, and for SQLite on Windows.
+    ``notices``: whether requests of this process wait for events of jobs.
     """
+    sender = lock.worker
     if settings.pubsub_redis_url:
         try:
             from imagemill.pubsub.redis import RedisPubSub
         except ModuleNotFoundError as error:
             raise _missing(error) from error
         return RedisPubSub(settings.pubsub_redis_url, sender, job_events=notices)
+    if settings.database.startswith("sqlite") and hasattr(socket, "AF_UNIX"):
+        from imagemill.pubsub.sockets import SocketPubSub
+
+        folder = settings.data_dir / "run" / "sockets"
+        return SocketPubSub(
+            folder, sender, lambda name: bool(lock.dead_processes([name])), job_events=notices
+        )
     if settings.pubsub_postgres_url and not alone:
         from imagemill.pubsub.postgres import PostgresPubSub
 

@@ -16,6 +16,10 @@ class Dispatcher(Protocol):
         """Wake a slot that serves the queue. Never blocks; a lost wake-up only causes a delay."""
         ...
 
+    def wake_own(self, queue: str) -> None:
+        """Wake the slots of this process alone; an empty queue means all. Never blocks."""
+        ...
+
     def start(self) -> None: ...
 
     def stop_accepting(self) -> None:

@@ -165,8 +165,9 @@ class FleetDispatcher:
             self._inline.wake(queue)
         self._wakeups.wake(queue)
 
-    def check_queues(self) -> None:
-        """Let the idle slots of this process check for work."""
+    def wake_own(self, queue: str) -> None:
+        """Let the idle slots of this process check for work, whatever its queue."""
+        del queue
         if self._inline is not None:
             self._inline.wake("")
         if self._pool is not None:

@@ -102,6 +102,9 @@ class InlineDispatcher:
             self._wakeups[queue] += 1
             self._notify(queue)
 
+    def wake_own(self, queue: str) -> None:
+        self.wake(queue)
+
     def start(self) -> None:
         self._start_slots()
         self._monitor.start()

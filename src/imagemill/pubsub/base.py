@@ -3,9 +3,10 @@ facts."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 from imagemill.backends.base import Progress
+from imagemill.db.group_commit import CommitSummary
 from imagemill.domain.events import ChangedList, Notice
 
 
@@ -25,6 +26,18 @@ class ClusterEvent:
     advances: bool = False
     """Whether a product may have to submit what follows; see `imagemill.products.base.ProductParts.advance`.
     """
+
+    @classmethod
+    def of(cls, committed: CommitSummary, *, advances: bool, wakes_slots: bool) -> Self:
+        """Return the event of a commit. ``wakes_slots``: whether no broker wakes the slots of others."""
+        return cls(
+            events=tuple(committed.events),
+            cancelled_jobs=tuple(committed.cancelled_jobs),
+            queues_with_work=tuple(sorted(committed.queues_with_work)) if wakes_slots else (),
+            has_deliveries=committed.has_deliveries,
+            changed_lists=tuple(committed.changed_lists),
+            advances=advances,
+        )
 
     def __bool__(self) -> bool:
         return bool(

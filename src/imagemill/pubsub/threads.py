@@ -96,7 +96,7 @@ class ListenerThread:
         self._loop.call_soon_threadsafe(act)
 
     def close(self) -> None:
-        if self._task is None:
+        if self._task is None or self._loop.is_closed():
             return
         self._loop.call_soon_threadsafe(self._task.cancel)
         self._thread.join()
