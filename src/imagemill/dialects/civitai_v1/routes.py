@@ -50,6 +50,7 @@ from imagemill.web.http import (
 from imagemill.web.openapi import PRICED
 from imagemill.web.policies import CorsClass, PathPolicy
 from imagemill.web.problems import field_errors
+from imagemill.web.routing import LazyRoute
 
 NAME = "civitai.v1"
 _QUERY = "/v1/consumer/jobs/query"
@@ -90,7 +91,7 @@ class CivitaiJobRoutes:
         self._public_url = public_url
 
     def router(self) -> APIRouter:
-        routes = APIRouter(tags=["civitai v1"])
+        routes = APIRouter(tags=["civitai v1"], route_class=LazyRoute)
         all_, one = "/v1/consumer/jobs", "/v1/consumer/jobs/{job_id}"
         submission = openapi.SUBMIT | PRICED
         history = "/v1/producer/jobs/{job_id}/events"
@@ -357,7 +358,7 @@ class CivitaiAccountRoutes:
         self._jobs = jobs
 
     def router(self) -> APIRouter:
-        routes = APIRouter(tags=["civitai v1"])
+        routes = APIRouter(tags=["civitai v1"], route_class=LazyRoute)
         for path, handler, summary, extra in (
             ("coverage", self.coverage, "The models that can be used now", openapi.COVERAGE),
             (
