@@ -15,7 +15,7 @@ from imagemill.domain.errors import StorageError
 from imagemill.net import pools
 from imagemill.web.auth import optional_caller
 from imagemill.web.http import json_response
-from imagemill.web.routing import ContractRoute, ResponseModel
+from imagemill.web.routing import ContractRoute, LazyRoute, ResponseModel
 
 
 class NodeHealth(ResponseModel):
@@ -153,7 +153,7 @@ _TEXT: dict[int | str, dict[str, Any]] = {
 
 
 def metrics_router(registry: CollectorRegistry) -> APIRouter:
-    routes = APIRouter(tags=["health"])
+    routes = APIRouter(tags=["health"], route_class=LazyRoute)
 
     @routes.get(
         "/metrics",

@@ -25,7 +25,7 @@ from imagemill.web.blobs import PictureFile, picture_bytes, seconds_left
 from imagemill.web.forms import IN_MEMORY_BYTES, read_form
 from imagemill.web.http import base_url, json_response
 from imagemill.web.policies import PathPolicy
-from imagemill.web.routing import ApiRoute, ResponseModel
+from imagemill.web.routing import ApiRoute, LazyRoute, ResponseModel
 
 PATH = "/api/v1/uploads"
 _SERVED = "/blobs/inputs/{mark}/{digest}/{name}"
@@ -94,7 +94,7 @@ class Upload(ResponseModel):
 
 
 router = APIRouter(tags=["uploads"], route_class=ApiRoute)
-files = APIRouter(tags=["files"])
+files = APIRouter(tags=["files"], route_class=LazyRoute)
 
 
 @router.post(

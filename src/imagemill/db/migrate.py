@@ -3,7 +3,8 @@
 Alembic is imported only when a migration is needed, as it costs start-up time and memory.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +24,20 @@ from imagemill.db.engine import (
 from imagemill.domain.errors import StorageError
 
 _VERSION_TABLE = "alembic_version"
+_REVISION = re.compile(r"""^revision\b[^=\n]*=\s*["']([^"'\n]+)["']\s*$""", re.M)
+_FORMER = re.compile(r"""^down_revision\b[^=\n]*=\s*(?:["']([^"'\n]+)["']|None)\s*$""", re.M)
 
 
 def current(url: str) -> str | None:
     """Return the revision of the database, or None for an empty one."""
+    return _revisions(url, [_VERSION_TABLE])[_VERSION_TABLE]
+
+
+def _revisions(url: str, version_tables: Sequence[str]) -> dict[str, str | None]:
     engine = open_unpooled(url)
     try:
         with engine.connect() as conn:
-            return _revision(conn)
+            return {table: _revision(conn, table) for table in version_tables}
     except exc.DBAPIError as error:
         raise StorageError(f"the database cannot be reached: {explain(error)}") from error
     finally:
@@ -45,12 +52,31 @@ def upgrade(url: str, target: str = "head", products: Mapping[str, Path] | None 
     used, or holds tables of another application.
     """
     _make_file(url)
-    before = current(url)
+    own = {f"alembic_version_{name}": folder for name, folder in (products or {}).items()}
+    found = _revisions(url, [_VERSION_TABLE, *own])
+    before = found[_VERSION_TABLE]
     if target != "head" or before != tables.REVISION:
         _migrate(url, target)
-    for name, folder in (products or {}).items():
-        _migrate(url, "head", version_table=f"alembic_version_{name}", versions=folder)
+    for table, folder in own.items():
+        newest = _newest(folder)
+        if newest is None or found[table] != newest:
+            _migrate(url, "head", version_table=table, versions=folder)
     return before
+
+
+def _newest(folder: Path) -> str | None:
+    """Return the revision that no file of the folder follows; None where only Alembic can decide."""
+    revisions: set[str] = set()
+    former: set[str] = set()
+    for file in folder.glob("*.py"):
+        text = file.read_text(encoding="utf-8")
+        names, followed = _REVISION.findall(text), _FORMER.findall(text)
+        if len(names) != 1 or len(followed) != 1:
+            return None
+        revisions.add(names[0])
+        former.update(filter(None, followed))
+    heads = revisions - former
+    return heads.pop() if len(heads) == 1 else None
 
 
 def _migrate(
@@ -103,10 +129,12 @@ def _run(conn: sa.Connection, target: str, version_table: str, versions: Path | 
         ) from error
 
 
-def _revision(conn: sa.Connection) -> str | None:
-    if not sa.inspect(conn).has_table(_VERSION_TABLE):
+def _revision(conn: sa.Connection, version_table: str = _VERSION_TABLE) -> str | None:
+    if not sa.inspect(conn).has_table(version_table):
         return None
-    return conn.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+    number = sa.column("version_num", sa.String())
+    found = conn.scalars(sa.select(number).select_from(sa.table(version_table))).all()
+    return found[0] if len(found) == 1 else None
 
 
 def _make_file(url: str) -> None:

@@ -24,6 +24,7 @@ from imagemill.domain.jobs import Artifact
 from imagemill.domain.signing import UrlSigner
 from imagemill.media.pictures import EXTENSIONS, UNKNOWN, extension_of
 from imagemill.net import pools
+from imagemill.web.routing import LazyRoute
 
 _PIECE_BYTES = 4 * 2**20
 """The largest piece. Most pictures are one piece, which is one request to the store."""
@@ -91,7 +92,7 @@ def router(
     files: "ArtifactFiles",
 ) -> APIRouter:
     """Return the router. ``find`` returns an artifact by its id."""
-    routes = APIRouter()
+    routes = APIRouter(route_class=LazyRoute)
 
     @routes.head(PATH + "/{name}", include_in_schema=False)
     @routes.get(

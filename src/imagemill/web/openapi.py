@@ -7,15 +7,18 @@ from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
 from typing import Any
+from warnings import catch_warnings, simplefilter
 
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.warnings import UnsupportedFieldAttributeWarning
 from starlette.routing import BaseRoute
 
 import imagemill
 from imagemill.domain.access import Scope
 from imagemill.web.policies import SAFE, ErrorShape, PathPolicies, PathPolicy
+from imagemill.web.route_table import flat
 
 _BODY_METHODS = {"post", "put", "patch"}
 _METHODS = {"get", "head", "delete", *_BODY_METHODS}
@@ -150,14 +153,18 @@ def document(
     tags: Iterable[Mapping[str, str]] = (),
 ) -> dict[str, Any]:
     """Return the OpenAPI document of the routes."""
-    made = get_openapi(
-        title=title,
-        version=imagemill.__version__,
-        description=description,
-        license_info={"name": "Apache-2.0"},
-        routes=routes,
-        tags=[dict(tag) for tag in tags] or None,
-    )
+    with catch_warnings():
+        # FastAPI declares a field for each field of a query's model. Where the model's building is deferred,
+        # theirs is as well, beyond the place where FastAPI ignores this warning itself.
+        simplefilter("ignore", UnsupportedFieldAttributeWarning)
+        made = get_openapi(
+            title=title,
+            version=imagemill.__version__,
+            description=description,
+            license_info={"name": "Apache-2.0"},
+            routes=[*flat(routes)],
+            tags=[dict(tag) for tag in tags] or None,
+        )
     found = made.get("components", {})
     kept = {name: each for name, each in found.get("schemas", {}).items() if name not in _FRAMEWORK_SCHEMAS}
     problem = Problem.model_json_schema(by_alias=True)

@@ -50,6 +50,7 @@ from imagemill.web.http import (
 from imagemill.web.openapi import PRICED
 from imagemill.web.policies import CorsClass, PathPolicy
 from imagemill.web.problems import field_errors
+from imagemill.web.routing import PlainRoute
 
 NAME = "civitai.v1"
 _QUERY = "/v1/consumer/jobs/query"
@@ -450,8 +451,7 @@ def _instant(request: Request, name: str, default: int) -> int:
 def router(services: Services, _: object) -> APIRouter:
     wire = services.response_config
     jobs = CivitaiJobRoutes(services, ResponseOptions(wire.signer, wire.v1_result), wire.public_url)
-    # One flat list, whose handlers are called without the framework (`PlainRoutes`).
-    routes = APIRouter(tags=["civitai v1"])
+    routes = APIRouter(tags=["civitai v1"], route_class=PlainRoute)
     jobs.declare(routes)
     CivitaiAccountRoutes(services, jobs).declare(routes)
     return routes

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import Request, Response
-from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
@@ -28,6 +27,7 @@ from imagemill.domain.jobs import Job, JobStatus
 from imagemill.web import rate_limit
 from imagemill.web.policies import ErrorShape
 from imagemill.web.problems import CLIENT_CLOSED, STATUSES
+from imagemill.web.routing import LazyRoute
 
 log = logging.getLogger(__name__)
 
@@ -131,7 +131,7 @@ def invalid(error: InvalidInput, type: str = "value_error") -> FalRequestError:
     )
 
 
-class FalRoute(APIRoute):
+class FalRoute(LazyRoute):
     """A route with errors in fal's format."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:

@@ -28,7 +28,7 @@ from imagemill.products.characters.store import ImageFilter, ImageRef
 from imagemill.web import openapi
 from imagemill.web.auth import caller
 from imagemill.web.http import cursor, json_response
-from imagemill.web.routing import ApiRoute, Cursor
+from imagemill.web.routing import ApiRoute, Cursor, LazyRoute
 
 router = APIRouter(tags=["characters"], route_class=ApiRoute)
 _OF_CHARACTER = f"{PREFIX}/characters/{{character_id}}/images"
@@ -165,7 +165,7 @@ async def _delete(
 
 
 def files_router(signer: UrlSigner, blobs: BlobStore) -> APIRouter:
-    routes = APIRouter(tags=["files"])
+    routes = APIRouter(tags=["files"], route_class=LazyRoute)
 
     async def served(
         folder: str, subject: str, kind: str, file: str, exp: str = "", sig: str = ""

@@ -55,7 +55,7 @@ from imagemill.web.http import (
     request_trace,
 )
 from imagemill.web.policies import READING, PathPolicy
-from imagemill.web.routing import ApiRoute, Cursor, Flag
+from imagemill.web.routing import ApiRoute, Cursor, Flag, LazyRoute
 
 NAME = "library"
 PATH = "/api/v1/library"
@@ -324,7 +324,7 @@ async def get_library_thumbnail(request: Request, library: LibraryDep, model_id:
     return library.redirect(request, model.thumbnail_key, model.thumbnail_url or model.image_url)
 
 
-files = APIRouter(tags=["files"])
+files = APIRouter(tags=["files"], route_class=LazyRoute)
 _PUBLIC_NAME = re.compile(r"[0-9]+-[0-9a-f]{16}(?:-thumbnail)?\.[a-z]+")
 """A name with 64 random bits. It is served without a signature, as applications read it from the table and
 show it to their visitors: who knows the name was given it."""
