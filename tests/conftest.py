@@ -124,7 +124,7 @@ class Server:
     def submit(self, body: dict[str, Any] | None = None, **query: str) -> httpx2.Response:
         return self.client.post("/v1/consumer/jobs", json=body or image_job(), params=query)
 
-    def wait(self, job_id: str, seconds: float = 20) -> dict[str, Any]:
+    def wait(self, job_id: str, seconds: float = 60) -> dict[str, Any]:
         """The job once it is finished."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -194,7 +194,7 @@ def running_server(
     with httpx2.Client(base_url=url, headers=TOKEN, timeout=30, verify=False) as client:
         yield Server(mill, url, client)
     server.end()
-    thread.join(20)
+    thread.join(60)
     assert not thread.is_alive(), "the server did not stop"
     assert not app.wrong, "\n".join(app.wrong[:5])
 
