@@ -10,13 +10,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 import sqlalchemy as sa
+import typer.main
+import typer.testing
 import uvicorn
 
 from imagemill.bootstrap.application import Application, Roles, application
@@ -35,6 +37,9 @@ pytest_plugins = ["tests.spreading"]
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # A name server that loses a question delays a test by a second, not by five.
 os.environ.setdefault("RES_OPTIONS", "timeout:1 attempts:2")
+# To build the 170 commands takes 50 ms, ten times as long as most of them run.
+_typer: Any = typer.testing
+_typer._get_command = cache(typer.main.get_command)
 
 TOKEN = {"Authorization": "Bearer test"}
 SD1 = "urn:air:sd1:checkpoint:civitai:4384@128713"
@@ -119,7 +124,7 @@ class Server:
     def submit(self, body: dict[str, Any] | None = None, **query: str) -> httpx2.Response:
         return self.client.post("/v1/consumer/jobs", json=body or image_job(), params=query)
 
-    def wait(self, job_id: str, seconds: float = 20) -> dict[str, Any]:
+    def wait(self, job_id: str, seconds: float = 60) -> dict[str, Any]:
         """The job once it is finished."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -189,7 +194,7 @@ def running_server(
     with httpx2.Client(base_url=url, headers=TOKEN, timeout=30, verify=False) as client:
         yield Server(mill, url, client)
     server.end()
-    thread.join(20)
+    thread.join(60)
     assert not thread.is_alive(), "the server did not stop"
     assert not app.wrong, "\n".join(app.wrong[:5])
 

@@ -2,7 +2,7 @@
 
 To import it takes more than a second of each start, and tests start hundreds. Each program is a process of
 its own, with signals, files, locks and an environment as any other has. Only its imports come sooner: tests
-of these, and of the installed command, start Python anew.
+of these, and of the installed command, start Python anew. The commands are built once as well.
 """
 
 import atexit
@@ -25,6 +25,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from pkgutil import walk_packages
 from typing import IO, Any, TypeAlias
+
+import typer.main
 
 from imagemill.setting_names import ALIASES
 from tests.tuning import program
@@ -255,8 +257,10 @@ def _main() -> None:
     for name in (*_MODULES, *(name for name in found if ".migrations" not in name)):
         importlib.import_module(name)
     from imagemill.cli import startup
-    from imagemill.cli.app import main
+    from imagemill.cli.app import app, main
 
+    typer.main.get_command = cache(typer.main.get_command)
+    typer.main.get_command(app)
     gc.freeze()  # a collection in a program would copy these pages
     arguments = _Forker(sys.argv[1]).run()
     startup.STARTED_AT = time.perf_counter()

@@ -128,7 +128,7 @@ def connected(url: str) -> socket.socket:
     return socket.create_connection((urlsplit(url).hostname or "", urlsplit(url).port or 0), 10)
 
 
-def until_closed(sock: socket.socket, drip: bytes, seconds: float = 10) -> bytes:
+def until_closed(sock: socket.socket, drip: bytes, seconds: float = 40) -> bytes:
     """What came back before the server hung up on a client that sends a byte now and then."""
     sock.settimeout(0.05)
     received, end = b"", time.monotonic() + seconds

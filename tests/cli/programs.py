@@ -20,7 +20,7 @@ from tests.databases import sqlite_database
 from tests.forking import Process, start
 
 PROGRAM = (sys.executable, "-m", "imagemill")
-START_S = 30
+START_S = 60
 _SERVERS = ("serve", "api", "scheduler", "worker")
 
 
@@ -41,7 +41,7 @@ def run(*arguments: str, cwd: Path, **settings: str) -> "subprocess.CompletedPro
             *arguments, cwd=cwd, environment=environment(**settings), stdout=stdout, stderr=stderr
         )
         try:
-            code = process.wait(60)
+            code = process.wait(100)
         finally:
             process.kill()
         for file in (stdout, stderr):
@@ -86,7 +86,7 @@ class Program:
     def signal(self, number: int = signal.SIGTERM) -> None:
         self.process.send_signal(number)
 
-    def ended(self, seconds: float = 15) -> int:
+    def ended(self, seconds: float = 60) -> int:
         return self.process.wait(seconds)
 
 

@@ -120,7 +120,7 @@ def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
         program.signal(signal.SIGINT)
         program.line("stopping: 1 running job may finish")
         program.signal(signal.SIGINT)
-        assert program.ended(5) == 130
+        assert program.ended() == 130
 
 
 def test_api_scheduler_and_worker_are_processes_of_their_own(tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_a_worker_finishes_its_job_at_a_signal_and_stops_at_once_at_two(tmp_path
             other.signal()
             other.line("stopping: 1")
             other.signal()
-            assert other.ended(5) == 128 + signal.SIGTERM
+            assert other.ended() == 128 + signal.SIGTERM
 
 
 def test_a_port_in_use_is_named(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """Stories of parents in the book studio: a book is made, shared and deleted in the browser."""
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,37 +11,13 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from tests.access.support import ADMIN_KEY
 from tests.books.drawn_pages import PLAIN, draw_page
 from tests.books.drawn_photos import photo
-from tests.books.http.support import FACE_PAGE, PAID_PAGE, SLUG, Parent, quick, write_book
+from tests.books.http.support import FACE_PAGE, SLUG, Parent, quick, write_book
 from tests.conftest import Server, running_server
 from tests.console.browser import DESKTOP, Visitor, accessibility_problems, visitor
 
 SMALL_PHONE = (360, 740)
 PAINT_MS = 60_000
 """The longest wait for work on pictures, whose processes have to start first."""
-PROFILE = """
-slug = "pocket"
-shop = "a shop of these tests"
-product = "A pocket book of four pages"
-dated = 2026-11-28
-
-[page]
-width = 100
-height = 100
-bleed = { top = 3, bottom = 3, outer = 3, inner = 3 }
-safe = 5
-dpi = 100
-least_dpi = 72
-
-[pages]
-least = 4
-most = 40
-
-[cover]
-kind = "soft"
-bleed = 3
-safe = 5
-spine = { per_page = 0.5 }
-"""
 
 
 @pytest.fixture(scope="module")
@@ -50,11 +25,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A fresh server on this machine, whose only book has three small pages."""
     folder = tmp_path_factory.mktemp("studio")
     books = folder / "books"
-    manifest = write_book(books, side=600) / "book.json"
-    body = json.loads(manifest.read_text())
-    manifest.write_text(json.dumps({**body, "profile": "pocket", "pages": body["pages"][:PAID_PAGE]}))
-    (books / "profiles").mkdir()
-    (books / "profiles" / "pocket.toml").write_text(PROFILE)
+    write_book(books)
     with running_server(quick(books, data_dir=folder / "data")) as server:
         yield server
 

@@ -77,7 +77,7 @@ class Fleet:
         """How often it was begun."""
         return self.kinds(job_id).count("Claimed")
 
-    def wait_for(self, job_id: str, status: str, seconds: float = 20) -> None:
+    def wait_for(self, job_id: str, status: str, seconds: float = 60) -> None:
         end = time.monotonic() + seconds
         while (job := self.server.app.stores.jobs.job(job_id)).status.value != status:
             assert time.monotonic() < end, f"the job is {job.status}"

@@ -116,7 +116,7 @@ class Jobs:
             if not ran:
                 claimed()
             ran = True
-            self.hold.wait(5)
+            self.hold.wait(30)
         return ran
 
     def _take(self, offer: Offer) -> bool:
@@ -174,7 +174,7 @@ def test_as_many_tokens_work_at_once_as_there_are_slots():
     assert pool.work() == (0, False)
     jobs.hold.set()
     for thread in threads:
-        thread.join(5)
+        thread.join(30)
     assert jobs.left == 0
 
 

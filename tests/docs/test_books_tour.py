@@ -43,7 +43,7 @@ def test_every_line_of_the_tour_works(server: Server, tmp_path: Path):
     for name in ("reference.jpg", "page.jpg"):
         with Image.open(tmp_path / name) as picture:
             assert picture.format == "JPEG"
-    assert len(pypdfium2.PdfDocument(tmp_path / "book.pdf")) == 24
+    assert len(pypdfium2.PdfDocument(tmp_path / "book.pdf")) == 4
     for name in ("cover.pdf", "spreads.pdf", "proof.pdf"):
         assert len(pypdfium2.PdfDocument(tmp_path / name)) > 0
 

@@ -25,6 +25,7 @@ PAGES = [
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 CODE = re.compile(r"`[^`\n]+`")
+COMMANDS: Any = typer.main.get_command(app)
 FORMER = "## Former settings"
 UNCLEAR = re.compile(
     r"simulator rests|costs a try|do not come to|is succeeded|takes no more jobs|socket opens and greets"
@@ -93,11 +94,10 @@ def test_make_targets_exist(page: Path):
 
 @each_page()
 def test_commands_exist(page: Path):
-    root = typer.main.get_command(app)
     unknown: list[str] = []
     # An entry point group is written with a dot, a package with a slash: neither is a call.
     for line in re.findall(r"(?<![\w./-])imagemill((?: [a-z]+)+)", commands(page)):
-        command = root
+        command = COMMANDS
         for word in line.split():
             below = getattr(command, "commands", None)
             if below is None:

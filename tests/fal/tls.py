@@ -81,7 +81,7 @@ def proxy_to(port: int) -> Iterator[Proxy]:
                 back = threading.Thread(target=_pump, args=(server, client), daemon=True)
                 back.start()
                 _pump(client, server)
-                back.join(5)
+                back.join(30)
 
     def accept() -> None:
         with suppress(OSError):
@@ -93,7 +93,7 @@ def proxy_to(port: int) -> Iterator[Proxy]:
     yield proxy
     listener.shutdown(socket.SHUT_RDWR)
     listener.close()
-    thread.join(5)
+    thread.join(30)
 
 
 def _pump(source: socket.socket, sink: socket.socket) -> None:

@@ -79,7 +79,7 @@ def events_of(server: Server, job_id: str, **query: str) -> list[dict[str, Any]]
     return answer.json()
 
 
-def until(condition: Callable[[], Any], seconds: float = 10) -> Any:
+def until(condition: Callable[[], Any], seconds: float = 40) -> Any:
     """What ``condition`` answers once it is true."""
     end = time.monotonic() + seconds
     while not (result := condition()):

@@ -40,8 +40,8 @@ def test_writes_that_wait_for_a_lock_hold_up_no_read_and_no_probe(
             waiting = [clients.submit(server.client.post, f"/api/v1/jobs/{each}/cancel") for each in ids]
             until(lambda: len(server.app.stores.database._commits._waiting) >= 10)
             for path in ("/health/live", "/api/v1/jobs", f"/api/v1/jobs/{ids[0]}", "/metrics"):
-                assert server.client.get(path, timeout=5).status_code == 200
-            assert server.client.get("/health/ready", timeout=9).status_code in (200, 503)
+                assert server.client.get(path, timeout=20).status_code == 200
+            assert server.client.get("/health/ready", timeout=20).status_code in (200, 503)
             assert not any(each.done() for each in waiting)
         assert {each.result(30).status_code for each in waiting} == {200}
 
@@ -118,7 +118,7 @@ def test_uploads_that_hang_hold_up_no_other_request(
         try:
             until(lambda: sum(each.running() for each in uploads) == 24)
             for path in ("/health/live", "/health/ready", "/api/v1/jobs"):
-                assert server.client.get(path, timeout=5).status_code == 200
+                assert server.client.get(path, timeout=20).status_code == 200
             assert server.submit(image_job(), wait="true").status_code == 200
         finally:
             held.set()

@@ -41,7 +41,7 @@ def scrape(registry: CollectorRegistry) -> Scrape:
     return parse(generate_latest(registry).decode())
 
 
-def until(look: Callable[[], Scrape], holds: Callable[[Scrape], bool], seconds: float = 15) -> Scrape:
+def until(look: Callable[[], Scrape], holds: Callable[[Scrape], bool], seconds: float = 40) -> Scrape:
     """The first scrape for which it holds."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

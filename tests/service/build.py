@@ -232,7 +232,7 @@ def add(store: Stores, owner: str = "ann", **changes: Any) -> Job:
     return store.jobs.submit(Submission(uuid7(), owner, (Draft(**values),), now_us())).jobs[0]
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 8.0) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = 30.0) -> None:
     """Look often; fail when it does not come true."""
     pause = threading.Event()
     for _ in range(round(seconds / 0.01)):

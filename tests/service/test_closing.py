@@ -19,9 +19,9 @@ def test_closing_hands_a_running_job_back_without_using_up_a_try(store: Stores, 
     held = Held()
     it, job = make(held), add(store)
     thread = it.start()
-    held.begun.wait(5)
+    held.begun.wait(30)
     it.runner.close(0.05)
-    thread.join(5)
+    thread.join(30)
     after = store.jobs.job(job.id)
     assert (after.status, after.failures, after.run_after) == (S.QUEUED, 0, None)
     assert types(store, job)[-1] == "ClaimExpired"
@@ -32,10 +32,10 @@ def test_closing_lets_a_render_finish_in_its_grace(store: Stores, make: Any):
     held = Held()
     it, job = make(held), add(store)
     thread = it.start()
-    held.begun.wait(5)
+    held.begun.wait(30)
     threading.Timer(0.1, held.go.set).start()
     it.runner.close(5)
-    thread.join(5)
+    thread.join(30)
     assert store.jobs.job(job.id).status is S.SUCCEEDED
 
 
@@ -46,19 +46,19 @@ def claimed(store: Stores, make: Any) -> Iterator[Any]:
 
     def hold() -> None:
         just_claimed.set()
-        go.wait(5)
+        go.wait(30)
 
     def claim(follow: Any = None) -> Any:
         it = make(follow)
         threads.append(threading.Thread(target=it.runner.run_all, args=(offer, hold)))
         threads[0].start()
-        assert just_claimed.wait(5)
+        assert just_claimed.wait(30)
         threading.Timer(0.1, go.set).start()
         return it
 
     threads: list[threading.Thread] = []
     yield claim
-    threads[0].join(5)
+    threads[0].join(30)
 
 
 def test_closing_lets_a_job_that_was_just_claimed_finish_in_its_grace(store: Stores, claimed: Any):
@@ -97,9 +97,9 @@ def test_the_log_is_not_flooded_while_a_render_finishes_at_closing(store: Stores
     it, job = make(steps, heartbeat_s=0.2), add(store)
     began = time.monotonic()
     thread = it.start()
-    over.wait(5)
+    over.wait(30)
     it.runner.close(20)
-    thread.join(5)
+    thread.join(30)
     took_s = time.monotonic() - began
     assert types(store, job)[-1] == "Succeeded"
     # Ten a second; the render takes half a second, and several on a busy machine.

@@ -214,5 +214,5 @@ def test_a_sweeper_goes_on_after_a_bug(store: Stores, tmp_path: Path):
     first = add(store, expires_at=now_us() - 1)
     wait_until(lambda: store.jobs.job(first.id).status is S.EXPIRED)
     second = add(store, expires_at=now_us() - 1)
-    wait_until(lambda: store.jobs.job(second.id).status is S.EXPIRED, 3)
+    wait_until(lambda: store.jobs.job(second.id).status is S.EXPIRED)
     it.close()

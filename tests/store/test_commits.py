@@ -78,11 +78,11 @@ class Gate:
 
     def open(self) -> None:
         self._open.set()
-        assert self.answer.result(10) == "open"
+        assert self.answer.result(30) == "open"
 
 
 def test_a_write_is_answered_once_it_is_there_for_all(commits: GroupCommit, database: Engines):
-    assert commits.begin(insert, 1).result(10) == 1
+    assert commits.begin(insert, 1).result(30) == 1
     assert notes(database) == [1]
 
 
@@ -90,19 +90,19 @@ def test_writes_that_wait_together_share_a_transaction(commits: GroupCommit, tol
     gate = Gate(commits)
     futures = [commits.begin(insert, number) for number in range(20)]
     gate.open()
-    assert [future.result(10) for future in futures] == list(range(20))
+    assert [future.result(30) for future in futures] == list(range(20))
     commits.close()
     assert [len(each.events) for each in told] == [20]
 
 
 def test_a_write_that_fails_fails_alone(commits: GroupCommit, database: Engines):
-    commits.begin(insert, 7).result(10)
+    commits.begin(insert, 7).result(30)
     gate = Gate(commits)
     futures = [commits.begin(insert, number) for number in (5, 6, 7, 8)]
     gate.open()
-    assert [future.result(10) for future in futures if future is not futures[2]] == [5, 6, 8]
+    assert [future.result(30) for future in futures if future is not futures[2]] == [5, 6, 8]
     with pytest.raises(StorageError):
-        futures[2].result(10)
+        futures[2].result(30)
     assert notes(database) == [5, 6, 7, 8]
 
 
@@ -114,9 +114,9 @@ def test_an_answer_that_is_an_error_is_raised_for_its_own_request(commits: Group
     gate = Gate(commits)
     good, bad = commits.begin(picky, 1), commits.begin(picky, -1)
     gate.open()
-    assert good.result(10) == 1
+    assert good.result(30) == 1
     with pytest.raises(LookupError):
-        bad.result(10)
+        bad.result(30)
     assert notes(database) == [1]
 
 
@@ -126,15 +126,15 @@ def test_a_bug_in_a_write_undoes_it_and_reaches_who_asked(commits: GroupCommit, 
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        commits.begin(broken, 1).result(10)
+        commits.begin(broken, 1).result(30)
     assert notes(database) == []
-    assert commits.begin(insert, 2).result(10) == 2
+    assert commits.begin(insert, 2).result(30) == 2
 
 
 def test_nobody_is_told_of_what_was_undone(commits: GroupCommit, told: list[CommitSummary]):
-    commits.begin(insert, 1).result(10)
+    commits.begin(insert, 1).result(30)
     with pytest.raises(StorageError):
-        commits.begin(insert, 1).result(10)
+        commits.begin(insert, 1).result(30)
     commits.close()
     assert [notice.job_id for each in told for notice in each.events] == ["1"]
 
@@ -144,8 +144,8 @@ def test_a_request_that_was_given_up_harms_nobody_else(commits: GroupCommit, dat
     first, given_up, last = (commits.begin(insert, number) for number in (1, 2, 3))
     assert given_up.cancel()
     gate.open()
-    assert (first.result(3), last.result(3)) == (1, 3)
-    assert commits.begin(insert, 4).result(10) == 4
+    assert (first.result(30), last.result(30)) == (1, 3)
+    assert commits.begin(insert, 4).result(30) == 4
     assert set(notes(database)) >= {1, 3, 4}
 
 
@@ -153,7 +153,7 @@ def test_a_request_given_up_alone_leaves_the_store_at_work(commits: GroupCommit)
     gate = Gate(commits)
     assert commits.begin(insert, 1).cancel()
     gate.open()
-    assert commits.begin(insert, 2).result(10) == 2
+    assert commits.begin(insert, 2).result(30) == 2
 
 
 def test_closing_finishes_what_waits(commits: GroupCommit, database: Engines):
@@ -262,7 +262,7 @@ def test_a_client_that_hangs_up_while_its_jobs_are_written_stops_nobody(store: S
     futures = [store.jobs.begin_submit(submission(draft())) for _ in range(40)]
     for future in futures[::2]:
         future.cancel()
-    assert all(len(future.result(3).jobs) == 1 for future in futures[1::2])
+    assert all(len(future.result(30).jobs) == 1 for future in futures[1::2])
     assert add(store)
 
 

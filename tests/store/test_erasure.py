@@ -109,10 +109,10 @@ def test_a_running_job_is_stopped(store: Stores, make: Any) -> None:
     held = Held()
     it, job = make(held, lease_s=30.0), add(store)
     thread = it.start()
-    assert held.begun.wait(5)
+    assert held.begun.wait(30)
     erase_jobs(store.jobs, it.blobs, "ann", [job.id])
-    assert held.stopped.wait(5)
-    thread.join(5)
+    assert held.stopped.wait(30)
+    thread.join(30)
     assert rows_of(store, job) == {}
 
 
@@ -121,20 +121,20 @@ def test_a_job_that_runs_in_this_process_is_stopped_at_once(store: Stores, make:
     it, job = make(held, heartbeat_s=60.0), add(store)
     store.database.listen(lambda committed: [it.runner.stop_job(id_) for id_ in committed.cancelled_jobs])
     thread = it.start()
-    assert held.begun.wait(5)
+    assert held.begun.wait(30)
     erase_jobs(store.jobs, it.blobs, "ann", [job.id])
-    assert held.stopped.wait(5)
-    thread.join(5)
+    assert held.stopped.wait(30)
+    thread.join(30)
 
 
 def test_late_outputs_of_an_erased_job_are_not_kept(store: Stores, make: Any) -> None:
     held = Held()
     it, job = make(held, heartbeat_s=5.0), add(store)
     thread = it.start()
-    assert held.begun.wait(5)
+    assert held.begun.wait(30)
     erase_jobs(store.jobs, it.blobs, "ann", [job.id])
     held.go.set()
-    thread.join(5)
+    thread.join(30)
     assert rows_of(store, job) == {}
     assert it.blobs.files == {}
 

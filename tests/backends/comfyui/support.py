@@ -46,7 +46,7 @@ def settings(**changes: Any) -> ComfySettings:
     return tuned(ComfySettings, **(quick | changes))
 
 
-def until(condition: Callable[[], Any], what: str, seconds: float = 10.0) -> Any:
+def until(condition: Callable[[], Any], what: str, seconds: float = 40.0) -> Any:
     """Wait for a condition; fail, saying what was waited for."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

@@ -90,13 +90,13 @@ def test_a_node_killed_in_mid_prompt_loses_it_and_is_taken_back_when_it_is_there
         process.send_signal(signal.SIGKILL)
         assert follower.failure() is FailureCode.NODE_LOST
         assert not comfy.nodes()[0].healthy
-        process.wait(5)
+        process.wait(30)
         process, _ = start_process("--port", url.rpartition(":")[2], "--work-ms", "1")
         wait_well(comfy)
         assert render(comfy, order(graph())).outputs
     finally:
         process.kill()
-        process.wait(5)
+        process.wait(30)
         comfy.close()
 
 

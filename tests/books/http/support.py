@@ -27,9 +27,37 @@ NAME = "Zuzanna-Kvetoslava"
 """A name that stands in nothing else."""
 CHILD = {"childName": NAME, "childAge": 5, "childGender": "girl", "language": "en"}
 FACE_PAGE, PLAIN_PAGE, PAID_PAGE, MOST_PAGE = 1, 2, 3, 22
-"""Pages of the small book. A shop prints no fewer than the last with two blank ones."""
-_SIDE = 1700
-"""Pixels of an illustration, the fewest that a print profile takes."""
+"""Pages of the small books. A shop prints no fewer than the last with two blank ones."""
+SIDE = 600
+"""Pixels of an illustration of the pocket book."""
+PRINTED_SIDE = 417
+"""Pixels of a page of the pocket book with its bleed: 106 mm at 100 dpi."""
+_SHOP_SIDE = 1700
+"""Pixels of an illustration, the fewest that the print profile of a shop takes."""
+_POCKET = """
+slug = "pocket"
+shop = "a shop of these tests"
+product = "A pocket book of four pages"
+dated = 2026-11-28
+
+[page]
+width = 100
+height = 100
+bleed = { top = 3, bottom = 3, outer = 3, inner = 3 }
+safe = 5
+dpi = 100
+least_dpi = 72
+
+[pages]
+least = 4
+most = 40
+
+[cover]
+kind = "soft"
+bleed = 3
+safe = 5
+spine = { per_page = 0.5 }
+"""
 
 
 def _illustration(page: DrawnPage, side: int) -> bytes:
@@ -39,11 +67,13 @@ def _illustration(page: DrawnPage, side: int) -> bytes:
     return file.getvalue()
 
 
-def write_book(folder: Path, slug: str = SLUG, *, side: int = _SIDE) -> Path:
+def write_book(folder: Path, slug: str = SLUG, *, full_size: bool = False) -> Path:
     """Write a book, two pages of which are in the preview, into its folder; return that.
 
-    ``side``: pixels of an illustration.
+    It is a pocket book of three pages, else (``full_size``) one that a shop prints, whose pages take twenty
+    times as long.
     """
+    side, last = (_SHOP_SIDE, MOST_PAGE) if full_size else (SIDE, PAID_PAGE)
     place = folder / slug
     place.mkdir(parents=True)
     drawn = {"face": PAGES[0], "paid": PAGES[1], "plain": PLAIN, "sheet": SHEET}
@@ -78,10 +108,14 @@ def write_book(folder: Path, slug: str = SLUG, *, side: int = _SIDE) -> Path:
             },
             {"page_num": PLAIN_PAGE, "base": "plain.jpg", "availability": {"preview": True}},
             {"page_num": PAID_PAGE, "base": "paid.jpg", "characters": faces(PAGES[1])},
-            *({"page_num": number, "base": "plain.jpg"} for number in range(PAID_PAGE + 1, MOST_PAGE + 1)),
+            *({"page_num": number, "base": "plain.jpg"} for number in range(PAID_PAGE + 1, last + 1)),
         ],
         "fill": [{"kind": "blank"}, {"kind": "blank"}],
     }
+    if not full_size:
+        manifest["profile"] = "pocket"
+        (folder / "profiles").mkdir(exist_ok=True)
+        (folder / "profiles" / "pocket.toml").write_text(_POCKET)
     (place / "book.json").write_text(json.dumps(manifest))
     return place
 
@@ -92,15 +126,16 @@ def quick(folder: Path, **settings: Any) -> Settings:
     defaults: dict[str, Any] = {
         "sweep_s": 0.05,
         "shutdown_grace_s": 5,
+        "press": {"slots": 1},  # the libraries of each process take seconds to be imported
         "job": {"retry_base_s": 0.01, "heartbeat_s": 0.05},
     }
     return Settings(_env_file=None, books=books, **{**defaults, **settings})
 
 
 @contextmanager
-def book_server(folder: Path, **settings: Any) -> Iterator[Server]:
+def book_server(folder: Path, *, full_size: bool = False, **settings: Any) -> Iterator[Server]:
     """Run a server that has the small book; ``folder``: for its data, and the book."""
-    write_book(folder / "books")
+    write_book(folder / "books", full_size=full_size)
     with running_server(quick(folder / "books", data_dir=folder / "data", **settings)) as server:
         yield server
 
@@ -158,7 +193,7 @@ class Parent:
         while not is_so(book := self.get()):
             assert time.monotonic() < end, book
             assert not book["state"].endswith("_failed"), book
-            time.sleep(0.05)
+            time.sleep(0.1)
         return book
 
     def with_reference(self) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import httpx2
 
-from tests.books.http.support import BOOKS, MOST_PAGE, SLUG, picture
+from tests.books.http.support import BOOKS, PAID_PAGE, SIDE, SLUG, picture
 from tests.conftest import Server
 from tests.http.support import problem
 
@@ -11,7 +11,7 @@ def test_books_are_listed_with_what_they_need(books: Server):
     body = books.client.get(BOOKS).json()
     (mine,) = (each for each in body["items"] if each["slug"] == SLUG)
     assert body["next"] is None
-    assert (mine["pages"], mine["previewPages"], mine["pagesWithFace"]) == (MOST_PAGE, 2, 2)
+    assert (mine["pages"], mine["previewPages"], mine["pagesWithFace"]) == (PAID_PAGE, 2, 2)
     assert mine["people"] == [{"id": "hero", "role": "hero", "needsPhoto": True, "ages": [0, 12]}]
     assert mine["price"] == {"page": None, "book": None}
 
@@ -47,7 +47,7 @@ def test_drawn_pictures_of_the_preview_need_no_key_for_a_while(books: Server):
     for each in items:
         answer = httpx2.get(each["url"])
         assert answer.headers["cache-control"].startswith("private, max-age=")
-        assert picture(answer).size == (1700, 1700)
+        assert picture(answer).size == (SIDE, SIDE)
     wrong = items[0]["url"].replace("front", "back")
     assert httpx2.get(wrong).status_code == 403
     assert httpx2.get(items[0]["url"].partition("?")[0]).status_code == 401

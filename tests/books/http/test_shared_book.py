@@ -9,8 +9,8 @@ import pytest
 from tests.access.support import ADMIN_KEY, bearer
 from tests.books.http.support import (
     FACE_PAGE,
-    MOST_PAGE,
     NAME,
+    PAID_PAGE,
     PLAIN_PAGE,
     Parent,
     Shop,
@@ -56,8 +56,8 @@ def test_a_reader_sees_the_pages_and_nothing_else_of_the_child(books: Server, pr
 
 def test_the_book_says_how_it_is_bound(preview: Parent):
     bound = preview.get()["bound"]
-    assert (bound["widthMm"], bound["heightMm"], bound["cover"]) == (209.55, 209.55, "soft")
-    assert bound["order"] == [*range(1, MOST_PAGE + 1), None, None]
+    assert (bound["widthMm"], bound["heightMm"], bound["cover"]) == (100, 100, "soft")
+    assert bound["order"] == [*range(1, PAID_PAGE + 1), None]
     assert bound["spineMm"] > 0
 
 

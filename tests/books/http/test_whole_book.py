@@ -19,9 +19,11 @@ from tests.books.http.support import (
     MADE,
     MOST_PAGE,
     NAME,
+    PLAIN_PAGE,
     Parent,
     book_server,
     open_shop,
+    picture,
     refused_move,
 )
 from tests.conftest import Server
@@ -49,7 +51,7 @@ def books(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server that may call this machine."""
     auth = {"admin_key": ADMIN_KEY, "password_memory_mb": 8}
     folder = tmp_path_factory.mktemp("whole")
-    with book_server(folder, auth=auth, allow_networks=["127.0.0.0/8"]) as server:
+    with book_server(folder, full_size=True, auth=auth, allow_networks=["127.0.0.0/8"]) as server:
         server.client.headers["Authorization"] = f"Bearer {ADMIN_KEY}"
         yield server
 
@@ -87,6 +89,15 @@ def test_every_page_and_file_is_there(whole: Whole):
     assert {page["state"] for page in book["pages"]} == {"ready"}
     assert [file["kind"] for file in book["files"]] == ["pdf", "cover", "spreads", "proof", "zip"]
     assert book["referenceApproved"]
+    for page in (FACE_PAGE, PLAIN_PAGE):
+        assert picture(whole.parent.ask("GET", f"/pages/{page}/picture")).size == (1080, 1080)
+
+
+def test_the_book_says_how_it_is_bound(whole: Whole):
+    bound = whole.parent.get()["bound"]
+    assert (bound["widthMm"], bound["heightMm"], bound["cover"]) == (209.55, 209.55, "soft")
+    assert bound["order"] == [*range(1, MOST_PAGE + 1), None, None]
+    assert bound["spineMm"] > 0
 
 
 def test_what_was_in_the_preview_is_what_is_printed(whole: Whole):
