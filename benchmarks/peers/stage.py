@@ -1,0 +1,163 @@
+"""Contents common to all peers: what a running peer is, its processes, and where its packages are kept."""
+
+import hashlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.peers.client import Load
+from tests.npm import execute, wheel_programs
+from tests.redis import RedisServer
+
+CLIENTS = 16
+HERE = Path(__file__).parent
+START_S = 60
+STOP_S = 30
+
+
+class UnavailableError(Exception):
+    """A peer that cannot run here; the text is the reason."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """A peer that is ready.
+
+    ``roots``: the processes whose trees are the peer, its database included. ``load``: clients that send work
+    for so many seconds. ``pictures``: the folder with the files it writes; None for tasks that do nothing.
+    """
+
+    roots: Sequence[int]
+    load: Callable[[float], Load]
+    pictures: Path | None = None
+
+
+@dataclass(frozen=True)
+class Peer:
+    """What is measured; its ``layouts`` are ways to run it, the best of which counts.
+
+    ``durable`` is what an accepted job survives.
+    """
+
+    title: str
+    durable: str
+    layouts: Mapping[str, Callable[["Stage"], AbstractContextManager[Running]]]
+    does_work: bool = True
+    """Whether it makes a picture; tasks that do nothing are only an upper bound."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Where peers run: fresh folders below ``root``, and a ``cache`` of packages that later runs reuse."""
+
+    root: Path
+    cache: Path = field(
+        default_factory=lambda: (
+            Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "imagemill-peers"
+        )
+    )
+
+    def folder(self) -> Path:
+        return Path(tempfile.mkdtemp(dir=self.root))
+
+    @contextmanager
+    def process(self, command: Sequence[str | Path], environment: Mapping[str, str]) -> Iterator[int]:
+        """Run a program; its output goes to a file that is shown when it ends early."""
+        log = self.folder() / "output.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                command, env={**os.environ, **environment}, stdout=output, stderr=subprocess.STDOUT
+            )
+        try:
+            yield process.pid
+            if process.poll() is not None:
+                raise RuntimeError(f"{command} ended:\n{log.read_text()[-4000:]}")
+        finally:
+            process.terminate()
+            try:
+                process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    @contextmanager
+    def redis(self, fsync: str) -> Iterator[RedisServer]:
+        """A Redis with an append-only file that is flushed as ``fsync`` says: ``everysec`` or ``always``."""
+        server = RedisServer(self.folder(), "--appendonly", "yes", "--appendfsync", fsync)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+    def node_packages(self) -> tuple[Path, list[str]]:
+        """Return a folder with the Node.js programs and their packages, and the command of Node.js."""
+        node, npm = wheel_programs()
+        folder = self.cache / f"node-{_digest(HERE / 'node' / 'package-lock.json')}"
+        with _installed(folder) as fresh:
+            if fresh is not None:
+                for name in ("package.json", "package-lock.json"):
+                    shutil.copy(HERE / "node" / name, fresh)
+                command = [*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+                execute(command, fresh, {**os.environ, "npm_config_cache": str(self.cache / "npm")}, 600)
+        for program in (HERE / "node").glob("*.mjs"):
+            shutil.copy(program, folder)
+        return folder, node
+
+    def python(self) -> Path:
+        """Return the interpreter of a virtual environment with the peers' Python packages."""
+        requirements = HERE / "python" / "requirements.txt"
+        folder = self.cache / f"python-{sys.version_info.minor}-{_digest(requirements)}"
+        with _installed(folder) as fresh:
+            if fresh is not None:
+                execute([sys.executable, "-m", "venv", str(fresh)], self.root)
+                pip = [str(fresh / "bin" / "python"), "-m", "pip", "install", "--quiet", "--require-hashes"]
+                execute([*pip, "-r", str(requirements)], self.root, seconds=600)
+        return folder / "bin" / "python"
+
+
+@contextmanager
+def _installed(folder: Path) -> Iterator[Path | None]:
+    """A fresh folder to fill that becomes ``folder``, or None if that is there.
+
+    Raises `UnavailableError` if the installation fails, which leaves no folder.
+    """
+    if folder.exists():
+        yield None
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as name:
+        fresh = Path(name) / folder.name
+        fresh.mkdir()
+        try:
+            yield fresh
+        except (AssertionError, subprocess.TimeoutExpired) as error:
+            lines = str(error).strip().splitlines() or [""]
+            raise UnavailableError(f"its packages cannot be installed: {lines[-1]}") from error
+        fresh.rename(folder)
+
+
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:12]
+
+
+def await_port(port: int) -> None:
+    """Return once a server accepts connections."""
+    end = time.monotonic() + START_S
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            if time.monotonic() > end:
+                raise RuntimeError(f"nothing listens on port {port}") from None
+            time.sleep(0.05)
+        else:
+            return
