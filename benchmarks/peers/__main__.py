@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from benchmarks.peers import page, turns, web
+from benchmarks.peers import page, queues, turns, web
 from benchmarks.peers.stage import Peer, Stage
 
 PEERS: dict[str, Callable[[], Peer]] = {
@@ -15,6 +15,9 @@ PEERS: dict[str, Callable[[], Peer]] = {
     "imagemill-full": web.imagemill_full,
     "fastify": partial(web.fastify_peer, "everysec"),
     "fastify-always": partial(web.fastify_peer, "always"),
+    "celery": partial(queues.celery_peer, "picture"),
+    "celery-noop": partial(queues.celery_peer, "noop"),
+    "procrastinate": queues.procrastinate_peer,
 }
 ROUNDS = 3
 SECONDS = 10.0

@@ -1,6 +1,7 @@
 """Contents common to all peers: what a running peer is, its processes, and where its packages are kept."""
 
 import hashlib
+import json
 import os
 import shutil
 import socket
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TextIO
 
 from benchmarks.peers.client import Load
 from tests.npm import execute, wheel_programs
@@ -19,6 +21,11 @@ from tests.redis import RedisServer
 
 CLIENTS = 16
 HERE = Path(__file__).parent
+FSYNC = {
+    "everysec": "Redis AOF, everysec: survives a kill of Redis, a power loss takes the last second",
+    "always": "Redis AOF, always: flushed before the answer, survives a power loss",
+}
+"""What a job in Redis survives, by how its append-only file is flushed."""
 START_S = 60
 STOP_S = 30
 
@@ -70,23 +77,43 @@ class Stage:
 
     @contextmanager
     def process(self, command: Sequence[str | Path], environment: Mapping[str, str]) -> Iterator[int]:
-        """Run a program; its output goes to a file that is shown when it ends early."""
-        log = self.folder() / "output.log"
-        with log.open("wb") as output:
+        """Run a program and return its id; its output is shown if it ends early."""
+        with (self.folder() / "output.log").open("w+") as output:
             process = subprocess.Popen(
                 command, env={**os.environ, **environment}, stdout=output, stderr=subprocess.STDOUT
             )
-        try:
-            yield process.pid
-            if process.poll() is not None:
-                raise RuntimeError(f"{command} ended:\n{log.read_text()[-4000:]}")
-        finally:
-            process.terminate()
-            try:
-                process.wait(STOP_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            with _running(process, output):
+                yield process.pid
+
+    @contextmanager
+    def client(
+        self, command: Sequence[str | Path], environment: Mapping[str, str]
+    ) -> Iterator[tuple[int, Callable[[float], Load]]]:
+        """Run a client that obeys commands as `benchmarks.peers.work.obey` says.
+
+        Returns its id and what commands it.
+        """
+        with (self.folder() / "output.log").open("w+") as output:
+            process = subprocess.Popen(
+                command,
+                env={**os.environ, **environment},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=output,
+                text=True,
+                bufsize=1,
+            )
+            stdin, stdout = process.stdin, process.stdout
+            assert stdin is not None
+            assert stdout is not None
+
+            def load(seconds: float) -> Load:
+                stdin.write(f"{seconds}\n")
+                return Load(**json.loads(stdout.readline() or "{}"))
+
+            with _running(process, output):
+                stdout.readline()
+                yield process.pid, load
 
     @contextmanager
     def redis(self, fsync: str) -> Iterator[RedisServer]:
@@ -112,16 +139,42 @@ class Stage:
             shutil.copy(program, folder)
         return folder, node
 
-    def python(self) -> Path:
-        """Return the interpreter of a virtual environment with the peers' Python packages."""
-        requirements = HERE / "python" / "requirements.txt"
-        folder = self.cache / f"python-{sys.version_info.minor}-{_digest(requirements)}"
+    def python(self, name: str) -> Path:
+        """Return the interpreter of a virtual environment with the packages of ``requirements/NAME.txt``."""
+        requirements = HERE / "requirements" / f"{name}.txt"
+        folder = self.cache / f"{name}-3.{sys.version_info.minor}-{_digest(requirements)}"
         with _installed(folder) as fresh:
             if fresh is not None:
                 execute([sys.executable, "-m", "venv", str(fresh)], self.root)
                 pip = [str(fresh / "bin" / "python"), "-m", "pip", "install", "--quiet", "--require-hashes"]
                 execute([*pip, "-r", str(requirements)], self.root, seconds=600)
         return folder / "bin" / "python"
+
+
+@contextmanager
+def _running(process: subprocess.Popen[Any], output: TextIO) -> Iterator[None]:
+    """Stop the process in the end. Raises `RuntimeError` with its output if it ended before."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(_tail(output))
+        raise
+    else:
+        if process.poll() is not None:
+            raise RuntimeError(f"{process.args} ended:\n{_tail(output)}")
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _tail(output: TextIO) -> str:
+    output.flush()
+    output.seek(0)
+    return output.read()[-4000:]
 
 
 @contextmanager

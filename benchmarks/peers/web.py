@@ -12,7 +12,7 @@ from functools import partial
 import httpx2
 
 from benchmarks.peers.client import Load, Request
-from benchmarks.peers.stage import CLIENTS, START_S, Peer, Running, Stage, UnavailableError, await_port
+from benchmarks.peers.stage import CLIENTS, FSYNC, START_S, Peer, Running, Stage, UnavailableError, await_port
 from benchmarks.processes import free_port
 from imagemill.config import Settings
 
@@ -116,12 +116,6 @@ def fastify(stage: Stage, *, roles: Sequence[str], fsync: str) -> Iterator[Runni
         ]
         await_port(port)
         yield Running([redis.pid, *pids], partial(load, f"http://127.0.0.1:{port}", JOB), pictures)
-
-
-FSYNC = {
-    "everysec": "Redis AOF, everysec: survives a kill of Redis, a power loss takes the last second",
-    "always": "Redis AOF, always: flushed before the answer, survives a power loss",
-}
 
 
 def fastify_peer(fsync: str) -> Peer:
