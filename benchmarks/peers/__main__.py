@@ -1,4 +1,4 @@
-"""python -m benchmarks.peers [PEER ...] [--rounds N] [--seconds S]"""
+"""Measure peers in turns: ``python -m benchmarks.peers [PEER ...] [--rounds N] [--seconds S]``."""
 
 import argparse
 import sys
@@ -28,13 +28,17 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("peers", nargs="*", metavar="PEER", help=f"of {', '.join(PEERS)}; none: all")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--seconds", type=float, default=SECONDS, help="load of each turn")
+    parser.add_argument("--page", type=Path, help="a Markdown file whose figures to replace")
+    parser.add_argument("--pictures", type=Path, default=Path("docs/images"), help="folder of its drawings")
     options = parser.parse_args(arguments)
     if unknown := [name for name in options.peers if name not in PEERS]:
         parser.error(f"unknown: {', '.join(unknown)}")
     chosen = {name: PEERS[name]() for name in options.peers or PEERS}
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         standings = turns.run(Stage(Path(folder)), chosen, options.rounds, options.seconds)
-    print(page.tables(standings))
+    if options.page is not None:
+        page.write(standings, options.seconds, options.page, options.pictures)
+    print(page.figures(standings, options.seconds, str(options.pictures)))
     return 0
 
 

@@ -89,7 +89,6 @@ class Client(asyncio.Protocol):
         if now < self._deadline:
             self._send()
         else:
-            self._transport.close()
             self.done.set_result(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -119,7 +118,11 @@ async def load(url: str, clients: int, seconds: float, request: Request) -> Load
         for _ in range(clients)
     ]
     protocols = [protocol for _, protocol in connections]
-    await asyncio.gather(*(protocol.done for protocol in protocols))
+    try:
+        await asyncio.gather(*(protocol.done for protocol in protocols))
+    finally:
+        for transport, _ in connections:
+            transport.close()
     elapsed, cpu_s = time.perf_counter() - start, time.process_time() - cpu_start
     return summarise([each for protocol in protocols for each in protocol.latencies], elapsed, cpu_s)
 

@@ -75,7 +75,7 @@ def celery_peer(task: str) -> Peer:
 def procrastinate_peer() -> Peer:
     layouts = {
         "client and worker in one process": partial(procrastinate, workers=0),
-        "a client and a worker process": partial(procrastinate, workers=1),
+        "a client and two worker processes": partial(procrastinate, workers=2),
     }
     durable = "PostgreSQL, synchronous_commit=on: flushed before the answer, survives a power loss"
     return Peer("procrastinate, PostgreSQL, Pillow", durable, layouts)

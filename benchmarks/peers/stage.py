@@ -59,6 +59,8 @@ class Peer:
     layouts: Mapping[str, Callable[["Stage"], AbstractContextManager[Running]]]
     does_work: bool = True
     """Whether it makes a picture; tasks that do nothing are only an upper bound."""
+    group: str = "pictures"
+    """Peers of one group do the same work and are compared with each other."""
 
 
 @dataclass(frozen=True)

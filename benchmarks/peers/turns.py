@@ -3,7 +3,7 @@
 import io
 import itertools
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -71,9 +71,9 @@ class Standing:
         )
 
 
-def take_turn(running: Running, seconds: float, warm_up_s: float = WARM_UP_S) -> Turn:
+def take_turn(running: Running, seconds: float) -> Turn:
     """Load a running peer. Raises `RuntimeError` if it has not written a picture for each job."""
-    warm_up = running.load(warm_up_s)
+    warm_up = running.load(WARM_UP_S)
     before = usage.cpu_s(running.roots)
     measured = running.load(seconds)
     cpu_s = usage.cpu_s(running.roots) - before
@@ -133,7 +133,7 @@ def _orders(count: int) -> Iterator[tuple[int, int]]:
         yield from ((number, index) for index in (indices if number % 2 == 0 else reversed(indices)))
 
 
-def best(standings: list[Standing]) -> list[Standing]:
+def best(standings: Sequence[Standing]) -> list[Standing]:
     """Return the fastest layout of each peer; of a peer without any turn the first layout with its reason."""
     by_peer: dict[str, list[Standing]] = {}
     for standing in standings:
