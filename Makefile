@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo demo-book test serve check bench chaos clients docs fuzz proof lock image clean format web web-dev web-types web-proof
+.PHONY: demo demo-book test serve check bench bench-peers chaos clients docs fuzz proof lock image clean format web web-dev web-types web-proof
 
 demo: $(VENV)/.base
 	$(BIN)/imagemill demo
@@ -37,6 +37,14 @@ format: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks
+
+# Imagemill beside what people would otherwise build, in turns on this machine; PEERS names some of them, PAGE is a
+# Markdown file whose figures are replaced. The first run installs the peers' packages into the user's cache.
+PEERS ?=
+ROUNDS ?= 3
+PAGE ?=
+bench-peers: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.peers $(PEERS) --rounds $(ROUNDS) $(if $(PAGE),--page $(PAGE))
 
 # The documentation as a site with a search, built from the same Markdown into site/; it loads nothing from elsewhere.
 docs: $(VENV)/.docs

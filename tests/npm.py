@@ -45,8 +45,11 @@ def execute(
 def programs() -> tuple[list[str], list[str]]:
     """The commands that start node and npm: the machine's, else those of the wheel."""
     node, npm = shutil.which("node"), shutil.which("npm")
-    if node and npm:
-        return [node], [npm]
+    return ([node], [npm]) if node and npm else wheel_programs()
+
+
+def wheel_programs() -> tuple[list[str], list[str]]:
+    """The commands that start node and npm of the wheel, whose version is pinned."""
     in_wheel = _WHEEL / "node.exe" if os.name == "nt" else _WHEEL / "bin" / "node"
     (script,) = _WHEEL.rglob("node_modules/npm/bin/npm-cli.js")
     return [str(in_wheel)], [str(in_wheel), str(script)]
