@@ -189,6 +189,7 @@ class RenderControl:
         self._on_progress = on_progress
         self._stop = threading.Event()
         self._detached = False
+        self._on_stop: Callable[[], None] = lambda: None
 
     def progress(self, progress: Progress) -> None:
         if self._on_progress is not None:
@@ -198,6 +199,13 @@ class RenderControl:
         """Stop the follower. ``detach``: leave the render running, as another attempt follows it now."""
         self._detached = detach
         self._stop.set()
+        self._on_stop()
+
+    def call_on_stop(self, wake: Callable[[], None]) -> None:
+        """Call ``wake`` when the follower is stopped, in any thread; at once if it has been."""
+        self._on_stop = wake
+        if self._stop.is_set():
+            wake()
 
     @property
     def stopped(self) -> bool:

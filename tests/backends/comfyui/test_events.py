@@ -27,7 +27,15 @@ def text(kind: str, **data: Any) -> str:
         (text("executing", node="3", display_node="3", prompt_id=PROMPT), events.Executing(PROMPT, "3")),
         (text("executing", node=None, prompt_id=PROMPT), events.Executing(PROMPT, None)),
         (text("progress", value=2, max=6, prompt_id=PROMPT, node="3"), events.Step(PROMPT, "3", 2, 6)),
-        (text("execution_success", prompt_id=PROMPT, timestamp=1), events.PromptEnded(PROMPT)),
+        (
+            text("execution_success", prompt_id=PROMPT, timestamp=1),
+            events.PromptEnded(PROMPT, succeeded=True),
+        ),
+        (
+            text("executed", node="9", display_node="9", output={"images": []}, prompt_id=PROMPT),
+            events.Executed(PROMPT, "9", {"images": []}),
+        ),
+        (text("executed", node="9", output=None, prompt_id=PROMPT), events.Executed(PROMPT, "9", None)),
         (text("execution_error", prompt_id=PROMPT, node_id="3"), events.PromptEnded(PROMPT)),
         (text("execution_interrupted", prompt_id=PROMPT, node_id="3"), events.PromptEnded(PROMPT)),
     ],

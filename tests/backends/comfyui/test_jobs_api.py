@@ -127,8 +127,9 @@ def test_a_node_replaced_by_an_older_release_is_asked_as_one() -> None:
         comfy = backend(node)
         connection = connection_of(comfy)
         node.answer("/jobs", "404")
-        assert render(comfy, order(graph(5))).outputs
+        assert locate(connection, str(uuid.uuid4())).state is PromptState.NOWHERE
         assert connection.has_jobs_api is False
+        assert render(comfy, order(graph(5))).outputs
         comfy.close()
 
 

@@ -88,9 +88,9 @@ def test_each_job_saves_in_a_folder_of_its_own(comfy: ComfyUI) -> None:
 
 
 def test_steps_are_told_with_the_title_of_the_node(comfy: ComfyUI, node: TestNode) -> None:
-    pace(node, step_s=0.02)
+    pace(node, step_s=0.06)
     told: list[Progress] = []
-    render(comfy, order(spec(steps=5)), told)
+    render(comfy, order(spec(steps=5), watched=True), told)
     assert {progress.total for progress in told} == {5}
     assert [p.step for p in told] == sorted(p.step for p in told)
     assert len({progress.step for progress in told}) >= 4
@@ -99,9 +99,9 @@ def test_steps_are_told_with_the_title_of_the_node(comfy: ComfyUI, node: TestNod
 
 
 def test_previews_come_only_when_somebody_asked(comfy: ComfyUI, node: TestNode) -> None:
-    pace(node, step_s=0.02)
+    pace(node, step_s=0.06)
     told: list[Progress] = []
-    render(comfy, order(previews=True), told)
+    render(comfy, order(previews=True, watched=True), told)
     pictures = [progress.preview for progress in told if progress.preview]
     assert pictures
     assert all(Image.open(io.BytesIO(picture)).format == "JPEG" for picture in pictures)

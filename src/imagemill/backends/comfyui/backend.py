@@ -19,6 +19,7 @@ from imagemill.backends.comfyui import doctor, submit, temporary
 from imagemill.backends.comfyui.errors import NODE_FAILURES, ComfyError, Interrupted, failure
 from imagemill.backends.comfyui.follow import PromptFollower
 from imagemill.backends.comfyui.health import NodeHealthMonitor
+from imagemill.backends.comfyui.loop import NodeLoop
 from imagemill.backends.comfyui.node import NodeConnection, NodeInventory, PathOf
 from imagemill.backends.comfyui.partner import PartnerNodes, partner_nodes
 from imagemill.backends.comfyui.prompt import PromptRun
@@ -84,6 +85,7 @@ class ComfyUI:
         self._retired: list[NodeHealthMonitor] = []
         self._connections: tuple[NodeConnection, ...] = ()
         self._sent: OrderedDict[str, NodeConnection] = OrderedDict()
+        self._loop = NodeLoop()
         self.configure(tuple(configured_nodes(settings)))
 
     @property
@@ -109,8 +111,17 @@ class ComfyUI:
 
     def _new(self, config: NodeConfig) -> NodeHealthMonitor:
         return NodeHealthMonitor(
-            NodeConnection(config, self._settings, self._path_of, self._clock, self._families, self._partner),
+            NodeConnection(
+                config,
+                self._settings,
+                self._path_of,
+                self._clock,
+                self._loop,
+                self._families,
+                self._partner,
+            ),
             lambda: self._connections,
+            self._loop,
         )
 
     def _close_idle(self) -> None:
@@ -287,6 +298,7 @@ class ComfyUI:
             monitor.stop()
         for monitor in monitors:
             monitor.join()
+        self._loop.close()
 
     def _connection_of(self, request: RenderRequest) -> NodeConnection:
         """The node that already got the render, else the requested node."""

@@ -9,6 +9,8 @@ from typing import Any
 
 from pydantic_core import from_json
 
+from imagemill.graphs.json_access import is_object
+
 log = logging.getLogger(__name__)
 
 _PREVIEW, _PREVIEW_WITH_METADATA = 1, 4
@@ -55,10 +57,21 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Executed:
+    """An output node has run, or its cached output is used again. ``output`` is what the history will have of
+    it; None for nothing."""
+
+    prompt: str
+    node: str
+    output: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
 class PromptEnded:
     """The prompt succeeded, failed or was interrupted. The history with the result may not be written yet."""
 
     prompt: str
+    succeeded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +85,7 @@ class Frame:
     prompt: str | None = None
 
 
-Event = Status | Started | Cached | Executing | Step | PromptEnded | Frame
+Event = Status | Started | Cached | Executing | Executed | Step | PromptEnded | Frame
 
 
 def prompt_of(text: str) -> str | None:
@@ -108,8 +121,13 @@ def _read(kind: str, data: Mapping[str, Any]) -> Event | None:
             return Executing(_text(data["prompt_id"]), None if node is None else str(node))
         case "progress":
             return Step(_text(data["prompt_id"]), str(data["node"]), float(data["value"]), float(data["max"]))
+        case "executed":
+            output = data.get("output")
+            return Executed(
+                _text(data["prompt_id"]), str(data["node"]), output if is_object(output) else None
+            )
         case "execution_success" | "execution_error" | "execution_interrupted":
-            return PromptEnded(_text(data["prompt_id"]))
+            return PromptEnded(_text(data["prompt_id"]), kind == "execution_success")
         case _:
             return None
 

@@ -37,8 +37,10 @@ from imagemill.domain.images import WorkerSpec
 
 log = logging.getLogger(__name__)
 
-SLICE_S = 0.1
-"""Longest wait for an event: the delay until a follower notices a stop or the end of its time."""
+_LONGEST_WAIT_S = 1.0
+"""Longest wait for an event. The end of the prompt, progress and a stop end it."""
+_CANCEL_WAIT_S = 0.1
+"""Pause between two requests to cancel a prompt."""
 _ENDING_POLL_S = 0.25
 """The last event is due within milliseconds of the one before."""
 _NO_SOCKET_POLL_S = 1.0
@@ -73,6 +75,8 @@ class PromptFollower:
         self._poll_s = connection.settings.silence_s
         self._unreachable_since: float | None = None
         self._missing_since: float | None = None
+        self._relies_on_events = True
+        """Whether the outputs may be taken from the events, without the history."""
         self._reported: Progress | None = None
         model = next(iter(models_of(request.work)), "")
         self._model = model.lower()
@@ -84,6 +88,7 @@ class PromptFollower:
         from the node, unless the control is detached.
         """
         prompt_run, version = self._prompt_run, -1
+        self._control.call_on_stop(prompt_run.notify)
         while True:
             if self._control.stopped:
                 if not self._control.detached:
@@ -95,13 +100,17 @@ class PromptFollower:
             if rendered is not None:
                 return rendered
             self._report_progress()
-            self._check_time()
-            version = prompt_run.wait(version, SLICE_S)
+            time_left_s = self._check_time()
+            until_poll_s = self._next_poll() - self._clock()
+            version = prompt_run.wait(version, max(0.0, min(time_left_s, until_poll_s, _LONGEST_WAIT_S)))
 
     def _poll_if_due(self) -> RenderResult | None:
         ends = self._prompt_run.ends
-        now = self._clock()
-        if ends == self._ends and now < self._next_poll():
+        due = self._clock() >= self._next_poll()
+        outputs = self._prompt_run.outputs() if self._relies_on_events else None
+        if outputs is not None and (due or self._unreachable_since is None):
+            return self._finish_by_events(outputs)
+        if ends == self._ends and not due:
             return None
         try:
             find = find_ended if ends != self._ends else locate
@@ -109,6 +118,15 @@ class PromptFollower:
             self._ends, self._polled_at, self._unreachable_since = ends, self._clock(), None
             self._poll_s = min(_LONGEST_POLL_S, 1.5 * self._poll_s)
             return self._on_located(found)
+        except ComfyError as error:
+            self._polled_at = self._clock()
+            self._on_node_error(error)
+            return None
+
+    def _finish_by_events(self, outputs: Mapping[str, Any]) -> RenderResult | None:
+        """Collect the files at once, without the history, which the node writes a moment later."""
+        try:
+            return self._finish(PromptResult(errors.PromptStatus.SUCCESS, outputs, {}), by_events=True)
         except ComfyError as error:
             self._polled_at = self._clock()
             self._on_node_error(error)
@@ -166,14 +184,18 @@ class PromptFollower:
             lost = failure(self._connection.name, error)
             raise BackendError(FailureCode.NODE_LOST, str(lost)) from error
 
-    def _finish(self, outcome: PromptResult) -> RenderResult | None:
-        """The files of an ended prompt; None if it was sent again."""
+    def _finish(self, outcome: PromptResult, *, by_events: bool = False) -> RenderResult | None:
+        """The files of an ended prompt; None if it was sent again, or if its history is to be waited for."""
         connection, prompt_run = self._connection, self._prompt_run
         if outcome.status is errors.PromptStatus.SUCCESS:
             files = tuple(errors.files_of(outcome.outputs, prompt_run.graph))
             try:
                 outputs = collect(connection, prompt_run, self._request, files)
             except FileGone as gone:
+                if by_events:
+                    # It can be sent again only when its history can be deleted.
+                    self._relies_on_events = False
+                    return None
                 return self._save_again(gone)
             if prompt_run.started_at is not None:
                 connection.render_times.learn(
@@ -236,7 +258,8 @@ class PromptFollower:
         self._reported = progress
         self._control.progress(progress)
 
-    def _check_time(self) -> None:
+    def _check_time(self) -> float:
+        """Give the prompt up when its time is over; else return the seconds that are left."""
         prompt_run, settings, now = self._prompt_run, self._connection.settings, self._clock()
         if prompt_run.started_at is None:
             waited_s, limit_s = now - prompt_run.sent_at, settings.waiting_s
@@ -248,7 +271,7 @@ class PromptFollower:
             )
             message = f"{self._connection.name} did not finish the prompt within {limit_s:g} s"
         if waited_s < limit_s:
-            return
+            return limit_s - waited_s
         stopped = self._cancel()
         if prompt_run.started_at is None:
             raise BackendError(FailureCode.BACKEND_UNAVAILABLE, message)
@@ -274,7 +297,7 @@ class PromptFollower:
             if self._clock() >= end:
                 connection.abandon(reference)
                 return False
-            self._prompt_run.wait(version, SLICE_S)
+            self._prompt_run.wait(version, _CANCEL_WAIT_S)
 
 
 # Files.

@@ -1,5 +1,7 @@
-"""Check the health of a node in its own thread: a node that hangs must not delay the checks of others."""
+"""Check the health of nodes in turns: a task of the loop for each, and threads that all of them share."""
 
+import asyncio
+import contextlib
 import logging
 import threading
 import time
@@ -8,8 +10,10 @@ from collections.abc import Callable, Sequence
 from imagemill.backends.comfyui import temporary
 from imagemill.backends.comfyui.errors import ComfyError
 from imagemill.backends.comfyui.lookup import cancel
+from imagemill.backends.comfyui.loop import NodeLoop
 from imagemill.backends.comfyui.node import NodeConnection, read_system_stats
 from imagemill.backends.comfyui.stuck import StuckNodeCheck
+from imagemill.domain.clock import random_fraction
 from imagemill.graphs.errors import InvalidCatalogue
 from imagemill.graphs.json_access import sequence
 from imagemill.graphs.node_models import LOADERS
@@ -25,6 +29,8 @@ here."""
 _DUPLICATE_CHECKS = 3
 """Number of comparisons with each other node after a possible restart."""
 
+_SPREAD = 0.2
+"""Part of the interval by which checks are earlier at random, so that many nodes are not checked at once."""
 REMIND_S = 600.0
 """Seconds after which a problem that lasts is logged again."""
 
@@ -35,10 +41,12 @@ Peers = Callable[[], Sequence[NodeConnection]]
 class NodeHealthMonitor:
     """Checks one node periodically until it is stopped."""
 
-    def __init__(self, connection: NodeConnection, peers: Peers) -> None:
+    def __init__(self, connection: NodeConnection, peers: Peers, loop: NodeLoop) -> None:
         self.connection = connection
         self._peers = peers
-        self._closed = threading.Event()
+        self._loop = loop
+        self._closed = False
+        self._ended = threading.Event()
         self._stuck_check = StuckNodeCheck(connection)
         self._files_at = 0.0
         self._was_healthy = False
@@ -46,39 +54,50 @@ class NodeHealthMonitor:
         self._compared: dict[str, int] = {}
         self._same_address: dict[str, bool] = {}
         self.started = False
-        self._thread = threading.Thread(
-            target=self._run, name=f"imagemill-health-{connection.name}", daemon=True
-        )
 
     def start(self) -> None:
         self.started = True
-        self._thread.start()
+        if self._loop.start_task(self._run()) is None:
+            self._ended.set()
 
     def stop(self) -> None:
-        self._closed.set()
-        self.connection.attention.set()
+        self._closed = True
+        self.connection.check_soon()
 
     def join(self) -> None:
-        """Wait for the thread after `stop`, but not for a check that hangs: the thread ends with it."""
-        self._thread.join(CLOSE_S)
+        """Wait for the end after `stop`, but not for a check that hangs."""
+        self._ended.wait(CLOSE_S)
 
-    def _run(self) -> None:
-        while not self._closed.is_set():
-            try:
-                self.check()
-            except Exception:
-                log.exception("a bug in the health check of %s; it continues", self.connection.name)
-            self.connection.attention.wait(self.connection.settings.health_s)
-            self.connection.attention.clear()
-        self._clean_history(everything=True)
-        self.connection.close()
+    async def _run(self) -> None:
+        attention = self.connection.listen_for_attention()
+        while not self._closed:
+            attention.clear()
+            await self._loop.in_thread(self._check_safely)
+            pause_s = self.connection.settings.health_s * (1 - _SPREAD * random_fraction())
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause_s):
+                    await attention.wait()
+        await self._loop.in_thread(self._end)
+
+    def _check_safely(self) -> None:
+        try:
+            self.check()
+        except Exception:
+            log.exception("a bug in the health check of %s; it continues", self.connection.name)
+
+    def _end(self) -> None:
+        try:
+            self._clean_history(everything=True)
+            self.connection.close()
+        finally:
+            self._ended.set()
 
     def check(self) -> None:
         connection = self.connection
         try:
             self._check_all()
         except (ComfyError, InvalidCatalogue) as error:
-            if not self._closed.is_set():
+            if not self._closed:
                 connection.mark_unreachable(error)
         self._log_state()
 

@@ -1,6 +1,7 @@
 """The state of one node in this process: its connection, its inventory, its health, and its running
 prompts."""
 
+import asyncio
 import threading
 import time
 from collections import OrderedDict
@@ -13,6 +14,7 @@ from imagemill.backends.comfyui import events
 from imagemill.backends.comfyui.client import NodeClient
 from imagemill.backends.comfyui.errors import File
 from imagemill.backends.comfyui.file_headers import FileHeaders
+from imagemill.backends.comfyui.loop import NodeLoop
 from imagemill.backends.comfyui.partner import PartnerNodes
 from imagemill.backends.comfyui.prompt import PromptRun
 from imagemill.backends.comfyui.settings import ComfySettings
@@ -33,6 +35,8 @@ PathOf = Callable[[str], str | None]
 
 MOST_UPLOADS = 4096
 """Uploaded inputs that are remembered; others are uploaded again."""
+WATCHED_PROGRESS_S, PROGRESS_S = 0.04, 0.1
+"""Seconds in which events are gathered before a follower reports progress: each report wakes a thread."""
 REMEMBER_S = 30.0
 """Longest time until a change of the model registry is noticed."""
 _MB = 2**20
@@ -198,6 +202,7 @@ class NodeConnection:
         settings: ComfySettings,
         path_of: PathOf,
         clock: Clock,
+        loop: NodeLoop,
         families: Families | None = None,
         partner: PartnerNodes | None = None,
     ) -> None:
@@ -207,7 +212,8 @@ class NodeConnection:
         self.partner = partner or PartnerNodes(settings, None)
         self.clock = clock
         self.client = NodeClient(config, connect_s=settings.connect_s, read_s=settings.read_s)
-        self.socket = NodeSocket(config, self, connect_s=settings.connect_s, ping_s=settings.ping_s)
+        self.socket = NodeSocket(config, self, loop, connect_s=settings.connect_s, ping_s=settings.ping_s)
+        self._loop = loop
         self.breaker = Breaker(
             failures=settings.breaker_failures,
             base_s=settings.breaker_base_s,
@@ -222,8 +228,7 @@ class NodeConnection:
         self.inventory_changed = threading.Condition()
         self.inventory_expired = False
         """Whether the inventory is to be read again at once, as it has proved wrong."""
-        self.attention = threading.Event()
-        """Set to have the node's health checked now."""
+        self._attention: asyncio.Event | None = None
         self.reachable, self.connection_problem = False, "was not reached yet"
         self.stuck = ""
         """Why it executes no prompts, as the end of a sentence; empty if it does, for all that is known."""
@@ -363,7 +368,11 @@ class NodeConnection:
 
     def _on_frame(self, prompt_run: PromptRun, event: events.Event, now: float) -> None:
         fresh = prompt_run.started_at is None
-        prompt_run.apply(event, now)
+        if prompt_run.apply(event, now):
+            pause_s = WATCHED_PROGRESS_S if prompt_run.watched else PROGRESS_S
+            self._loop.call_later(pause_s, prompt_run.notify)
+        if isinstance(event, events.PromptEnded) and self.queue_remaining:
+            self.queue_remaining -= 1  # the node reports it a moment later
         if fresh and prompt_run.started_at is not None:
             self.mark_loaded(prompt_run.models)
 
@@ -475,7 +484,7 @@ class NodeConnection:
         if not old or not self.reachable or self.retired:
             return False
         self.inventory_expired = True
-        self.attention.set()
+        self.check_soon()
         return True
 
     def wait_for_inventory(self, after: float, seconds: float) -> bool:
@@ -484,6 +493,17 @@ class NodeConnection:
             return self.inventory_changed.wait_for(lambda: self.inventory_at >= after, seconds)
 
     # Health and configuration.
+
+    def listen_for_attention(self) -> asyncio.Event:
+        """Return the event that `check_soon` sets; call on the loop."""
+        self._attention = asyncio.Event()
+        return self._attention
+
+    def check_soon(self) -> None:
+        """Have the node's health checked now."""
+        attention = self._attention
+        if attention is not None:
+            self._loop.call(attention.set)
 
     def mark_reachable(self) -> None:
         self.seen_at = now_us()

@@ -105,6 +105,12 @@ class PromptRun:
     """Number of signals that its history is written; they may be repeated, so the history is read."""
     ending: bool = False
     """Whether it has ended, so that the signal for its history should come next."""
+    output_nodes: frozenset[str] | None = None
+    """The output nodes of the graph; None where their events are not to be relied on."""
+    succeeded: bool = False
+    """Whether an event reported its success."""
+    executed: dict[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
+    """Output node -> its output, as events reported them."""
     resent: frozenset[str] = frozenset()
     """The reasons for which it was sent again."""
     announced_at: float | None = None
@@ -115,6 +121,10 @@ class PromptRun:
     """The failure of a prompt that will never end, set by the node's health monitor."""
     changed: threading.Condition = field(default_factory=threading.Condition)
     version: int = 0
+    watched: bool = False
+    """Whether a client followed the job when it was sent."""
+    shows_later: bool = False
+    """Whether its followers will be woken for progress already."""
     node: str | None = None
     """The running node of the graph."""
     frames: dict[str, list[bytes]] = field(default_factory=dict[str, list[bytes]])
@@ -125,12 +135,18 @@ class PromptRun:
     _preview: tuple[bytes, str] | None = None
     _steps: dict[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
 
-    def apply(self, event: Event, now: float) -> None:
+    def apply(self, event: Event, now: float) -> bool:
+        """Take an event into the state. It wakes the followers at the end of the prompt only, as each event
+        would wake a thread; return whether the caller should `notify` them of progress soon."""
         with self.changed:
             self.last_event_at = now
             self._apply(event, now)
-            self.version += 1
-            self.changed.notify_all()
+            if self.ending or self.ends:
+                self.version += 1
+                self.changed.notify_all()
+                return False
+            shows, self.shows_later = not self.shows_later, True
+            return shows
 
     def _apply(self, event: Event, now: float) -> None:
         self.executes = self.executes or not isinstance(event, events.Started | events.Cached)
@@ -140,9 +156,12 @@ class PromptRun:
             case events.Executing():
                 self.times.enter(None, now)
                 self.ends += 1
-            case events.PromptEnded():
+            case events.PromptEnded(succeeded=succeeded):
                 self.times.enter(None, now)
                 self.ending = True
+                self.succeeded = self.succeeded or succeeded
+            case events.Executed(node=node, output=output):
+                self.executed[node] = output or {}
             case events.Step(node=node, value=value, maximum=most):
                 self._enter(node, now)
                 self._steps[node] = (value, most)
@@ -178,6 +197,18 @@ class PromptRun:
         elif self.previews:
             self._preview = (frame.data, frame.media_type)
 
+    def outputs(self) -> Mapping[str, Any] | None:
+        """The outputs as the history will have them, if events have reported the success and every output
+        node; else None. Events may have been lost, and some output nodes send none."""
+        with self.changed:
+            if (
+                not self.succeeded
+                or self.output_nodes is None
+                or not self.output_nodes <= self.executed.keys()
+            ):
+                return None
+            return {node: output for node, output in self.executed.items() if output}
+
     def mark_running(self, now: float) -> None:
         """Record that the prompt was seen running."""
         with self.changed:
@@ -198,6 +229,8 @@ class PromptRun:
         with self.changed:
             self.graph, self.sent_at, self.started_at = graph, now, None
             self.node, self.ending, self.announced_at, self.executes = None, False, None, False
+            self.succeeded = False
+            self.executed.clear()
             self.frames.clear()
             self.times.clear()
             self._steps.clear()
@@ -205,6 +238,7 @@ class PromptRun:
     def notify(self, fatal: BackendError | None = None) -> None:
         """Wake the followers. ``fatal``: the failure of a prompt that will never end."""
         with self.changed:
+            self.shows_later = False
             self.fatal = fatal or self.fatal
             self.version += 1
             self.changed.notify_all()

@@ -134,8 +134,23 @@ def _prompt_run(connection: NodeConnection, request: RenderRequest, graph: Mappi
         outline=outline,
         models=frozenset(model.lower() for model in models_of(request.work)),
         previews=request.previews and _is_worth_previews(connection, request, outline),
+        watched=request.watched,
+        output_nodes=_output_nodes(connection, graph),
         most_files=request.most_files,
         sent_at=connection.clock(),
+    )
+
+
+def _output_nodes(connection: NodeConnection, graph: Mapping[str, Any]) -> frozenset[str] | None:
+    """The nodes of the graph whose outputs are the prompt's; None while the node's classes are not known."""
+    inventory = connection.inventory
+    if inventory is None:
+        return None
+    return frozenset(
+        node_id
+        for node_id, node in graph.items()
+        if (declared := inventory.catalogue.node_class(str(mapping(node).get("class_type")))) is not None
+        and declared.is_output
     )
 
 
