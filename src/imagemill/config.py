@@ -207,6 +207,11 @@ class CoreSettings(BaseSettings):
         description="Redis for live progress and events between processes; none: broker_url, if that is "
         "Redis.",
     )
+    processes: Annotated[int, Field(ge=1, le=64)] | Literal["auto"] = Field(
+        default=1,
+        description="Processes of `imagemill serve`: one does everything, several use as many cores; auto: "
+        "one a core, at most 8.",
+    )
     scheduler_poll_ms: int = Field(
         default=250,
         ge=10,

@@ -37,6 +37,9 @@ ReadyFile = Annotated[
 ]
 
 
+EndsWith = Annotated[int | None, typer.Option("--ends-with", hidden=True)]
+"""The pipe of the process that started this one as a part of itself: see `imagemill.cli.processes`."""
+
 Open = Annotated[
     bool,
     typer.Option(
@@ -59,12 +62,20 @@ def serve(
         ),
     ] = False,
     open_: Open = False,
+    processes: Annotated[
+        str | None,
+        typer.Option(
+            "--processes",
+            metavar="N|auto",
+            help="Share the work among so many processes; auto: one a core. Default: 1.",
+        ),
+    ] = None,
     log_level: LogLevel = None,
     profile: Profile = None,
 ) -> None:
-    """Run everything in one process: console, API, scheduler and workers."""
+    """Run everything: console, API, scheduler and workers, in one process or in several."""
     given = {"host": host, "port": port, "data_dir": data_dir, "log_level": log_level, "profile": profile}
-    _run_http("serve", reload, ready_file, generate_key, opens=open_, **given)
+    _run_http("serve", reload, ready_file, generate_key, opens=open_, processes=processes, **given)
 
 
 def api(
@@ -74,12 +85,17 @@ def api(
     reload: Reload = False,
     ready_file: ReadyFile = None,
     open_: Open = False,
+    ends_with: EndsWith = None,
+    socket_: Annotated[int | None, typer.Option("--socket", hidden=True)] = None,
     log_level: LogLevel = None,
     profile: Profile = None,
 ) -> None:
     """Run the console and the HTTP API alone; scheduler and workers run in other processes."""
     given = {"host": host, "port": port, "data_dir": data_dir, "log_level": log_level, "profile": profile}
-    _run_http("api", reload, ready_file, generates_key=False, opens=open_, **given)
+    if ends_with is not None and socket_ is not None:
+        _run_sibling_api(ends_with, socket_, **given)
+    else:
+        _run_http("api", reload, ready_file, generates_key=False, opens=open_, **given)
 
 
 def scheduler(data_dir: DataDir = None, log_level: LogLevel = None, profile: Profile = None) -> None:
@@ -95,22 +111,36 @@ def worker(
         ),
     ] = None,
     data_dir: DataDir = None,
+    ends_with: EndsWith = None,
     log_level: LogLevel = None,
     profile: Profile = None,
 ) -> None:
     """Run workers alone: they claim jobs and render them."""
-    _run_without_http("worker", queues, data_dir=data_dir, log_level=log_level, profile=profile)
+    given = {"data_dir": data_dir, "log_level": log_level, "profile": profile}
+    _run_without_http("worker", queues, ends_with, **given)
 
 
 def _run_without_http(
-    command: Literal["scheduler", "worker"], queues: str | None = None, **given: Any
+    command: Literal["scheduler", "worker"],
+    queues: str | None = None,
+    ends_with: int | None = None,
+    **given: Any,
 ) -> None:
     _disable_gc()
     with Printer().reporting():
         settings = load_settings(**given)
         from imagemill.cli.worker_process import run_without_http
 
-        run_without_http(settings, command, queues=queues)
+        run_without_http(settings, command, queues=queues, ends_with=ends_with)
+
+
+def _run_sibling_api(ends_with: int, socket_: int, **given: Any) -> None:
+    _disable_gc()
+    with Printer().reporting():
+        settings = load_settings(**given)
+        from imagemill.cli.server import run_sibling
+
+        run_sibling(settings, ends_with, socket_)
 
 
 def generator(data_dir: DataDir = None, log_level: LogLevel = None, profile: Profile = None) -> None:
@@ -126,17 +156,20 @@ def _run_http(
     generates_key: bool,
     *,
     opens: bool,
+    processes: str | None = None,
     **given: Any,
 ) -> None:
     _disable_gc()
     with Printer().reporting():
-        settings = load_settings(**given)
+        settings = load_settings(**given, processes=processes)
         if reload and ready_file is not None:
             raise CliError("--ready-file cannot be used with --reload", UNUSABLE)
         if reload and generates_key:
             raise CliError("--generate-key cannot be used with --reload", UNUSABLE)
         if reload and opens:
             raise CliError("--open cannot be used with --reload", UNUSABLE)
+        if reload and settings.processes != 1:
+            raise CliError("--processes cannot be used with --reload", UNUSABLE)
         from imagemill.cli import server
 
         if reload:

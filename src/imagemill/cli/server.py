@@ -19,6 +19,7 @@ import uvicorn
 from imagemill.bootstrap.application import Application, Roles, application
 from imagemill.cli import startup
 from imagemill.cli.output import UNUSABLE, CliError, load_settings
+from imagemill.cli.processes import SiblingProcesses, count_processes, end_with
 from imagemill.cli.startup import build
 from imagemill.cli.worker_process import stop_at_once, tune_gc
 from imagemill.net import pools
@@ -154,16 +155,35 @@ def run_http(
         startup.remove_ready_file(ready_file)
     sock = listen(host, settings.port)
     is_whole = command == "serve"
-    app = build(settings, Roles(api=True, scheduler=is_whole, worker=is_whole))
-    server = Server(app, sock, ready_file, opens=opens)
+    counts = count_processes(settings.processes if is_whole else 1)
+    app = build(settings, Roles(api=True, scheduler=is_whole, worker=is_whole and counts.is_one))
+    siblings = None if counts.is_one else SiblingProcesses(settings, counts, sock)
+    try:
+        if siblings is not None:
+            siblings.start()
+        _run(Server(app, sock, ready_file, opens=opens, siblings=siblings))
+    finally:
+        if siblings is not None:
+            siblings.close()
+        if ready_file is not None:
+            ready_file.unlink(missing_ok=True)
+
+
+def run_sibling(settings: "Settings", ends_with: int, descriptor: int) -> None:
+    """Run an API process that another one has started, on its listening socket, as long as that one runs."""
+    logs.configure(settings.log_level, settings.log_format)
+    sock = socket.socket(fileno=descriptor)
+    app = build(settings, Roles(api=True, scheduler=False, worker=False))
+    server = Server(app, sock, is_sibling=True)
+    end_with(ends_with, server.stop_soon)
+    _run(server)
+
+
+def _run(server: "Server") -> None:
     # uvicorn raises the signals that it handled again after it has stopped, when nothing is left to stop.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
-    try:
-        server.run([sock])
-    finally:
-        if ready_file is not None:
-            ready_file.unlink(missing_ok=True)
+    server.run([server.sock])
     if not server.started:
         raise CliError("the server did not start: see the log above")
 
@@ -199,7 +219,14 @@ class Server(uvicorn.Server):
     """
 
     def __init__(
-        self, app: Application, sock: socket.socket, ready_file: Path | None = None, *, opens: bool = False
+        self,
+        app: Application,
+        sock: socket.socket,
+        ready_file: Path | None = None,
+        *,
+        opens: bool = False,
+        siblings: SiblingProcesses | None = None,
+        is_sibling: bool = False,
     ) -> None:
         grace_s = app.settings.shutdown_grace_s
         super().__init__(
@@ -211,15 +238,19 @@ class Server(uvicorn.Server):
             )
         )
         self._app = app
-        self._sock = sock
+        self.sock = sock
         self._ready_file = ready_file
         self._opens = opens
+        self._siblings = siblings
+        self._is_sibling = is_sibling
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        url = url_of(self._sock)
+        url = url_of(self.sock)
         await super().startup(sockets)
         tune_gc()
-        if self.started:
+        if self.started and self._is_sibling:
+            startup.report_working(self._app, "api")
+        elif self.started:
             startup.report_listening(self._app, url)
             if self._ready_file is not None:
                 startup.write_ready_file(self._ready_file, url)
@@ -233,12 +264,22 @@ class Server(uvicorn.Server):
             stop_at_once(sig)
         super().handle_exit(sig, frame)
 
+    def stop_soon(self) -> None:
+        """Stop as after a signal; for any thread."""
+        self.should_exit = True
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         startup.report_stopping(self._app)
-        draining = asyncio.create_task(pools.lifecycle(self._app.drain))
+        draining = asyncio.create_task(pools.lifecycle(self._drain))
         await super().shutdown(sockets)
         draining.cancel()
         log.info("stopped")
+
+    def _drain(self) -> None:
+        # Clients wait for the jobs that the workers are at.
+        if self._siblings is not None:
+            self._siblings.stop_workers()
+        self._app.drain()
 
 
 def _uvicorn_options(settings: "Settings", host: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from imagemill.bootstrap.application import Application, Roles
 from imagemill.cli import startup
 from imagemill.cli.output import UNUSABLE, CliError
+from imagemill.cli.processes import end_with
 from imagemill.cli.startup import build, check_queues
 from imagemill.observability import logs
 from imagemill.observability.collectors import MetricsPortTaken
@@ -22,8 +23,13 @@ if TYPE_CHECKING:
 log = logging.getLogger("imagemill.cli")
 
 
-def run_without_http(settings: "Settings", command: str, *, queues: str | None) -> None:
-    """Run ``scheduler`` or ``worker``. A signal stops it gracefully, a second one at once."""
+def run_without_http(
+    settings: "Settings", command: str, *, queues: str | None, ends_with: int | None = None
+) -> None:
+    """Run ``scheduler`` or ``worker``. A signal stops it gracefully, a second one at once.
+
+    ``ends_with``: the read end of a pipe; when its other end is closed, this is as a signal.
+    """
     logs.configure(settings.log_level, settings.log_format)
     chosen = None if queues is None else frozenset(name.strip() for name in queues.split(",") if name.strip())
     is_worker = command == "worker"
@@ -38,6 +44,8 @@ def run_without_http(settings: "Settings", command: str, *, queues: str | None) 
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, handle)
+    if ends_with is not None:
+        end_with(ends_with, stop.set)
     _start(app)
     tune_gc()
     startup.report_working(app, command)
