@@ -358,6 +358,7 @@ class Application:
             heads=self.stores.jobs.heads,
             poll_s=self.settings.scheduler_poll_ms / 1000,
             paused=self.pauses.stops,
+            is_relayed=self._is_relayed,
         )
 
     def _fleet(self) -> "FleetDispatcher | None":
