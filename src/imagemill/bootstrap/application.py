@@ -307,7 +307,8 @@ class Application:
         self.dispatcher.wake_own("")
         for each in (self.callbacks, self.webhooks, self.batch_callbacks, self.pauses, self.operations):
             each.wake()
-        self.advancer.wake()
+        for each in (self.advancer, self.sweeper):
+            each.wake()
 
     def _is_relayed(self) -> bool:
         return self.pubsub is not None and self.pubsub.is_connected
