@@ -10,7 +10,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.cli.programs import Program, image_job, running
+from imagemill.jobs.capacity import NO_SCHEDULER, NO_WORKER
+from tests.cli.programs import Program, image_job, run, running
 from tests.service.build import wait_until
 
 JOBS = 8
@@ -95,3 +96,21 @@ def test_a_killed_process_loses_nothing(machine: Machine, role: str):
         told = machine.read(f"/api/v1/jobs/{job_id}/events?stream=false")["items"]
         assert [event["type"] for event in told].count("Succeeded") == 1
         assert len(machine.read(f"/api/v1/jobs/{job_id}")["artifacts"]) == 1
+
+
+def test_what_does_not_run_is_said_with_the_remedy(machine: Machine, tmp_path: Path):
+    data = {"IMAGEMILL_DATA_DIR": str(tmp_path / "data")}
+    assert machine.read("/health")["problems"] == []
+    machine.submit(0, query="?wait=true")
+    for role in ("worker", "scheduler"):
+        machine.kill(role)
+    wait_until(lambda: machine.read("/health")["problems"] == [NO_WORKER, NO_SCHEDULER])
+    job_id = machine.submit(0)["jobId"]
+    assert machine.read(f"/api/v1/jobs/{job_id}")["waits"] == NO_WORKER
+    found = run("doctor", "--only", "processes", cwd=tmp_path, **data).stdout
+    assert NO_WORKER in " ".join(found.split())
+    assert NO_SCHEDULER in " ".join(found.split())
+    for role in ("worker", "scheduler"):
+        machine.start(role)
+    wait_until(lambda: machine.read(f"/api/v1/jobs/{job_id}")["status"] == "succeeded")
+    wait_until(lambda: machine.read("/health")["problems"] == [])
