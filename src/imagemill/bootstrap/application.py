@@ -123,7 +123,8 @@ class Application:
         )
         self.backends = self._backends()
         alone = self.roles.is_single_process
-        self.pubsub = build.build_pubsub(settings, self.process_lock, alone=alone, notices=self.roles.api)
+        wishes = {"notices": self.roles.api, "works": self.roles.worker}
+        self.pubsub = build.build_pubsub(settings, self.process_lock, alone=alone, **wishes)
         self.hub = Hub(
             self.stores.jobs.progress_of,
             poll_s=_ALONE_POLL_S if alone else settings.scheduler_poll_ms / 1000,

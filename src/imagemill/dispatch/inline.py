@@ -147,7 +147,7 @@ class InlineDispatcher:
 
     def _run_monitor(self) -> None:
         refreshed_at, error_pause_s = time.monotonic(), 0.0
-        known: list[Offer] | None = None
+        known: list[tuple[Node, bool]] = []
         while not self._closed.is_set():
             self._wait_for_task(refreshed_at + _NODE_REFRESH_S, error_pause_s)
             error_pause_s = 0.0
@@ -155,7 +155,7 @@ class InlineDispatcher:
                 if time.monotonic() >= refreshed_at + _NODE_REFRESH_S:
                     refreshed_at = time.monotonic()
                     self._start_slots()
-                    if known != (known := self._offers.all()):
+                    if known != (known := self._offers.states()):
                         self._is_work_waiting = True
                 self._wake_more()
                 self._poll()
