@@ -228,3 +228,16 @@ def test_what_no_slot_took_is_polled_for_although_wake_ups_arrive(relayed: Floor
     wait_until(lambda: len(relayed.asked) >= 300)
     relayed.takers = {"dispatch-3"}
     wait_until(lambda: relayed.took == ["dispatch-3"])
+
+
+def test_after_missed_wake_ups_one_question_finds_what_waits():
+    pool = Floor(*(node(f"dispatch-{number}") for number in range(100)), heads=[], is_relayed=True, poll_s=60)
+    pool.dispatcher.start()
+    wait_until(lambda: len(pool.asked) == 100 and pool.polls == 1)
+    pool.dispatcher.wake_own("")
+    wait_until(lambda: pool.polls == 2)
+    assert len(pool.asked) == 100
+    pool.takers, pool.heads = {"dispatch-3"}, [head()]
+    pool.dispatcher.wake_own("")
+    wait_until(lambda: pool.took == ["dispatch-3"])
+    pool.dispatcher.close()

@@ -1,6 +1,7 @@
 """Dispatch in this process: a thread for each slot of each node, and a poll for work without a wake-up."""
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -102,7 +103,7 @@ class InlineDispatcher:
         self._idle = IdleSlots()
         self._closed = threading.Event()
         self._slots: dict[_SlotKey, threading.Thread] = {}
-        self._polled_at = 0.0
+        self._polled_at = -math.inf
         self._is_work_waiting = True
         """Whether work may wait that no slot took, so that it is polled for at the shorter interval."""
         self._to_wake_more: set[str] = set()
@@ -111,11 +112,13 @@ class InlineDispatcher:
 
     def wake(self, queue: str) -> None:
         """Wake slots of nodes that have the queue; the claim decides which of them fits the job. An empty one
-        wakes all."""
+        has the monitor look for work of any queue."""
         if queue:
             self._idle.wake(queue)
-        else:
-            self._idle.wake_all()
+            return
+        with self._condition:
+            self._is_work_waiting, self._polled_at = True, -math.inf
+            self._condition.notify()
 
     def wake_own(self, queue: str) -> None:
         self.wake(queue)
