@@ -21,8 +21,9 @@ avoided only for a while, and a model is loaded only for jobs that have waited l
 _AFTER_ERROR_S = 1.0
 _NODE_REFRESH_S = 1.0
 """Seconds between two reads of the list of nodes, which is in memory."""
-_RELAYED_POLL_S = 5.0
-"""Seconds between two polls while other processes report their work, for reports that were lost."""
+_RELAYED_POLL_S = 2.0
+"""Seconds between two polls while other processes report their work: reports may be lost, and during an
+update a process of an earlier version makes none."""
 _GATHER_S = 0.002
 """Seconds in which the slots that were woken first may claim, before more are."""
 
