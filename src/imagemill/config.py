@@ -215,8 +215,8 @@ class CoreSettings(BaseSettings):
     scheduler_poll_ms: int = Field(
         default=250,
         ge=10,
-        description="Polling interval in milliseconds for jobs and events where no broker or Redis reports "
-        "them.",
+        description="Polling interval in milliseconds for jobs and events that neither a broker, Redis, "
+        "PostgreSQL nor another process of this machine reports.",
     )
     sweep_s: float = Field(
         default=1.0,

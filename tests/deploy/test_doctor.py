@@ -15,6 +15,7 @@ from imagemill.db import migrate
 from imagemill.db.engine import inspect_database
 from imagemill.domain.errors import StorageError
 from imagemill.domain.nodes import Finding, Level
+from imagemill.jobs.capacity import NO_SCHEDULER, NO_WORKER
 from tests.cli.programs import run
 
 
@@ -246,3 +247,21 @@ def test_an_unknown_part_is_named(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "weather" in done.stderr
     assert "broker" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("roles", "warnings"),
+    [
+        ([], []),
+        ([("api", "scheduler", "worker")], []),
+        ([("api",), ("scheduler",), ("worker",)], []),
+        ([("api",), ("scheduler",)], [NO_WORKER]),
+        ([("api",), ("worker",)], [NO_SCHEDULER]),
+    ],
+)
+def test_running_processes_without_a_worker_or_a_scheduler_are_a_finding(
+    roles: list[tuple[str, ...]], warnings: list[str]
+) -> None:
+    found = list(doctor_checks.check_processes(roles))
+    assert [each.message for each in found if each.level is Level.WARNING] == warnings
+    assert found[-1].level is Level.OK

@@ -35,13 +35,28 @@ def head(tag: float = 1.0, queue: str = "gpu") -> LaneHead:
 class Floor:
     """Counts who asks for work, and gives none. At each poll another job waits, or what a test says."""
 
-    def __init__(self, *nodes: Node, heads: list[LaneHead] | None = None) -> None:
+    def __init__(
+        self,
+        *nodes: Node,
+        heads: list[LaneHead] | None = None,
+        is_relayed: bool = False,
+        poll_s: float = 0.01,
+    ) -> None:
         self.backend = Nodes(*nodes)
         self.heads = heads
+        self.takers: set[str] = set()
+        """Nodes that take the jobs of `heads`, one each."""
+        self.took: list[str] = []
         self.polls = 0
         self.asked: list[str] = []
         self.dispatcher = InlineDispatcher(
-            self._run_all, {"fake": self.backend}, worker="w", queues=None, heads=self._heads, poll_s=0.01
+            self._run_all,
+            {"fake": self.backend},
+            worker="w",
+            queues=None,
+            heads=self._heads,
+            poll_s=poll_s,
+            is_relayed=lambda: is_relayed,
         )
 
     def _heads(self) -> list[LaneHead]:
@@ -53,10 +68,16 @@ class Floor:
         before = self.polls
         wait_until(lambda: self.polls >= before + times)
 
-    def _run_all(self, offer: Callable[[], Offer | None]) -> bool:
+    def _run_all(self, offer: Callable[[], Offer | None], claimed: Callable[[], None]) -> bool:
         given = offer()
         if given is not None:
             self.asked.append(given.node)
+            if self.heads and given.node in self.takers:
+                self.takers.remove(given.node)
+                self.heads.pop()
+                self.took.append(given.node)
+                claimed()
+                return True
         return False
 
     def threads(self, name: str) -> int:
@@ -152,3 +173,71 @@ def test_a_node_that_becomes_healthy_looks_at_what_waits(many: Floor):
     many.backend.there[-1] = node("dispatch-ill")
     many.polled(5)
     wait_until(lambda: "dispatch-ill" in many.asked)
+
+
+@pytest.fixture
+def relayed() -> Iterator[Floor]:
+    """A hundred idle nodes, in a process that is told of the work of others."""
+    nodes = (node(f"dispatch-{number}", slots=2) for number in range(100))
+    pool = Floor(*nodes, heads=[], is_relayed=True)
+    pool.dispatcher.start()
+    wait_until(lambda: len(pool.asked) == 200)
+    yield pool
+    pool.dispatcher.close()
+
+
+def test_idle_slots_poll_nothing_while_wake_ups_arrive(relayed: Floor):
+    wait_until(lambda: relayed.polls)
+    threading.Event().wait(0.2)  # 20 polls otherwise
+    assert relayed.polls <= 3
+
+
+def test_a_wake_up_wakes_a_few_slots_as_long_as_one_takes_the_job(relayed: Floor):
+    relayed.takers = {f"dispatch-{number}" for number in range(100)}
+    for number in range(10):
+        assert relayed.heads is not None
+        relayed.heads.append(head())
+        relayed.dispatcher.wake("gpu")
+        wait_until(lambda number=number: len(relayed.took) == number + 1)
+    assert len(relayed.asked) <= 200 + 10 * 25
+
+
+def test_a_job_that_one_node_alone_can_take_reaches_it_without_a_poll():
+    pool = Floor(*(node(f"dispatch-{number}") for number in range(100)), heads=[], is_relayed=True, poll_s=60)
+    pool.dispatcher.start()
+    wait_until(lambda: len(pool.asked) == 100)
+    pool.takers, pool.heads = {"dispatch-3"}, [head()]
+    pool.dispatcher.wake("gpu")
+    wait_until(lambda: pool.took == ["dispatch-3"])
+    pool.dispatcher.close()
+
+
+def test_many_jobs_of_one_wake_up_fill_all_idle_slots():
+    pool = Floor(*(node(f"dispatch-{number}") for number in range(100)), heads=[], is_relayed=True, poll_s=60)
+    pool.dispatcher.start()
+    wait_until(lambda: len(pool.asked) == 100)
+    pool.takers, pool.heads = {f"dispatch-{number}" for number in range(100)}, [head() for _ in range(100)]
+    pool.dispatcher.wake("gpu")
+    wait_until(lambda: len(pool.took) == 100)
+    pool.dispatcher.close()
+
+
+def test_what_no_slot_took_is_polled_for_although_wake_ups_arrive(relayed: Floor):
+    relayed.heads = [head()]
+    relayed.dispatcher.wake("gpu")
+    wait_until(lambda: len(relayed.asked) >= 300)
+    relayed.takers = {"dispatch-3"}
+    wait_until(lambda: relayed.took == ["dispatch-3"])
+
+
+def test_after_missed_wake_ups_one_question_finds_what_waits():
+    pool = Floor(*(node(f"dispatch-{number}") for number in range(100)), heads=[], is_relayed=True, poll_s=60)
+    pool.dispatcher.start()
+    wait_until(lambda: len(pool.asked) == 100 and pool.polls == 1)
+    pool.dispatcher.wake_own("")
+    wait_until(lambda: pool.polls == 2)
+    assert len(pool.asked) == 100
+    pool.takers, pool.heads = {"dispatch-3"}, [head()]
+    pool.dispatcher.wake_own("")
+    wait_until(lambda: pool.took == ["dispatch-3"])
+    pool.dispatcher.close()

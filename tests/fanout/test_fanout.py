@@ -13,7 +13,7 @@ from imagemill.domain.events import Notice
 from imagemill.pubsub.base import ClusterEvent, EventHandlers, PubSub
 from imagemill.pubsub.postgres import PostgresPubSub
 from imagemill.pubsub.redis import RedisPubSub
-from imagemill.pubsub.sockets import SocketPubSub
+from imagemill.pubsub.sockets import SocketPubSub, Wishes
 from imagemill.pubsub.threads import ListenerThread
 from tests.redis import RedisServer
 from tests.service.build import wait_until
@@ -116,7 +116,7 @@ MakeOne = Callable[[str, bool], PubSub]
 @pytest.fixture(params=["redis", "sockets"])
 def make_one(request: pytest.FixtureRequest, tmp_path: Path) -> MakeOne:
     if request.param == "sockets":
-        return lambda name, events: SocketPubSub(tmp_path, name, lambda _: False, job_events=events)
+        return lambda name, events: SocketPubSub(tmp_path, name, lambda _: False, wishes=Wishes(events))
     redis: RedisServer = request.getfixturevalue("redis")
     return lambda name, events: RedisPubSub(redis.url, name, job_events=events)
 

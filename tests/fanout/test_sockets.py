@@ -5,8 +5,9 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -14,7 +15,7 @@ from imagemill.domain.events import Notice
 from imagemill.jobs.leadership import ProcessLock
 from imagemill.pubsub.base import ClusterEvent
 from imagemill.pubsub.peer_link import FrameKind, frame
-from imagemill.pubsub.sockets import SocketPubSub
+from imagemill.pubsub.sockets import SocketPubSub, Wishes
 from tests.fanout.test_fanout import Listener
 from tests.service.build import wait_until
 
@@ -29,28 +30,37 @@ from imagemill.pubsub.sockets import SocketPubSub
 
 lock = ProcessLock(Path(sys.argv[1]))
 sockets = Path(sys.argv[1], "sockets")
-pubsub = SocketPubSub(sockets, lock.worker, lambda name: bool(lock.dead_processes([name])))
+pubsub = SocketPubSub(sockets, lock.worker, lock.is_dead)
 answer = lambda event: pubsub.publish([ClusterEvent(has_deliveries=True)])
 handlers = EventHandlers(answer, lambda *_: None, lambda: print("looks", flush=True))
 asyncio.run(pubsub.listen(handlers))
 """
 """Prints when it looks for what it has missed, and answers events."""
 
-Make = Callable[[Path], Listener]
+
+class Make(Protocol):
+    def __call__(
+        self,
+        run: Path,
+        *,
+        is_connected: bool = True,
+        wishes: Wishes = Wishes(),
+    ) -> Listener: ...
 
 
 @pytest.fixture
 def make() -> Iterator[Make]:
     made: list[tuple[Listener, ProcessLock]] = []
 
-    def make(run: Path) -> Listener:
+    def make(run: Path, *, is_connected: bool = True, wishes: Wishes = Wishes()) -> Listener:
         lock = ProcessLock(run)
         listener = Listener(
-            SocketPubSub(run / "sockets", lock.worker, lambda name: bool(lock.dead_processes([name])))
+            SocketPubSub(run / "sockets", lock.worker, lock.is_dead, wishes=wishes, check_s=0.05)
         )
         made.append((listener, lock))
         listener.listening.start()
-        wait_until(lambda: listener.pubsub.is_connected)
+        if is_connected:
+            wait_until(lambda: listener.pubsub.is_connected)
         return listener
 
     yield make
@@ -125,6 +135,20 @@ def test_the_socket_of_a_process_that_was_killed_is_removed(tmp_path: Path, make
     assert not stale.exists()
 
 
+def test_a_socket_that_was_deleted_or_could_not_be_made_is_made_later(tmp_path: Path, make: Make):
+    folder = tmp_path / "sockets"
+    folder.write_text("in the way")
+    one = make(tmp_path, is_connected=False)
+    assert not one.pubsub.is_connected
+    folder.unlink()
+    wait_until(lambda: one.pubsub.is_connected)
+    sockets(tmp_path)[0].unlink()
+    wait_until(lambda: sockets(tmp_path))
+    two = make(tmp_path)
+    two.pubsub.publish([WAKE])
+    wait_until(lambda: one.heard == [WAKE])
+
+
 def test_a_data_folder_may_have_a_long_path(tmp_path: Path, make: Make):
     run = tmp_path / ("a" * 100) / ("b" * 100)
     one, two = make(run), make(run)
@@ -156,12 +180,22 @@ def test_a_process_that_ends_removes_its_socket_and_its_last_events_arrive(tmp_p
     assert two.pubsub.is_connected
 
 
+def test_wake_ups_go_to_processes_with_slots_only(tmp_path: Path, make: Make):
+    worker, scheduler = make(tmp_path), make(tmp_path, wishes=Wishes(False, False))
+    api = make(tmp_path)
+    api.pubsub.publish([WAKE])
+    api.pubsub.publish([ClusterEvent(has_deliveries=True)])
+    wait_until(lambda: scheduler.heard and any(event.has_deliveries for event in worker.heard))
+    assert worker.heard[0].queues_with_work == ("gpu",)
+    assert scheduler.heard == [ClusterEvent(has_deliveries=True)]
+
+
 def test_a_message_that_cannot_be_read_or_is_of_another_version_is_passed_over(tmp_path: Path, make: Make):
     one = make(tmp_path)
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(str(sockets(tmp_path)[0]))
         client.sendall(b"".join(_packed(kind, body) for kind, body in ((1, b"no JSON"), (99, b"new"))))
-        client.sendall(frame(FrameKind.HELLO, b'{"name": "gone", "events": false}'))
+        client.sendall(frame(FrameKind.HELLO, b'{"name": "gone", "events": false, "work": true}'))
         assert client.recv(5) == frame(FrameKind.WELCOME)
         one.pubsub.publish([WAKE])
         assert b'"woken":["gpu"]' in client.recv(1000)

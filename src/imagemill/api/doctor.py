@@ -54,7 +54,7 @@ async def run_doctor(
     services: ServicesDep,
     stream: Annotated[Flag, Query(description="Return each finding as a server-sent event.")] = False,
 ) -> Response:
-    """Check settings, plug-ins, folder, database, broker, blobs and nodes from this process."""
+    """Check settings, plug-ins, folder, database, broker, blobs, nodes and processes from this process."""
     if stream:
         return stream_findings(services.doctor())
     found = await pools.call(lambda: list(services.doctor()))

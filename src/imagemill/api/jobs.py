@@ -164,6 +164,8 @@ class Jobs:
             return None
         if (pause := self.services.pauses.of_job(job.owner, job.recipe)) is not None:
             return pause.text
+        if job.run_after is not None and (missing := self.services.capacity.missing_scheduler()):
+            return missing
         if is_parked(job.run_after):
             return "was paused, and continues within seconds"
         if job.run_after is not None and job.run_after > now_us():

@@ -123,7 +123,8 @@ class Application:
         )
         self.backends = self._backends()
         alone = self.roles.is_single_process
-        self.pubsub = build.build_pubsub(settings, self.process_lock, alone=alone, notices=self.roles.api)
+        wishes = {"notices": self.roles.api, "works": self.roles.worker}
+        self.pubsub = build.build_pubsub(settings, self.process_lock, alone=alone, **wishes)
         self.hub = Hub(
             self.stores.jobs.progress_of,
             poll_s=_ALONE_POLL_S if alone else settings.scheduler_poll_ms / 1000,
@@ -307,7 +308,8 @@ class Application:
         self.dispatcher.wake_own("")
         for each in (self.callbacks, self.webhooks, self.batch_callbacks, self.pauses, self.operations):
             each.wake()
-        self.advancer.wake()
+        for each in (self.advancer, self.sweeper):
+            each.wake()
 
     def _is_relayed(self) -> bool:
         return self.pubsub is not None and self.pubsub.is_connected
@@ -358,6 +360,7 @@ class Application:
             heads=self.stores.jobs.heads,
             poll_s=self.settings.scheduler_poll_ms / 1000,
             paused=self.pauses.stops,
+            is_relayed=self._is_relayed,
         )
 
     def _fleet(self) -> "FleetDispatcher | None":

@@ -401,12 +401,14 @@ class WorkerProcess:
     slots: int | None
 
 
-def build_pubsub(settings: Settings, lock: ProcessLock, *, alone: bool, notices: bool) -> "PubSub | None":
+def build_pubsub(
+    settings: Settings, lock: ProcessLock, *, alone: bool, notices: bool, works: bool = True
+) -> "PubSub | None":
     """Return the channel between processes: Redis where there is one, sockets in the data folder for SQLite,
     whose processes share a machine, else PostgreSQL. Without one the database is polled.
 
     None for a single process on PostgreSQL, on PostgreSQL behind a pooler, and for SQLite on Windows.
-    ``notices``: whether requests of this process wait for events of jobs.
+    ``notices``: whether requests of this process wait for events of jobs. ``works``: whether it has slots.
     """
     sender = lock.worker
     if settings.pubsub_redis_url:
@@ -416,12 +418,10 @@ def build_pubsub(settings: Settings, lock: ProcessLock, *, alone: bool, notices:
             raise _missing(error) from error
         return RedisPubSub(settings.pubsub_redis_url, sender, job_events=notices)
     if settings.database.startswith("sqlite") and hasattr(socket, "AF_UNIX"):
-        from imagemill.pubsub.sockets import SocketPubSub
+        from imagemill.pubsub.sockets import SocketPubSub, Wishes
 
         folder = settings.data_dir / "run" / "sockets"
-        return SocketPubSub(
-            folder, sender, lambda name: bool(lock.dead_processes([name])), job_events=notices
-        )
+        return SocketPubSub(folder, sender, lock.is_dead, wishes=Wishes(notices, works))
     if settings.pubsub_postgres_url and not alone:
         from imagemill.pubsub.postgres import PostgresPubSub
 

@@ -28,6 +28,9 @@ from imagemill.db.tables import REVISION
 from imagemill.domain.clock import now_us
 from imagemill.domain.errors import ImagemillError, StorageError
 from imagemill.domain.nodes import Finding, Level, NodeConfig
+from imagemill.jobs.capacity import NO_SCHEDULER, NO_WORKER
+from imagemill.jobs.leadership import ProcessLock
+from imagemill.jobs.processes import Process, ProcessStore
 from imagemill.nodes.store import NodeStore
 from imagemill.products.base import installed_products
 from imagemill.settings import mask_url
@@ -218,6 +221,19 @@ def check_nodes(ask_nodes: Callable[[], Sequence[NodeCheck]], *, simulated: bool
             yield Finding(Level.OK, "nodes", f"{node.name} ({node.url}) runs ComfyUI {node.version}{note}")
 
 
+def check_processes(roles: Sequence[Collection[str]]) -> Iterator[Finding]:
+    """Check that running processes, given by their roles, have all roles together; none may run."""
+    if not roles:
+        yield Finding(Level.OK, "processes", "no process is running: start `imagemill serve`")
+        return
+    missing = {"worker": NO_WORKER, "scheduler": NO_SCHEDULER}
+    for role, text in missing.items():
+        if not any(role in each for each in roles):
+            yield Finding(Level.WARNING, "processes", text)
+    running = sorted(", ".join(each) for each in roles)
+    yield Finding(Level.OK, "processes", f"{len(roles)} running: {'; '.join(running)}")
+
+
 def check_task_keys(key_owners: Collection[str], task_owners: Collection[str]) -> Iterator[Finding]:
     """Check that the owners of what Celery tasks make have a key; without any key none is needed."""
     for owner in sorted(set(task_owners).difference(key_owners)) if key_owners else ():
@@ -226,7 +242,18 @@ def check_task_keys(key_owners: Collection[str], task_owners: Collection[str]) -
         yield Finding(Level.WARNING, "keys", f"{text}: {remedy}")
 
 
-PARTS = ("settings", "plugins", "folder", "database", "keys", "broker", "redis", "blobs", "nodes")
+PARTS = (
+    "settings",
+    "plugins",
+    "folder",
+    "database",
+    "keys",
+    "broker",
+    "redis",
+    "blobs",
+    "nodes",
+    "processes",
+)
 
 _TIMEOUT_S = 5.0
 """A job would not wait longer for a broker, Redis or a node."""
@@ -253,6 +280,7 @@ def list_checks(settings: Settings) -> Sequence[tuple[str, Check]]:
         ),
         "blobs": partial(check_blobs, lambda: open_blobs(settings.data_dir / "blobs", s3), name, remedy),
         "nodes": partial(_check_nodes, settings),
+        "processes": partial(_check_processes, settings),
     }
     if settings.broker_url:
         found["keys"] = partial(_check_task_keys, settings)
@@ -378,6 +406,30 @@ def _check_nodes(settings: Settings) -> Iterator[Finding]:
             return list(pool.map(partial(_ask_node, drained=drained), nodes.values()))
 
     yield from check_nodes(ask_nodes, simulated=settings.simulator.enabled == "auto")
+
+
+def _check_processes(settings: Settings) -> Iterator[Finding]:
+    """Check the processes in the database; one that cannot be read is a finding of another check."""
+    with suppress(StorageError):
+        if inspect_database(settings.database).revision == REVISION:
+            yield from check_processes([each.roles for each in _running_processes(settings)])
+
+
+def _running_processes(settings: Settings) -> list[Process]:
+    """Return the processes that report themselves, without those of this machine that have ended."""
+    database = Database(open_engines(settings.database))
+    try:
+        processes = ProcessStore(database).living()
+    finally:
+        database.close()
+    if not (run := settings.data_dir / "run").is_dir():
+        return processes
+    lock = ProcessLock(run)
+    try:
+        dead = lock.dead_processes([each.name for each in processes])
+    finally:
+        lock.close()
+    return [each for each in processes if each.name not in dead]
 
 
 def _read_node_table(settings: Settings) -> tuple[list[NodeConfig], frozenset[str]]:

@@ -29,7 +29,10 @@ _Only = Annotated[
 def doctor(
     only: _Only = None, data_dir: DataDir = None, profile: Profile = None, as_json: Json = False
 ) -> None:
-    """Check settings, plug-ins, folder, database, broker, blobs and nodes. Exit status 1 for an error."""
+    """Check settings, plug-ins, folder, database, broker, blobs, nodes and processes.
+
+    Exit status 1 for an error.
+    """
     out = Printer(as_json)
     found: list[Finding] = []
     with out.reporting():

@@ -100,6 +100,10 @@ class Offers:
         """Return the current offer of each node."""
         return [self.offer_of(node) for _, node in self.nodes() if self._takes_jobs(node)]
 
+    def states(self) -> list[tuple[Node, bool]]:
+        """Return the nodes, and whether each takes jobs; cheaper than their offers."""
+        return [(node, self._takes_jobs(node)) for _, node in self.nodes()]
+
     def queues(self) -> frozenset[str]:
         """Return the queues of which some node can take jobs now."""
         return frozenset[str]().union(*(offer.queues for offer in self.all()))

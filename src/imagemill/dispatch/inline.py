@@ -1,13 +1,15 @@
 """Dispatch in this process: a thread for each slot of each node, and a poll for work without a wake-up."""
 
 import logging
+import math
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from imagemill.backends.base import Backend, Node
 from imagemill.dispatch.base import Offers, find
+from imagemill.dispatch.idle_slots import IdleSlots, NodeKey
+from imagemill.dispatch.slots import RunAll
 from imagemill.domain.errors import StorageError
 from imagemill.domain.scheduling import LaneHead, Offer
 
@@ -18,7 +20,12 @@ _LONGEST_POLL_S = 2.0
 avoided only for a while, and a model is loaded only for jobs that have waited long enough."""
 _AFTER_ERROR_S = 1.0
 _NODE_REFRESH_S = 1.0
-"""Seconds between two reads of the list of nodes."""
+"""Seconds between two reads of the list of nodes, which is in memory."""
+_RELAYED_POLL_S = 2.0
+"""Seconds between two polls while other processes report their work: reports may be lost, and during an
+update a process of an earlier version makes none."""
+_GATHER_S = 0.002
+"""Seconds in which the slots that were woken first may claim, before more are."""
 
 _SlotKey = tuple[str, str, int]
 """Backend, node, number of the slot."""
@@ -37,6 +44,11 @@ class WorkPoller:
         self._last_state: tuple[list[LaneHead], list[Offer]] | None = None
         self._pause_s = poll_s
         self._next_poll = 0.0
+
+    @property
+    def is_work_waiting(self) -> bool:
+        """Whether there was work at the last call that a slot of this process may take later."""
+        return self._last_state is not None
 
     def should_wake(self) -> frozenset[str]:
         """Return the queues whose slots to wake: at once when work or nodes have changed, else at growing
@@ -64,12 +76,13 @@ class InlineDispatcher:
 
     ``run_all`` claims and runs jobs for a slot until there is none, and returns whether there was one.
     ``poll_s``: seconds between two checks for work without a wake-up; each is one query (``heads``) for all
-    slots. ``paused``: see `Offers`.
+    slots. While ``is_relayed`` returns that wake-ups of other processes arrive, these checks are rare, and
+    follow a wake-up for which no slot took a job. ``paused``: see `Offers`.
     """
 
     def __init__(
         self,
-        run_all: Callable[[Callable[[], Offer | None]], bool],
+        run_all: RunAll,
         backends: Mapping[str, Backend],
         *,
         worker: str,
@@ -77,30 +90,36 @@ class InlineDispatcher:
         heads: Callable[[], Sequence[LaneHead]],
         poll_s: float,
         paused: Callable[[str], bool] = lambda _: False,
+        is_relayed: Callable[[], bool] = lambda: False,
     ) -> None:
         self._run_all = run_all
         self._backends = backends
         self._offers = Offers(backends, worker=worker, served_queues=queues, paused=paused)
+        self._heads = heads
         self._poller = WorkPoller(heads, self._offers, poll_s)
         self._poll_s = poll_s
-        self._lock = threading.RLock()
-        self._condition = threading.Condition(self._lock)
-        """Wakes the monitor and whoever waits for the slots to end."""
-        self._sleepers: dict[frozenset[str], threading.Condition] = {}
-        """Where the slots wait, by the queues of their nodes. Waking a thread costs a wait for the
-        interpreter's lock, so a wake-up wakes none of other queues."""
-        self._wakeups: Counter[str] = Counter()
-        """The wake-ups so far, by queue; the empty one is for all slots."""
-        self._closed = False
+        self._is_relayed = is_relayed
+        self._condition = threading.Condition()
+        """Wakes the monitor."""
+        self._idle = IdleSlots()
+        self._closed = threading.Event()
         self._slots: dict[_SlotKey, threading.Thread] = {}
+        self._polled_at = -math.inf
+        self._is_work_waiting = True
+        """Whether work may wait that no slot took, so that it is polled for at the shorter interval."""
+        self._to_wake_more: set[str] = set()
+        """Queues whose wake-up was answered by a slot, while nodes are idle that were not asked."""
         self._monitor = threading.Thread(target=self._run_monitor, name="imagemill-monitor", daemon=True)
 
     def wake(self, queue: str) -> None:
-        """Wake the slots of the nodes that have the queue; the claim decides which of them fits the job. An
-        empty one wakes all."""
-        with self._lock:
-            self._wakeups[queue] += 1
-            self._notify(queue)
+        """Wake slots of nodes that have the queue; the claim decides which of them fits the job. An empty one
+        has the monitor look for work of any queue."""
+        if queue:
+            self._idle.wake(queue)
+            return
+        with self._condition:
+            self._is_work_waiting, self._polled_at = True, -math.inf
+            self._condition.notify()
 
     def wake_own(self, queue: str) -> None:
         self.wake(queue)
@@ -110,10 +129,10 @@ class InlineDispatcher:
         self._monitor.start()
 
     def stop_accepting(self) -> None:
+        self._closed.set()
         with self._condition:
-            self._closed = True
             self._condition.notify_all()
-            self._notify()
+        self._idle.close()
 
     def close(self) -> None:
         self.stop_accepting()
@@ -128,34 +147,81 @@ class InlineDispatcher:
         """Return the current offer of each node."""
         return self._offers.all()
 
-    def _notify(self, queue: str = "") -> None:
-        """Wake the slots of a queue, or all; call with the lock."""
-        for queues, sleepers in self._sleepers.items():
-            if not queue or queue in queues:
-                sleepers.notify_all()
-
-    def _count_wakeups(self, queues: Iterable[str]) -> int:
-        """Return the number of wake-ups so far that concern the slots of these queues."""
-        return self._wakeups[""] + sum(self._wakeups[queue] for queue in queues)
+    # The monitor
 
     def _run_monitor(self) -> None:
-        called = time.monotonic()
-        pause_s = self._poll_s
-        while not self._closed:
-            with self._condition:
-                self._condition.wait_for(lambda: self._closed, pause_s)
-            pause_s = self._poll_s
+        refreshed_at, error_pause_s = time.monotonic(), 0.0
+        known: list[tuple[Node, bool]] = []
+        while not self._closed.is_set():
+            self._wait_for_task(refreshed_at + _NODE_REFRESH_S, error_pause_s)
+            error_pause_s = 0.0
             try:
-                if time.monotonic() >= called + _NODE_REFRESH_S:
-                    called = time.monotonic()
+                if time.monotonic() >= refreshed_at + _NODE_REFRESH_S:
+                    refreshed_at = time.monotonic()
                     self._start_slots()
-                for queue in self._poller.should_wake():
-                    self.wake(queue)
+                    if known != (known := self._offers.states()):
+                        self._is_work_waiting = True
+                self._wake_more()
+                self._poll()
             except StorageError as error:
                 log.warning("cannot read the queued work: %s", error)
-                pause_s = max(pause_s, _AFTER_ERROR_S)
+                self._is_work_waiting, error_pause_s = True, _AFTER_ERROR_S
             except Exception:
                 log.exception("polling for idle slots failed; it continues")
+                self._is_work_waiting, error_pause_s = True, self._poll_s
+
+    def _wait_for_task(self, refresh_at: float, least_s: float) -> None:
+        """Wait until more slots should be woken, or the next refresh or poll is due."""
+        if least_s:
+            self._closed.wait(least_s)
+        with self._condition:
+            self._condition.wait_for(
+                lambda: self._closed.is_set() or self._to_wake_more or time.monotonic() >= self._poll_at(),
+                max(0.0, min(refresh_at, self._poll_at()) - time.monotonic()),
+            )
+        if self._to_wake_more:
+            self._closed.wait(_GATHER_S)
+
+    def _poll_at(self) -> float:
+        is_rare = not self._is_work_waiting and self._is_relayed()
+        return self._polled_at + (max(self._poll_s, _RELAYED_POLL_S) if is_rare else self._poll_s)
+
+    def _poll(self) -> None:
+        if time.monotonic() < self._poll_at():
+            return
+        self._polled_at = time.monotonic()
+        self._is_work_waiting = False
+        queues = self._poller.should_wake()
+        self._is_work_waiting |= self._poller.is_work_waiting
+        for queue in queues:
+            self._idle.wake_each_node(queue)
+
+    def _wake_more(self) -> None:
+        with self._condition:
+            queues, self._to_wake_more = self._to_wake_more, set()
+        if queues:
+            for queue in queues & {head.key.queue for head in self._heads()}:
+                self._idle.wake_more(queue)
+
+    def _on_claim(self, node: NodeKey, queues: frozenset[str]) -> None:
+        """Have the monitor wake more slots, if some are idle, as more jobs may wait."""
+        self._idle.note_claim(node)
+        if more := {queue for queue in queues if self._idle.has_unasked(queue)}:
+            self._wake_monitor(more)
+
+    def _on_refusal(self, queues: frozenset[str], *, was_woken: bool) -> None:
+        """Have the monitor ask other nodes, and poll soon: a job may wait that this slot could not take."""
+        more = {queue for queue in queues if self._idle.has_unasked(queue)} if was_woken else set[str]()
+        is_first, self._is_work_waiting = not self._is_work_waiting, True
+        if is_first or more:
+            self._wake_monitor(more)
+
+    def _wake_monitor(self, to_wake_more: set[str]) -> None:
+        with self._condition:
+            self._to_wake_more |= to_wake_more
+            self._condition.notify()
+
+    # The slots
 
     def _start_slots(self) -> None:
         """Start a thread for each new slot, and wake the threads whose slot is gone so that they end."""
@@ -166,7 +232,7 @@ class InlineDispatcher:
             for number in range(node.slots)
         }
         with self._condition:
-            for slot in () if self._closed else slots.keys() - self._slots.keys():
+            for slot in () if self._closed.is_set() else slots.keys() - self._slots.keys():
                 name = f"imagemill-{slot[1]}-{slot[2]}"
                 arguments = (slots[slot], slot)
                 thread = threading.Thread(target=self._serve, args=arguments, name=name, daemon=True)
@@ -174,40 +240,37 @@ class InlineDispatcher:
                 thread.start()
             superfluous = self._slots.keys() - slots.keys()
         if superfluous:
-            self.wake("")
+            self._idle.wake_all()
 
     def _serve(self, backend: Backend, slot: _SlotKey) -> None:
+        key, was_woken = slot[:2], False
         while (node := self._needed_by(backend, slot)) is not None:
-            queues, wakeups_seen = node.queues, self._count_wakeups(node.queues)
+            queues, wakeups_seen = node.queues, self._idle.count_wakeups(node.queues)
             try:
-                ran = self._run_jobs(backend, slot[1])
+                ran = self._run_jobs(backend, key, queues)
             except StorageError as error:
                 log.warning("a slot of %s cannot claim a job: %s", slot[1], error)
-                self._wait_for_wakeup(queues, wakeups_seen, _AFTER_ERROR_S)
+                self._closed.wait(_AFTER_ERROR_S)
                 continue
             except Exception:
                 log.exception("running a job on a slot of %s failed; the slot continues", slot[1])
                 ran = False
             if not ran:
-                self._wait_for_wakeup(queues, wakeups_seen, None)
+                self._on_refusal(queues, was_woken=was_woken)
+                self._idle.wait(key, queues, wakeups_seen)
+            was_woken = not ran
 
     def _needed_by(self, backend: Backend, slot: _SlotKey) -> Node | None:
         """Return the node that the slot is of; None removes the slot, as it is no longer needed."""
         node = find(backend, slot[1])
-        if not self._closed and node is not None and slot[2] < node.slots:
+        if not self._closed.is_set() and node is not None and slot[2] < node.slots:
             return node
         with self._condition:
             self._slots.pop(slot, None)
         return None
 
-    def _run_jobs(self, backend: Backend, node_name: str) -> bool:
+    def _run_jobs(self, backend: Backend, key: NodeKey, queues: frozenset[str]) -> bool:
         def offer() -> Offer | None:
-            return None if self._closed else self._offers.find(backend.name, node_name)
+            return None if self._closed.is_set() else self._offers.find(backend.name, key[1])
 
-        return self._run_all(offer)
-
-    def _wait_for_wakeup(self, queues: frozenset[str], wakeups_seen: int, seconds: float | None) -> None:
-        """Sleep until a wake-up, at most for ``seconds``; one since ``wakeups_seen`` was read counts too."""
-        with self._lock:
-            sleepers = self._sleepers.setdefault(queues, threading.Condition(self._lock))
-            sleepers.wait_for(lambda: self._closed or self._count_wakeups(queues) != wakeups_seen, seconds)
+        return self._run_all(offer, lambda: self._on_claim(key, queues))

@@ -15,6 +15,9 @@ from imagemill.domain.scheduling import REMOTE, RENDER, TASKS
 _WORKER_QUEUES = frozenset((RENDER, TASKS))
 """The queues of work that workers do themselves, without a node."""
 
+NO_WORKER = "no worker is running: start `imagemill worker`, or `imagemill serve` in place of the parts"
+NO_SCHEDULER = "no scheduler is running: start `imagemill scheduler`"
+
 Queues = frozenset[str] | None
 """The queues a worker serves; None means all."""
 
@@ -90,10 +93,12 @@ class Capacity:
         if any(self._serves(served, queue) for served in workers):
             return ""
         if not workers:
-            return (
-                "no worker is running: start `imagemill worker`, or `imagemill serve` in place of the parts"
-            )
+            return NO_WORKER
         return f"no running worker serves the queue {queue}: start `imagemill worker --queues {queue}`"
+
+    def missing_scheduler(self) -> str:
+        """Return that no process retries jobs, and the remedy; empty if one does."""
+        return "" if self._has_scheduler() else NO_SCHEDULER
 
     def _node_problems(self, usable: Sequence[Node]) -> list[CapacityProblem]:
         nodes = renderers(self._backends.values())
@@ -121,8 +126,8 @@ class Capacity:
     def _process_problems(self) -> list[CapacityProblem]:
         missing = {queue: self.missing_worker(queue) for queue in (*self._queues, *self._remote_queue())}
         texts = sorted({text for queue, text in missing.items() if text and self._is_needed(queue)})
-        if not self._has_scheduler():
-            texts.append("no scheduler is running: start `imagemill scheduler`")
+        if missing_scheduler := self.missing_scheduler():
+            texts.append(missing_scheduler)
         return [CapacityProblem(text, text) for text in texts]
 
     def _is_needed(self, queue: str) -> bool:

@@ -48,16 +48,10 @@ class ProcessLock:
 
     def dead_processes(self, workers: Iterable[str]) -> tuple[str, ...]:
         """Return those of ``workers`` that ran on this machine and have ended."""
-        return tuple(worker for worker in workers if self._is_dead(worker))
+        return tuple(worker for worker in workers if self.is_dead(worker))
 
-    def close(self) -> None:
-        os.close(self._lock)
-        self._delete(self.worker)
-
-    def _path(self, worker: str) -> Path:
-        return self._folder / f"{worker}.lock"
-
-    def _is_dead(self, worker: str) -> bool:
+    def is_dead(self, worker: str) -> bool:
+        """Whether the worker ran on this machine and has ended."""
         if worker == self.worker or not worker.startswith(f"{self._site}-"):
             return False
         try:
@@ -71,6 +65,13 @@ class ProcessLock:
             os.close(descriptor)
         self._delete(worker)
         return True
+
+    def close(self) -> None:
+        os.close(self._lock)
+        self._delete(self.worker)
+
+    def _path(self, worker: str) -> Path:
+        return self._folder / f"{worker}.lock"
 
     def _delete(self, worker: str) -> None:
         # Windows deletes no file that another process has open: the next process that checks it deletes it.

@@ -207,6 +207,7 @@ class Sweeper:
         self._remind = remind
         self._tidy = tidy
         self._stop = threading.Event()
+        self._due = threading.Event()
         self._thread: threading.Thread | None = None
         self._was_away = True
         """Whether the database was unavailable, or may have been, since the last round."""
@@ -225,8 +226,13 @@ class Sweeper:
         self._thread = threading.Thread(target=self._serve, name="imagemill-sweep", daemon=True)
         self._thread.start()
 
+    def wake(self) -> None:
+        """Sweep soon, as a process may have ended. Never blocks."""
+        self._due.set()
+
     def close(self) -> None:
         self._stop.set()
+        self._due.set()
         if self._thread is not None:
             self._thread.join()
 
@@ -314,7 +320,11 @@ class Sweeper:
 
     def _serve(self) -> None:
         pause_s = 0.0
-        while not self._stop.wait(pause_s):
+        while True:
+            self._due.wait(pause_s)
+            self._due.clear()
+            if self._stop.is_set():
+                return
             try:
                 if not self._leads():
                     self._was_away = True

@@ -40,13 +40,29 @@ _FOLLOW_S = 0.05
 """Seconds before the progress of a job is asked for: most short jobs have ended by then."""
 
 
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """The parts of events that a process receives."""
+
+    job_events: bool = True
+    """Whether requests of it wait for events of jobs."""
+    work: bool = True
+    """Whether it has slots to wake."""
+
+    def part_of(self, event: ClusterEvent) -> ClusterEvent:
+        if self.job_events and self.work:
+            return event
+        events = event.events if self.job_events else ()
+        return replace(event, events=events, queues_with_work=event.queues_with_work if self.work else ())
+
+
 @dataclass(slots=True, eq=False)
 class _Subscriber:
     """A process that receives what this one publishes."""
 
     link: PeerLink
     name: str = ""
-    job_events: bool = False
+    wishes: Wishes = Wishes()
     followed: set[str] = field(default_factory=set[str])
     """Jobs whose progress it wants."""
 
@@ -65,15 +81,22 @@ class _Subscription:
 
 class SocketPubSub:
     """``folder`` has the sockets of all processes. ``sender`` is the unique name of this one, and ``is_dead``
-    returns whether the process of a name has ended. ``job_events``: whether it receives events of jobs."""
+    returns whether the process of a name has ended. ``wishes``: what this process receives."""
 
     def __init__(
-        self, folder: Path, sender: str, is_dead: Callable[[str], bool], *, job_events: bool = True
+        self,
+        folder: Path,
+        sender: str,
+        is_dead: Callable[[str], bool],
+        *,
+        wishes: Wishes = Wishes(),
+        check_s: float = _CHECK_S,
     ) -> None:
         self._folder = folder
         self._sender = sender
         self._is_dead = is_dead
-        self._job_events = job_events
+        self._wishes = wishes
+        self._check_s = check_s
         self._path = folder / f"{sender}{_SUFFIX}"
         self._subscribers: tuple[_Subscriber, ...] = ()
         """Replaced as a whole, so that any thread may read it."""
@@ -97,15 +120,16 @@ class SocketPubSub:
     # Publishing, from any thread
 
     def publish(self, events: Sequence[ClusterEvent]) -> None:
-        subscribers = self._subscribers
-        event = merge(list(events)) if subscribers else ClusterEvent()
-        actions = replace(event, events=())
-        for content, job_events in ((event, True), (actions, False)):
-            receivers = [each.link for each in subscribers if each.job_events == job_events]
-            if content and receivers:
+        if not (subscribers := self._subscribers):
+            return
+        event = merge(list(events))
+        for wishes in {each.wishes for each in subscribers}:
+            content = wishes.part_of(event)
+            if content:
                 packed = frame(FrameKind.EVENT, pack(self._sender, content))
-                for link in receivers:
-                    link.send(packed)
+                for each in subscribers:
+                    if each.wishes == wishes:
+                        each.link.send(packed)
 
     def publish_progress(self, job_id: str, progress: Progress) -> None:
         receivers = [each.link for each in self._subscribers if job_id in each.followed]
@@ -163,7 +187,7 @@ class SocketPubSub:
                         )
                     has_failed = True
                 self._update_state()
-                await asyncio.sleep(_CHECK_S)
+                await asyncio.sleep(self._check_s)
         finally:
             self._stop_listening()
 
@@ -248,7 +272,8 @@ class SocketPubSub:
             try:
                 if kind == FrameKind.HELLO:
                     hello = from_json(body)
-                    subscriber.name, subscriber.job_events = Path(hello["name"]).name, bool(hello["events"])
+                    subscriber.name = Path(hello["name"]).name
+                    subscriber.wishes = Wishes(bool(hello["events"]), bool(hello["work"]))
                     self._welcome(subscriber)
                 elif kind == FrameKind.FOLLOW:
                     subscriber.followed |= set(from_json(body))
@@ -305,7 +330,8 @@ class SocketPubSub:
         is_mutual = any(each.name == name for each in self._subscribers)
         self._subscriptions[name] = subscription = _Subscription(name, link, is_mutual=is_mutual)
         link.start(partial(self._on_frames, subscription), partial(self._on_subscription_end, subscription))
-        link.send(frame(FrameKind.HELLO, to_json({"name": self._sender, "events": self._job_events})))
+        hello = {"name": self._sender, "events": self._wishes.job_events, "work": self._wishes.work}
+        link.send(frame(FrameKind.HELLO, to_json(hello)))
         if known := self._followed - self._to_follow:
             link.send(frame(FrameKind.FOLLOW, to_json(sorted(known))))
 
