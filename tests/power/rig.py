@@ -141,10 +141,11 @@ class Rig:
             for client in clients:
                 client.join()
 
-    def wait_for_jobs(self, number: int, within_s: float = 60) -> None:
-        """Wait until so many more jobs are accepted."""
-        enough, end = len(self.answers.accepted) + number, time.monotonic() + within_s
-        while len(self.answers.accepted) < enough:
+    def wait_for_jobs(self, accepted: int, pictures: int = 0, within_s: float = 90) -> None:
+        """Wait until so many more jobs are accepted, and so many more pictures answered."""
+        known, end = self.answers, time.monotonic() + within_s
+        accepted, pictures = len(known.accepted) + accepted, len(known.succeeded) + pictures
+        while len(known.accepted) < accepted or len(known.succeeded) < pictures:
             assert time.monotonic() < end, "too few jobs are accepted"
             time.sleep(0.005)
 
@@ -160,10 +161,12 @@ class Rig:
         self.answers = self.answers.before_cut()
 
     def faults_of_cuts(self, number: int, weakness: Weakness = "") -> list[str]:
-        """What is wrong after cuts at random entries of the record; the server is not started on them."""
+        """What is wrong after cuts at random entries of the record and at its end; no server is started on
+        them."""
         found: list[str] = []
         all_entries = entries(self.log) if self.log.exists() else []
-        points = sorted(self.rng.sample(range(1, len(all_entries) + 1), min(number, len(all_entries))))
+        last = len(all_entries)
+        points = sorted({last, *self.rng.sample(range(1, last + 1), min(number - 1, last))} - {0})
         disk, done, size = Disk(self.base, weakness), 0, 0
         for point in points:
             for entry in all_entries[done:point]:

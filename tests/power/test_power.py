@@ -12,6 +12,7 @@ from tests.power.rig import Rig, faults
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="writes are recorded with LD_PRELOAD")
 
 JOBS = 12
+PICTURES = 6
 
 
 @contextmanager
@@ -21,7 +22,7 @@ def killed_at_work(root: Path, *, fsync: bool = True) -> Iterator[Rig]:
     try:
         rig.start()
         with rig.load():
-            rig.wait_for_jobs(JOBS)
+            rig.wait_for_jobs(JOBS, PICTURES)
             rig.kill()
         yield rig
     finally:
