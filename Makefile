@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo demo-book test serve check bench bench-peers chaos clients docs fuzz proof lock image clean format web web-dev web-types web-proof
+.PHONY: demo demo-book test serve check bench bench-peers chaos power clients docs fuzz proof lock image clean format web web-dev web-types web-proof
 
 demo: $(VENV)/.base
 	$(BIN)/imagemill demo
@@ -55,6 +55,11 @@ docs: $(VENV)/.docs
 # CHAOS_BROKER is redis or rabbitmq.
 chaos: $(VENV)/.dev
 	$(BIN)/python -m tests.chaos.storm
+
+# POWER_CUTS power cuts of a server on a disk that loses what was not flushed; POWER_SEED repeats the order. Linux, with a
+# C compiler.
+power: $(VENV)/.dev
+	$(BIN)/python -m tests.power.proof_power
 
 # Requests generated from the OpenAPI document, with an administrator's and a user's key; FUZZ_CASES is their number,
 # FUZZ_SEED repeats them, FUZZ_DATABASE is sqlite or postgres.

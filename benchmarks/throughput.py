@@ -50,8 +50,9 @@ def _ours(data_dir: Path) -> dict[str, float]:
         return load(server.url, JOBS)
 
 
-def load(url: str, jobs: int) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.load", url, str(CLIENTS), str(jobs), BODY]
+def load(url: str, jobs: int, *, clients: int = CLIENTS) -> dict[str, float]:
+    """The figures of ``jobs`` jobs of closed-loop clients."""
+    command = [sys.executable, "-m", "benchmarks.load", url, str(clients), str(jobs), BODY]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 

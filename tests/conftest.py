@@ -31,6 +31,9 @@ from tests import databases
 from tests.answers import AnswerCheck
 from tests.postgres import server_url
 
+# The tests of the flushes to the disk ask for them; the others need not wait for it.
+os.environ.setdefault("IMAGEMILL_FSYNC", "false")
+
 pytest_plugins = ["tests.spreading"]
 
 # Programs that tests start find the package compiled: to compile it takes a third of a second of each start.
@@ -108,7 +111,7 @@ def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 def store(database_url: str) -> Iterator[Stores]:
-    store = build_stores(open_engines(database_url))
+    store = build_stores(open_engines(database_url, fsync=False))
     yield store
     store.close()
 

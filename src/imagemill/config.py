@@ -192,10 +192,10 @@ class CoreSettings(BaseSettings):
         description="Address of the same database past its pooler, for LISTEN; none: Redis or polling is "
         "used.",
     )
-    sqlite_full_sync: bool = Field(
-        default=False,
-        description="Make SQLite survive a power failure, not only a crash; each commit then waits for the "
-        "disk.",
+    fsync: bool = Field(
+        default=True,
+        description="Flush commits of SQLite and files in data_dir to the disk before a job is accepted or "
+        "succeeds; without it, a power failure may lose the last ones.",
     )
     broker_url: Annotated[SecretUrl, AfterValidator(check_broker_url)] | None = Field(
         default=None,

@@ -32,8 +32,8 @@ def pair(database_url: str) -> Iterator[tuple[Stores, Stores]]:
     """Two processes' stores on one database."""
     migrate.upgrade(database_url)
     with (
-        closing(build_stores(open_engines(database_url))) as one,
-        closing(build_stores(open_engines(database_url))) as two,
+        closing(build_stores(open_engines(database_url, fsync=False))) as one,
+        closing(build_stores(open_engines(database_url, fsync=False))) as two,
     ):
         yield one, two
 

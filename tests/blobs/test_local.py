@@ -45,7 +45,7 @@ def test_nothing_but_the_blob_is_left_behind(tmp_path: Path) -> None:
 
 def test_a_put_survives_a_delete_in_its_folder_in_the_same_moment(tmp_path: Path) -> None:
     """Jobs share folders: the last old file of one may go while the first new one is being written."""
-    blobs = LocalBlobs(tmp_path)
+    blobs = LocalBlobs(tmp_path, fsync=False)
     done = threading.Event()
 
     def delete() -> None:

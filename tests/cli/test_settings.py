@@ -149,6 +149,7 @@ OTHER_VALUES = {
     "COOLDOWN_S": '{"scene": 30}',
     "JOBS_PER_DAY": '{"scene": 9}',
     "SCORES": "true",
+    "FULL_SYNC": "false",
     "FACES": "false",
     "SAMPLER": "euler",
     "SCHEDULER": "simple",
@@ -164,6 +165,7 @@ def test_a_former_name_sets_what_it_was_merged_into(
 ) -> None:
     """In the environment, and as TOML."""
     value = next((text for part, text in OTHER_VALUES.items() if name.endswith(part)), "29")
+    monkeypatch.delenv(ALIASES[name], raising=False)
     before = value_of(Settings(), ALIASES[name])
     monkeypatch.setenv(name, value)
     by_environment = value_of(Settings(), ALIASES[name])
@@ -174,7 +176,8 @@ def test_a_former_name_sets_what_it_was_merged_into(
     text = value if value[0].isdigit() and "/" not in value else json.dumps(value)
     text = value.replace(":", " =") if value.startswith("{") else text
     text = f'["{value}"]' if "/" in value else text
-    (tmp_path / "imagemill.toml").write_text(f"[{group}]\n{last} = {text}\n")
+    heading = f"[{group}]\n" if group else ""
+    (tmp_path / "imagemill.toml").write_text(f"{heading}{last} = {text}\n")
     assert value_of(Settings(), ALIASES[name]) == by_environment
     monkeypatch.setenv(name, "")
     assert value_of(Settings(), ALIASES[name]) == by_environment

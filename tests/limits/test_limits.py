@@ -163,7 +163,10 @@ def test_counters_that_are_over_are_forgotten(store: Stores):
 def test_several_processes_at_once_let_no_more_through(database_url: str):
     at_most = QuotaPolicy(account=Limits(jobs=11, megapixels=100.0), end_user=Limits(jobs=7))
     with ExitStack() as several:
-        open_ = [several.enter_context(closing(build_stores(open_engines(database_url)))) for _ in range(4)]
+        open_ = [
+            several.enter_context(closing(build_stores(open_engines(database_url, fsync=False))))
+            for _ in range(4)
+        ]
         for owner in ("ann", "ann:zoe"):
             add_owner(open_[0], owner)
         answers = in_threads(

@@ -36,7 +36,7 @@ def spend(store: Stores, seed: int) -> None:
 
 
 def main() -> None:
-    store = build_stores(open_engines(sys.argv[1]))
+    store = build_stores(open_engines(sys.argv[1], fsync=False))
     bought = store.jobs.submit(
         Submission(
             uuid7(), "ann", (draft(id=uuid7(), expires_at=now_us() + HOUR),), now_us(), is_charged=True

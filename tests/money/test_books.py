@@ -197,7 +197,7 @@ def run(open_store: Callable[[], Stores], examples: int, steps: int) -> None:
 
 def test_any_story_on_sqlite(tmp_path: Path):
     def open_store() -> Stores:
-        return build_stores(open_engines(sqlite_database(tmp_path / f"{next(_names)}.db")))
+        return build_stores(open_engines(sqlite_database(tmp_path / f"{next(_names)}.db"), fsync=False))
 
     run(open_store, examples=30, steps=40)
 

@@ -32,7 +32,7 @@ def spender(database_url: str) -> "subprocess.Popen[str]":
 @pytest.mark.timeout(180)
 def test_processes_killed_in_the_middle_leave_books_that_balance(database_url: str):
     rng = random.Random(7)
-    with closing(build_stores(open_engines(database_url))) as store:
+    with closing(build_stores(open_engines(database_url, fsync=False))) as store:
         for owner in ("ann", "bob"):
             add_owner(store, owner, GIVEN)
         for _ in range(KILLS):

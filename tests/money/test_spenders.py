@@ -15,7 +15,10 @@ PAYABLE = 23
 
 def stores(database_url: str, several: ExitStack, number: int = 4) -> list[Stores]:
     """As many processes have."""
-    return [several.enter_context(closing(build_stores(open_engines(database_url)))) for _ in range(number)]
+    return [
+        several.enter_context(closing(build_stores(open_engines(database_url, fsync=False))))
+        for _ in range(number)
+    ]
 
 
 def test_64_spenders_get_exactly_what_can_be_paid(database_url: str):

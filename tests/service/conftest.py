@@ -14,7 +14,7 @@ from tests.service.build import Mill, mill
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Stores]:
-    store = build_stores(open_engines(databases.sqlite_database(tmp_path / "store.db")))
+    store = build_stores(open_engines(databases.sqlite_database(tmp_path / "store.db"), fsync=False))
     yield store
     store.close()
 

@@ -35,7 +35,7 @@ _ids = itertools.count()
 
 
 def opened(url: str) -> Engines:
-    return open_engines(url, pooler=f"/{POOLED}" in url)
+    return open_engines(url, fsync=False, pooler=f"/{POOLED}" in url)
 
 
 def fresh_id() -> str:

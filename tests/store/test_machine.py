@@ -352,7 +352,7 @@ def test_any_story_ends_as_the_model_says_on_sqlite(tmp_path: Path):
     class OnSqlite(Jobs):
         @staticmethod
         def open_store() -> Stores:
-            return build_stores(open_engines(sqlite_database(tmp_path / f"{next(_names)}.db")))
+            return build_stores(open_engines(sqlite_database(tmp_path / f"{next(_names)}.db"), fsync=False))
 
     run_state_machine_as_test(
         OnSqlite,

@@ -113,7 +113,7 @@ def test_what_another_process_adds_is_told_from_its_answer_on(post: Post, databa
     from imagemill.db.engine import open_engines
 
     add(post.store, owner=ANN)
-    other = build_stores(open_engines(database_url))
+    other = build_stores(open_engines(database_url, fsync=False))
     with receiving() as receiver:
         first = post.endpoint(receiver.url, types=["job.created"])
         for store in (other, post.store, other):

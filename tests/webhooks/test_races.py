@@ -28,7 +28,7 @@ EVENTS = ["job.created", "job.canceled"]
 def stores(store: Stores, database_url: str) -> Iterator[list[Stores]]:
     """Of several processes: group commits and audiences of their own."""
     migrate.upgrade(database_url)
-    others = [build_stores(open_engines(database_url)) for _ in range(WRITERS - 1)]
+    others = [build_stores(open_engines(database_url, fsync=False)) for _ in range(WRITERS - 1)]
     yield [store, *others]
     for other in others:
         other.close()

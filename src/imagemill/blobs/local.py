@@ -3,6 +3,9 @@
 The files of a job, ``jobs/{job}/{attempt}/{name}``, lie side by side as ``jobs/{xx}/{job}_{attempt}_{name}``
 in 256 folders by the last two characters of the job's id: a folder for each job and attempt would cost more
 than the file in it.
+
+A blob is on the disk, with its name, before its writer goes on (`imagemill.domain.durability`), so no row
+names a file that a power loss can take away.
 """
 
 import errno
@@ -14,9 +17,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from imagemill.blobs.base import BlobInfo, Method, check_key
+from imagemill.domain.durability import flush_file, flush_folder, make_folder
 from imagemill.domain.errors import Conflict, NotFound, StorageError
 
 _PARTIAL = ".partial"
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+_JOB_FOLDERS = 256
+_MOST_FOLDERS = 4096
+"""Number of folders that a store remembers as flushed; more, and it starts anew."""
 _PING_EVERY_S = 2.0
 """Shortest interval between two writes of `LocalBlobs.ping`."""
 _PROBE = bytes(4096)
@@ -26,8 +34,17 @@ _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 class LocalBlobs:
-    def __init__(self, root: Path, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, root: Path, clock: Callable[[], float] = time.monotonic, *, fsync: bool = True
+    ) -> None:
+        """``fsync``: blobs survive a power loss; without it, only the end of the process."""
         self._root = root.resolve()
+        self._jobs = self._root / "jobs"
+        self._fsync = fsync
+        self._flushed_folders: set[Path] = set()
+        """Folders whose own names are known to be on the disk."""
+        if fsync:
+            make_folder(self._root)
         self._root.mkdir(parents=True, exist_ok=True)
         self._clock = clock
         self._ping_lock = threading.Lock()
@@ -37,13 +54,32 @@ class LocalBlobs:
     def put(self, key: str, data: bytes, media_type: str) -> None:
         path = self._path(key)
         with _storage_errors("written"):
-            os.replace(_write_partial(path, data), path)
+            partial, descriptor = self._write_partial(path, data)
+            try:
+                if self._fsync:
+                    # Before the name: the blob that it replaces must not become half of this one.
+                    flush_file(descriptor)
+                os.replace(partial, path)
+            except OSError:
+                os.unlink(partial)
+                raise
+            finally:
+                os.close(descriptor)
+            self._flush_name(path)
 
     def create(self, key: str, data: bytes, media_type: str) -> None:
         path = self._path(key)
         with _storage_errors("written"):
-            if not _link_new(_write_partial(path, data), path) and path.read_bytes() != data:
+            partial, descriptor = self._write_partial(path, data)
+            try:
+                if _link_new(partial, path):
+                    self._flush_new(descriptor, path)
+                    return
+            finally:
+                os.close(descriptor)
+            if path.read_bytes() != data:
                 raise Conflict(f"the key {key} holds another blob")
+            self._flush_existing(path)
 
     def get(self, key: str) -> bytes:
         with _storage_errors("read"), _not_found_errors(key):
@@ -100,10 +136,72 @@ class LocalBlobs:
             # Not made anew: an empty folder would hide that the pictures are gone.
             return "the blob folder was deleted"
         try:
-            os.unlink(_write_partial(self._root / "health", _PROBE))
+            partial, descriptor = self._write_partial(self._root / "health", _PROBE)
+            os.close(descriptor)
+            os.unlink(partial)
         except OSError as error:
             return f"the blob folder cannot be written to: {error.strerror}"
         return None
+
+    def _write_partial(self, path: Path, data: bytes) -> tuple[str, int]:
+        """Write a file beside ``path``, to be renamed or linked to it; return its name and its descriptor."""
+        # Two writers of one key must not share it: the second would find it gone.
+        partial = f"{path}.{os.getpid()}.{threading.get_ident()}{_PARTIAL}"
+        try:
+            descriptor = os.open(partial, _NEW_FILE, 0o640)
+        except FileNotFoundError:
+            self._make_folders(path.parent)
+            descriptor = os.open(partial, _NEW_FILE, 0o640)
+        try:
+            with open(descriptor, "wb", closefd=False) as file:
+                file.write(data)
+        except OSError:
+            os.close(descriptor)
+            os.unlink(partial)  # the disk may be full
+            raise
+        return partial, descriptor
+
+    def _make_folders(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._flushed_folders.clear()
+        if self._fsync and folder.parent == self._jobs:
+            # All at once: their names need one flush, not one with each new job's file.
+            for number in range(_JOB_FOLDERS):
+                (folder.parent / f"{number:02x}").mkdir(exist_ok=True)
+
+    def _flush_new(self, descriptor: int, path: Path) -> None:
+        """Flush a file that has its name already: most file systems then flush both at once."""
+        if not self._fsync:
+            return
+        try:
+            flush_file(descriptor)
+            self._flush_name(path)
+        except OSError:
+            # The system may have dropped bytes that it could not write, and would not say so again.
+            path.unlink(missing_ok=True)
+            raise
+
+    def _flush_existing(self, path: Path) -> None:
+        """Flush a file that another writer may have written but not flushed yet."""
+        if self._fsync:
+            with path.open("rb") as file:
+                flush_file(file.fileno())
+            self._flush_name(path)
+
+    def _flush_name(self, path: Path) -> None:
+        """Flush the name of a file, and those of its folders unless this store has flushed them before."""
+        if not self._fsync:
+            return
+        folder = path.parent
+        flush_folder(folder)
+        while folder not in self._flushed_folders and folder != self._root:
+            is_one_of_many = folder.parent == self._jobs
+            beside = [self._jobs / name for name in os.listdir(self._jobs)] if is_one_of_many else ()
+            flush_folder(folder.parent)
+            if len(self._flushed_folders) > _MOST_FOLDERS:
+                self._flushed_folders.clear()
+            self._flushed_folders.update(beside, (folder,))
+            folder = folder.parent
 
     def _path(self, key: str) -> Path:
         check_key(key)
@@ -117,24 +215,6 @@ class LocalBlobs:
         if parts[0] == "jobs":
             return "jobs/" + parts[-1].replace("_", "/", 2)
         return "/".join(parts)
-
-
-def _write_partial(path: Path, data: bytes) -> str:
-    """Write a file beside ``path``, to be renamed or linked to it; return its name."""
-    # Two writers of one key must not share it: the second would find it gone.
-    partial = f"{path}.{os.getpid()}.{threading.get_ident()}{_PARTIAL}"
-    try:
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
-    except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
-    try:
-        with open(descriptor, "wb") as file:
-            file.write(data)
-    except OSError:
-        os.unlink(partial)  # the disk may be full
-        raise
-    return partial
 
 
 def _link_new(partial: str, path: Path) -> bool:

@@ -105,7 +105,7 @@ class Application:
     def __init__(self, settings: Settings, roles: Roles | None = None) -> None:
         self.settings = settings
         self.roles = roles or Roles()
-        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        build.make_data_folder(settings)
         upgrade_database(settings)
         self.process_lock = ProcessLock(settings.data_dir / "run")
         self.stores = open_stores(settings)
@@ -113,7 +113,7 @@ class Application:
         self.clock_sync = ClockSync(self.stores.database)
         self.pauses = Pauses(self.stores.pauses)
         self.observer = Observer.of(settings, self.process_lock, self.stores.jobs)
-        stored = open_blobs(settings.data_dir / "blobs", settings.s3)
+        stored = open_blobs(settings.data_dir / "blobs", settings.s3, fsync=settings.fsync)
         self.blobs: BlobStore = MeteredBlobs(stored, self.observer.blob)
         self.registry = Registry(
             self.stores.resources,

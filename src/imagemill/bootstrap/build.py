@@ -1,8 +1,6 @@
 """Builders of the smaller components of `imagemill.bootstrap.application`."""
 
-import contextlib
 import logging
-import os
 import secrets
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,6 +34,7 @@ from imagemill.db.database import Database
 from imagemill.dispatch.base import BROKERED, Offers, route
 from imagemill.domain.access import digest
 from imagemill.domain.credits import Rate
+from imagemill.domain.durability import make_folder, write_once
 from imagemill.domain.errors import MissingExtra, StorageError
 from imagemill.domain.jobs import SIMULATOR
 from imagemill.domain.nodes import Finding, NodeConfig, NodeReport
@@ -299,6 +298,11 @@ def terms(settings: Settings) -> QuotaPolicy | None:
     )
 
 
+def make_data_folder(settings: Settings) -> None:
+    """Create the data folder, which only this user may read."""
+    make_folder(settings.data_dir, 0o700)
+
+
 def signing_key(settings: Settings) -> bytes:
     """Return the signing key of the settings, which machines may share, or this installation's own."""
     if settings.url_signing_key is not None:
@@ -326,15 +330,8 @@ def _secrets(settings: Settings) -> Path:
 
 def secret_file(path: Path) -> bytes:
     """Return a random secret, made at first use and readable by this user only."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fresh = path.with_name(f"{path.name}.{os.getpid()}")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    os.write(descriptor, secrets.token_hex(32).encode())
-    os.close(descriptor)
-    with contextlib.suppress(FileExistsError):
-        os.link(fresh, path)  # the first process to link wins, and no process reads half a secret
-    fresh.unlink()
-    return path.read_bytes()
+    make_folder(path.parent, 0o700)
+    return write_once(path, secrets.token_hex(32).encode())
 
 
 def of_submits(settings: Settings) -> SubmitDefaults:
@@ -480,10 +477,13 @@ def _missing(error: ModuleNotFoundError) -> MissingExtra:
     return MissingExtra(f"{error.name} is not installed; a broker needs: pip install 'imagemill[celery]'")
 
 
-def open_blobs(folder: Path, s3: S3Settings) -> BlobStore:
-    """Return the blob store, not connected yet. Raises `StorageError` for unusable settings."""
+def open_blobs(folder: Path, s3: S3Settings, *, fsync: bool = True) -> BlobStore:
+    """Return the blob store, not connected yet; ``fsync`` is that of `LocalBlobs`.
+
+    Raises `StorageError` for unusable settings.
+    """
     if s3.bucket is None:
-        return LocalBlobs(folder)
+        return LocalBlobs(folder, fsync=fsync)
     try:
         from imagemill.blobs.s3 import S3Blobs  # costs 7 MB and 20 ms, so it is imported only when used
     except ImportError as error:

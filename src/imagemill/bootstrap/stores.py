@@ -77,9 +77,7 @@ def upgrade_database(settings: Settings) -> str | None:
 
 def open_stores(settings: Settings) -> Stores:
     """Connect to the database that the settings name."""
-    engines = open_engines(
-        settings.database, sqlite_full_sync=settings.sqlite_full_sync, pooler=settings.database_pooler
-    )
+    engines = open_engines(settings.database, fsync=settings.fsync, pooler=settings.database_pooler)
     return build_stores(engines)
 
 

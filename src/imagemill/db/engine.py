@@ -16,6 +16,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 
 from imagemill.db import tables
 from imagemill.db.address import schema_in
+from imagemill.domain.durability import flush_folder, make_folder
 from imagemill.domain.errors import StorageError
 
 log = logging.getLogger(__name__)
@@ -81,8 +82,11 @@ def normalise(url: str) -> str:
     return url
 
 
-def open_engines(url: str, *, sqlite_full_sync: bool = False, pooler: bool = False) -> Engines:
-    """Open a database. ``pooler``: PostgreSQL is behind a connection pooler in transaction mode.
+def open_engines(url: str, *, fsync: bool = True, pooler: bool = False) -> Engines:
+    """Open a database.
+
+    ``fsync``: commits of SQLite survive a power loss; PostgreSQL has a setting of its own.
+    ``pooler``: PostgreSQL is behind a connection pooler in transaction mode.
 
     Raises `StorageError` with the reason when the URL is invalid, the database is not supported or its driver
     is missing.
@@ -93,13 +97,13 @@ def open_engines(url: str, *, sqlite_full_sync: bool = False, pooler: bool = Fal
         # Not from the error: its text may hold the password.
         raise StorageError("DATABASE_URL cannot be read as an address") from None
     if parsed.get_backend_name() == "sqlite":
-        return _open_sqlite(parsed, sqlite_full_sync)
+        return _open_sqlite(parsed, fsync)
     if parsed.get_backend_name() == "postgresql":
         return _open_postgres(parsed, pooler)
     raise StorageError(f"{parsed.get_backend_name()} is not supported; use sqlite:///path or postgresql://")
 
 
-def _open_sqlite(url: sa.URL, full_sync: bool) -> Engines:
+def _open_sqlite(url: sa.URL, fsync: bool) -> Engines:
     if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
         raise StorageError(f"SQLite {sqlite3.sqlite_version} is too old: 3.35 or newer is needed")
     file = SqliteFile(None if url.database in (None, "", ":memory:") else Path(url.database))
@@ -118,7 +122,8 @@ def _open_sqlite(url: sa.URL, full_sync: bool) -> Engines:
         cursor = connection.cursor()
         for pragma in (
             "journal_mode=WAL",
-            f"synchronous={'FULL' if full_sync else 'NORMAL'}",
+            f"synchronous={'FULL' if fsync else 'NORMAL'}",
+            f"fullfsync={fsync:d}",  # on macOS; see `imagemill.domain.durability`
             f"busy_timeout={_BUSY_TIMEOUT_MS}",
             "foreign_keys=ON",
             "temp_store=MEMORY",
@@ -173,9 +178,10 @@ def create_private_file(path: Path) -> None:
 
     SQLite gives its journals the permissions of the database.
     """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(path.parent, 0o700)
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        flush_folder(path.parent)
 
 
 def _open_postgres(url: sa.URL, pooler: bool) -> Engines:

@@ -13,6 +13,7 @@ from filelock import lock_descriptor
 
 from imagemill.db.locks import AcquireRole, LeaderLeases, ReleaseRole
 from imagemill.domain.clock import SECOND, now_us
+from imagemill.domain.durability import make_folder, write_once
 from imagemill.domain.errors import StorageError
 from imagemill.jobs.processes import ProcessStore
 
@@ -34,7 +35,7 @@ class ProcessLock:
     def __init__(self, folder: Path) -> None:
         """``folder`` belongs to this machine alone; its random site name is stored there at first use."""
         self._folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         self._site = _site(folder / "site")
         self.worker = f"{self._site}-{os.getpid()}-{secrets.token_hex(3)}"
         """The name of this process in leases, never used again."""
@@ -80,14 +81,8 @@ class ProcessLock:
 
 
 def _site(path: Path) -> str:
-    """Return the machine's site name. It is written aside and linked, so that the first one wins and is
-    whole."""
-    mine = path.with_name(f"{path.name}.{os.getpid()}")
-    mine.write_text(secrets.token_hex(4))
-    with suppress(FileExistsError):
-        os.link(mine, path)
-    mine.unlink()
-    return path.read_text()
+    """Return the machine's site name; the first process makes it."""
+    return write_once(path, secrets.token_hex(4).encode()).decode()
 
 
 # Leader election

@@ -1,0 +1,77 @@
+"""Files that survive a power loss: their bytes, and the names of their folders, are flushed to the disk.
+
+A file system may lose whatever was not flushed, in any order: a file can come back empty under its new name,
+or without a name although its bytes are there. ``docs/durability.md`` says what is flushed, and when.
+"""
+
+import errno
+import os
+from contextlib import suppress
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+_FULL_FLUSH: int | None = getattr(fcntl, "F_FULLFSYNC", None)
+"""On macOS `fsync` leaves the bytes in the cache of the disk, which a power loss empties."""
+_NO_FLUSH = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES)
+"""Errors of file systems that cannot flush a folder, such as some network shares, and of Windows."""
+
+
+def flush_file(descriptor: int) -> None:
+    """Return once the bytes of an open file are on the disk. Raises `OSError`."""
+    if fcntl is not None and _FULL_FLUSH is not None:
+        fcntl.fcntl(descriptor, _FULL_FLUSH)
+    else:
+        os.fsync(descriptor)
+
+
+def flush_folder(path: Path) -> None:
+    """Return once the names in a folder are on the disk, where the file system can do so."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except PermissionError:  # Windows opens no folders
+        return
+    try:
+        flush_file(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_FLUSH:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def make_folder(path: Path, mode: int = 0o777) -> None:
+    """Create a folder, and those above it that are missing, and flush their names.
+
+    ``mode`` is that of the folder alone.
+    """
+    missing: list[Path] = []
+    while not path.is_dir():
+        missing.append(path)
+        path = path.parent
+    for folder in reversed(missing):
+        folder.mkdir(mode=mode if folder == missing[0] else 0o777, exist_ok=True)
+        flush_folder(folder.parent)
+
+
+def write_once(path: Path, data: bytes) -> bytes:
+    """Return the bytes of a file that only its owner may read; they are ``data`` where it did not exist.
+
+    It is written aside and linked: the first of several processes decides, and nobody reads half of it.
+    """
+    with suppress(FileNotFoundError):
+        return path.read_bytes()
+    aside = path.with_name(f"{path.name}.{os.getpid()}")
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with open(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        flush_file(descriptor)
+    with suppress(FileExistsError):
+        os.link(aside, path)
+    aside.unlink()
+    flush_folder(path.parent)
+    return path.read_bytes()
