@@ -3,11 +3,14 @@
 ``python tools/book_manifest_page.py > docs/book-manifest.md``
 """
 
+import ast
 import json
 import re
 import types
 from collections.abc import Iterator, Mapping
 from enum import Enum
+from inspect import cleandoc, getsource
+from itertools import pairwise
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import annotated_types
@@ -20,6 +23,7 @@ from imagemill.products.books.book_manifest import BookManifest
 from imagemill.products.books.plurals import RULES
 from imagemill.products.books.texts import GENDER_WORDS, MOST_NAME_LETTERS
 
+TREE = ast.parse(getsource(book_manifest))
 NAMED = {
     "Slug": "name of small letters, digits and hyphens",
     "CharacterId": "name of small letters, digits, `_` and `-`",
@@ -117,14 +121,31 @@ def section(model: type[BaseModel]) -> str:
         "| field | is | default | meaning |",
         "|---|---|---|---|",
     ]
+    texts = {name: text for each in reversed(model.__mro__) for name, text in meanings(each).items()}
     lines += [
-        " | ".join(("", f"`{name}`", *row(field), "")).strip() for name, field in model.model_fields.items()
+        " | ".join(("", f"`{name}`", *row(field, texts.get(name, "")), "")).strip()
+        for name, field in model.model_fields.items()
     ]
     return "\n".join(lines) + "\n"
 
 
-def row(field: FieldInfo) -> tuple[str, str, str]:
-    return kind(field.annotation, field.metadata), default(field), flat(field.description or "")
+def meanings(model: type) -> dict[str, str]:
+    """Return the docstrings of the fields that a class of the manifest declares itself."""
+    classes = {each.name: each for each in TREE.body if isinstance(each, ast.ClassDef)}
+    body = classes[model.__name__].body if model.__module__ == book_manifest.__name__ else []
+    return {
+        field.target.id: cleandoc(text.value.value)
+        for field, text in pairwise(body)
+        if isinstance(field, ast.AnnAssign)
+        and isinstance(field.target, ast.Name)
+        and isinstance(text, ast.Expr)
+        and isinstance(text.value, ast.Constant)
+        and isinstance(text.value.value, str)
+    }
+
+
+def row(field: FieldInfo, meaning: str) -> tuple[str, str, str]:
+    return kind(field.annotation, field.metadata), default(field), flat(meaning)
 
 
 def flat(text: str) -> str:

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 class SettingsGroup(BaseModel):
     """Settings that belong together; unknown names are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
 
 class JsonSetting(BaseModel):
     """One setting with several fields. It is written as JSON, or a field at a time:
     ``IMAGEMILL_QUOTA__END_USER__JOBS_IN_FLIGHT=5``."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
 
 def decode(value: Any) -> Any:

@@ -16,18 +16,18 @@ def _joined(content: Any) -> Any:
     return "".join(text for text in texts if isinstance(text, str))
 
 
-class AnsweredFunction(BaseModel):
+class AnsweredFunction(BaseModel, defer_build=True):
     name: str
     arguments: str = ""
 
 
-class AnsweredToolCall(BaseModel):
+class AnsweredToolCall(BaseModel, defer_build=True):
     id: str = ""
     type: str = "function"
     function: AnsweredFunction
 
 
-class AnsweredMessage(BaseModel):
+class AnsweredMessage(BaseModel, defer_build=True):
     role: str = "assistant"
     content: Annotated[str | None, BeforeValidator(_joined)] = None
     refusal: str | None = None
@@ -35,18 +35,18 @@ class AnsweredMessage(BaseModel):
     tool_calls: list[AnsweredToolCall] | None = None
 
 
-class AnsweredChoice(BaseModel):
+class AnsweredChoice(BaseModel, defer_build=True):
     message: AnsweredMessage
     finish_reason: str | None = None
 
 
-class TokenUsage(BaseModel):
+class TokenUsage(BaseModel, defer_build=True):
     prompt_tokens: int = 0
     completion_tokens: int = 0
     total_tokens: int = 0
 
 
-class ChatAnswer(BaseModel):
+class ChatAnswer(BaseModel, defer_build=True):
     id: str | None = None
     created: int | None = None
     model: str | None = None

@@ -39,7 +39,7 @@ _READS_BRACES = re.compile(r"format|template|style|wildcard|dynamic|replace", re
 
 
 class Comfy(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     graph: dict[str, Any] = Field(
         description="The graph in ComfyUI's API format: node id -> {class_type, inputs}."

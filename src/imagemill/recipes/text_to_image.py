@@ -41,7 +41,7 @@ _INSTEAD = {
 
 
 class NetworkInput(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     air: str
     type: str | None = Field(None, description="Type as in an AIR; when absent, the AIR's own type.")
@@ -53,7 +53,7 @@ class NetworkInput(BaseModel):
 class ControlInput(BaseModel):
     """A ControlNet."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     image: str | None = Field(None, description="Data URL or URL of the control picture; required.")
     preprocessor: str = Field(
@@ -81,7 +81,7 @@ _BY_VARIANT = "When absent, what suits the model's family and variant; see docs/
 
 
 class TextToImage(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     model: str = Field(
         "",

@@ -29,7 +29,7 @@ _RATE = Rate(megapixel_step=1 / (0.64 * 0.64 * 20))
 
 
 class VideoLora(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     air: str = Field(min_length=1, description="AIR or file name of the LoRA.")
     strength: float = Field(1.0, ge=-10, le=10, allow_inf_nan=False)
@@ -37,7 +37,7 @@ class VideoLora(BaseModel):
 
 
 class VideoInput(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     model: str = Field(
         min_length=1, description="The model's AIR, or the name of its file on the nodes: a family of videos."

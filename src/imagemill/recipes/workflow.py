@@ -27,7 +27,7 @@ _DRAW = -1
 
 
 class WorkflowRun(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     name: str = Field(max_length=64)
     version: int = Field(0, ge=0, description="Version of the workflow; 0 for a built-in one.")

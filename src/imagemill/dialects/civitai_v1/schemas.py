@@ -92,7 +92,10 @@ def _timespan(value: Any) -> Any:
 
 class _Strict(BaseModel):
     model_config = ConfigDict(
-        extra="forbid", alias_generator=AliasGenerator(alias=to_camel), populate_by_name=True
+        extra="forbid",
+        alias_generator=AliasGenerator(alias=to_camel),
+        populate_by_name=True,
+        defer_build=True,
     )
 
     _nulls = model_validator(mode="before")(_absent_if_null)
@@ -130,7 +133,7 @@ class Template(BaseModel):
     """The fields of every job template."""
 
     model_config = ConfigDict(
-        extra="allow", alias_generator=AliasGenerator(alias=to_camel), populate_by_name=True
+        extra="allow", alias_generator=AliasGenerator(alias=to_camel), populate_by_name=True, defer_build=True
     )
 
     _nulls = model_validator(mode="before")(_absent_if_null)
@@ -159,7 +162,7 @@ class TextToImageTemplate(Template):
 
 
 class ComfyParams(BaseModel):
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", defer_build=True)
 
     workflow: dict[str, Any] | None = None
     seed: Whole | None = Field(None, ge=-1)
@@ -190,7 +193,9 @@ class Taint(BaseModel):
 
 
 class Query(BaseModel):
-    model_config = ConfigDict(alias_generator=AliasGenerator(alias=to_camel), populate_by_name=True)
+    model_config = ConfigDict(
+        alias_generator=AliasGenerator(alias=to_camel), populate_by_name=True, defer_build=True
+    )
 
     cursor: str | None = Field(None, max_length=64)
     job_type: str | None = Field(None, max_length=64)

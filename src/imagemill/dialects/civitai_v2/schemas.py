@@ -35,7 +35,9 @@ def _without_nulls(value: Any) -> Any:
 class TemplateModel(BaseModel):
     """A request's object: names in camel case, no other fields, nulls count as absent."""
 
-    model_config = ConfigDict(extra="forbid", alias_generator=to_camel, populate_by_name=True)
+    model_config = ConfigDict(
+        extra="forbid", alias_generator=to_camel, populate_by_name=True, defer_build=True
+    )
 
     _nulls = model_validator(mode="before")(_without_nulls)
 
@@ -119,7 +121,7 @@ class StepUpdate(TemplateModel):
 class PatchOperation(TemplateModel):
     """One operation of a JSON Patch (RFC 6902)."""
 
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", populate_by_name=True, defer_build=True)
 
     op: Annotated[str, one_of(("add", "remove", "replace", "move", "copy", "test"))]
     path: str = Field(max_length=1000)

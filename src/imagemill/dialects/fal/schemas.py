@@ -14,7 +14,7 @@ Side = Annotated[Whole, Field(ge=LEAST_SIDE, le=LARGEST_SIDE, multiple_of=GRID)]
 
 
 class Size(BaseModel):
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", defer_build=True)
 
     width: Side = 512
     height: Side = 512
@@ -40,14 +40,14 @@ ImageSize = Annotated[Size, BeforeValidator(_named), WithJsonSchema(_SIZE_SCHEMA
 
 
 class FalLora(BaseModel):
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", defer_build=True)
 
     path: str = Field(min_length=1, description="The LoRA's AIR; files from elsewhere are not fetched.")
     scale: Real = Field(1.0, ge=-10, le=10, allow_inf_nan=False)
 
 
 class FalInput(BaseModel):
-    model_config = ConfigDict(extra="ignore", populate_by_name=True)
+    model_config = ConfigDict(extra="ignore", populate_by_name=True, defer_build=True)
 
     prompt: str
     negative_prompt: str = ""

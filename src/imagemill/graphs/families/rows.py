@@ -55,7 +55,9 @@ def matches(patterns: tuple[str, ...], name: str) -> bool:
 
 
 class Row(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, str_strip_whitespace=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, str_strip_whitespace=True, defer_build=True
+    )
 
 
 class NodeRow(Row):

@@ -48,7 +48,7 @@ class Part(BaseModel):
         frozen=True,
         allow_inf_nan=False,
         str_strip_whitespace=True,
-        use_attribute_docstrings=True,  # for the reference, docs/book-manifest.md
+        defer_build=True,
     )
 
 

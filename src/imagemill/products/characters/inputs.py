@@ -31,7 +31,7 @@ Strength = Annotated[float, Field(ge=-4, le=4, allow_inf_nan=False)]
 
 
 class _Input(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
 
 class LoraInput(_Input):

@@ -22,7 +22,7 @@ _Coordinate = Annotated[float, Field(ge=0, le=LARGEST_SIDE, allow_inf_nan=False)
 class ResizeInput(BaseModel):
     """Scale to a width; the height follows."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     type: Literal["resize"]
     width: int | None = Field(
@@ -33,7 +33,7 @@ class ResizeInput(BaseModel):
 class BlurRegion(BaseModel):
     """A rectangle in pixels, from its upper left corner to its lower right one."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     x1: _Coordinate
     y1: _Coordinate
@@ -44,7 +44,7 @@ class BlurRegion(BaseModel):
 class BlurInput(BaseModel):
     """Blur the regions (`include`), or all but the regions (`exclude`); without regions, all of it."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     type: Literal["blur"]
     blur: int = Field(ge=1, le=100, description="Radius of the blur in pixels.")
@@ -63,7 +63,7 @@ _Transform = Annotated[
 
 
 class ConvertImage(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     image: str = Field(min_length=1, description=IMAGE)
     transforms: list[_Transform] = Field(

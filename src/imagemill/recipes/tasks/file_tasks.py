@@ -19,7 +19,7 @@ _PATHS = re.compile(r".*[/\\]")
 
 
 class MediaHashes(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     image: str = Field(min_length=1, description=IMAGE)
     types: list[HashType] = Field(
@@ -50,7 +50,7 @@ MEDIA_HASH = Recipe(
 class ArchiveEntry(BaseModel):
     """A file of the archive."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     image: str = Field(min_length=1, description=IMAGE)
     name: str = Field(
@@ -61,7 +61,7 @@ class ArchiveEntry(BaseModel):
 
 
 class BlobArchive(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     entries: list[ArchiveEntry] = Field(min_length=1, max_length=MOST_ENTRIES, description="The files.")
     format: Literal["zip", "tar"] = "zip"

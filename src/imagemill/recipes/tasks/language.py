@@ -23,7 +23,7 @@ _TEXT = 10_000
 
 
 class MediaCaption(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     image: str = Field(min_length=1, description=IMAGE)
     style: Literal["joy-caption", "ideogram4"] = Field(
@@ -44,7 +44,7 @@ def _plan_caption(input_: MediaCaption) -> Plan:
 
 
 class ImageTags(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     image: str = Field(min_length=1, description=IMAGE)
     threshold: float = Field(
@@ -63,7 +63,7 @@ def _plan_tags(input_: ImageTags) -> Plan:
 
 
 class PromptEnhancement(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     ecosystem: str = Field(
         min_length=1, max_length=64, description="The model family it is for, such as sdxl or flux1."
@@ -93,21 +93,21 @@ def _replace_prompts(input_: PromptEnhancement, texts: PromptTexts) -> PromptEnh
 
 
 class ChatText(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     type: Literal["text"]
     text: str
 
 
 class ChatPictureUrl(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     url: str = Field(min_length=1, description=IMAGE)
     detail: Literal["auto", "low", "high"] | None = None
 
 
 class ChatPicture(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     type: Literal["image_url"]
     image_url: ChatPictureUrl
@@ -120,14 +120,14 @@ _ChatPart = Annotated[
 
 
 class ChatFunctionCall(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     name: str = Field(max_length=64)
     arguments: str = Field(max_length=_TEXT, description="JSON.")
 
 
 class ChatToolCall(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     id: str = Field(max_length=200)
     type: Literal["function"] = "function"
@@ -135,7 +135,7 @@ class ChatToolCall(BaseModel):
 
 
 class ChatMessage(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     role: Literal["system", "user", "assistant", "tool"]
     content: str | list[_ChatPart] | None = None
@@ -145,7 +145,7 @@ class ChatMessage(BaseModel):
 
 
 class ChatFunction(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     name: str = Field(max_length=64)
     description: str | None = Field(None, max_length=_TEXT)
@@ -154,14 +154,16 @@ class ChatFunction(BaseModel):
 
 
 class ChatTool(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     type: Literal["function"]
     function: ChatFunction
 
 
 class ChatJsonSchema(BaseModel):
-    model_config = ConfigDict(extra="forbid", protected_namespaces=(), populate_by_name=True)
+    model_config = ConfigDict(
+        extra="forbid", protected_namespaces=(), populate_by_name=True, defer_build=True
+    )
 
     name: str = Field(max_length=64)
     description: str | None = Field(None, max_length=_TEXT)
@@ -170,7 +172,7 @@ class ChatJsonSchema(BaseModel):
 
 
 class ChatFormat(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     type: Literal["text", "json_object", "json_schema"]
     json_schema: ChatJsonSchema | None = None
@@ -179,7 +181,7 @@ class ChatFormat(BaseModel):
 class ChatCompletion(BaseModel):
     """The body of an OpenAI chat completion, without streaming."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     model: str = Field(
         "", max_length=200, description="A language model of this server; absent: the one there is."

@@ -24,7 +24,7 @@ REMOVAL_MODEL = "birefnet.safetensors"
 
 
 class ImageUpscaler(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     image: str = Field(min_length=1, description=IMAGE)
     model: str = Field(DEFAULT_UPSCALER, min_length=1, description="The upscaler: AIR or file name.")
@@ -72,7 +72,7 @@ IMAGE_UPSCALER = Recipe(
 
 
 class ImageBackgroundRemoval(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     image: str = Field(min_length=1, description=IMAGE)
     format: Literal["png", "webp"] = "png"

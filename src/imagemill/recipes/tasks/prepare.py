@@ -21,7 +21,7 @@ _SIDE = 64
 
 
 class PrepareResource(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     resource: str = Field(min_length=1, description="The checkpoint, LoRA or other network: its AIR.")
     render: TextToImage | None = Field(

@@ -26,7 +26,7 @@ _LOCAL_OPTIONS: dict[str, dict[str, PreprocessorOption]] = {
 
 
 class PreprocessImage(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     kind: str = Field(
         json_schema_extra={"enum": list(ALL_KINDS)},

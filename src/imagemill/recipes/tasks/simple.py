@@ -23,7 +23,7 @@ def no_model(input_: BaseModel) -> str:
 
 
 class Echo(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     message: str = Field(max_length=10_000, description="The text that comes back as `output.message`.")
 
@@ -47,7 +47,7 @@ ECHO = Recipe(
 
 
 class ImageUpload(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     image: str = Field(min_length=1, description=IMAGE)
 

@@ -40,7 +40,9 @@ def millimetres(length_pt: float) -> float:
 
 
 class ProfilePart(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, str_strip_whitespace=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, str_strip_whitespace=True, defer_build=True
+    )
 
 
 class Bleed(ProfilePart):
