@@ -60,7 +60,7 @@ def target(folder: Path, database_url: str = "") -> Iterator[Target]:
     if database_url:
         settings["DATABASE_URL"] = database_url
     with running("serve", "--port", "0", cwd=folder, **settings) as program:
-        with httpx2.Client(base_url=program.url, timeout=30, trust_env=False, verify=False) as http:
+        with httpx2.Client(base_url=program.url, timeout=100, trust_env=False, verify=False) as http:
             admin = Caller("admin", ADMIN_KEY)
             user = Caller("user", _key(http, "fuzz"))
             for caller in (admin, user):
