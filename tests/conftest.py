@@ -194,7 +194,7 @@ def running_server(
         time.sleep(0.002)
     url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     # Whom TLS trusts is not read: it takes 20 ms a client, and no test server here speaks TLS.
-    with httpx2.Client(base_url=url, headers=TOKEN, timeout=30, verify=False) as client:
+    with httpx2.Client(base_url=url, headers=TOKEN, timeout=100, verify=False) as client:
         yield Server(mill, url, client)
     server.end()
     thread.join(60)

@@ -72,7 +72,8 @@ class Forked:
         }
         message = json.dumps(request).encode()
         self._link.sendall(len(message).to_bytes(4))
-        socket.send_fds(self._link, [b"f"], list(files))
+        with open(os.devnull, "rb") as nothing:
+            socket.send_fds(self._link, [b"f"], [nothing.fileno(), *files])
         self._link.sendall(message)
         self.pid = int.from_bytes(_read(self._link, 4))
 
@@ -122,6 +123,29 @@ def start(
         return Forked(arguments, cwd, environment, files, constants)
     command = program(constants) if constants else (sys.executable, "-m", "imagemill")
     return subprocess.Popen([*command, *arguments], cwd=cwd, env=environment, stdout=stdout, stderr=stderr)
+
+
+@cache
+def commands() -> Path:
+    """The folder of an ``imagemill`` for shell scripts, to come first in their PATH."""
+    script = Path(_server()).with_name("imagemill")
+    script.write_text(_SCRIPT.format(python=sys.executable, path=_server()))
+    script.chmod(0o700)
+    return script.parent
+
+
+_SCRIPT = """#!{python} -IS
+import json, os, socket, sys
+request = dict(arguments=sys.argv[1:], cwd=os.getcwd(), environment=dict(os.environ), constants=dict())
+message = json.dumps(request).encode()
+link = socket.socket(socket.AF_UNIX)
+link.connect("{path}")
+link.sendall(len(message).to_bytes(4))
+socket.send_fds(link, [b"f"], [0, 1, 2])
+link.sendall(message)
+pid, status = link.recv(4, socket.MSG_WAITALL), link.recv(4, socket.MSG_WAITALL)
+sys.exit(os.waitstatus_to_exitcode(int.from_bytes(status)) % 256)
+"""
 
 
 def _server_environment() -> dict[str, str]:
@@ -206,7 +230,7 @@ class _Forker:
 
     def _fork(self, link: socket.socket) -> list[str] | None:
         size = int.from_bytes(_read(link, 4))
-        _, files, _, _ = socket.recv_fds(link, 1, 2)
+        _, files, _, _ = socket.recv_fds(link, 1, 3)
         request = json.loads(_read(link, size))
         pid = os.fork()
         if pid == 0:
@@ -224,11 +248,14 @@ class _Forker:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         for each in (self._listener, self._wake, self._woken, link, *self._links.values()):
             each.close()
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        for target, file in enumerate((nothing, files[0], files[-1])):
+        for target, file in enumerate(files):
             os.dup2(file, target)
-        for file in {nothing, *files}:
+        for file in files:
             os.close(file)
+        # Made anew, as the former ones know whether they can be sought.
+        sys.stdin = os.fdopen(0, closefd=False)
+        sys.stdout = os.fdopen(1, "w", closefd=False)
+        sys.stderr = os.fdopen(2, "w", buffering=1, errors="backslashreplace", closefd=False)
         os.environ.clear()
         os.environ.update(request["environment"])
         os.chdir(request["cwd"])

@@ -16,14 +16,18 @@ _TOGETHER = {
     for name in ("test_brokers", "test_celery", "test_contract", "test_stopping")
 }
 """They share fleets, which take longer to start than to be tested."""
+_BROWSER = "tests/console/"
+"""Its files share a browser, which takes as long to start as several tests."""
 _FIRST = (
     "tests/dispatch/",
-    "tests/docs/test_books_tour",
+    "tests/console/",
     "tests/durability/test_kill",
     "tests/chaos/",
-    "tests/console/",
-    "tests/books/",
     "tests/fuzz/",
+    "tests/isolation/",
+    "tests/books/",
+    "tests/docs/test_books_tour",
+    "tests/docs/test_first_steps",
     "tests/openapi/",
     "tests/durability/",
     "tests/rolling/",
@@ -43,7 +47,7 @@ _FIRST = (
 class Spreading(LoadFileScheduling):  # pyright: ignore[reportUntypedBaseClass]
     def _split_scope(self, nodeid: str) -> str:
         file: str = super()._split_scope(nodeid)
-        return _TOGETHER.get(file, file)
+        return _BROWSER if file.startswith(_BROWSER) else _TOGETHER.get(file, file)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -41,7 +41,7 @@ def bearer(text: str, **more: str) -> dict[str, str]:
 def ask(server: Server, token: str | None, method: str, path: str, **options: Any) -> httpx2.Response:
     """Without what the server's own client carries."""
     headers = {**(bearer(token) if token else {}), **options.pop("headers", {})}
-    return httpx2.request(method, server.url + path, headers=headers, timeout=30, **options, verify=False)
+    return httpx2.request(method, server.url + path, headers=headers, timeout=100, **options, verify=False)
 
 
 def sign_up(server: Server, email: str = "ann@example.org", password: str = PASSWORD) -> dict[str, Any]:

@@ -26,7 +26,7 @@ DAY = 86_400 * SECOND
 
 @contextmanager
 def browser(server: Server) -> Iterator[httpx2.Client]:
-    with httpx2.Client(base_url=server.url, timeout=30, trust_env=False) as client:
+    with httpx2.Client(base_url=server.url, timeout=100, trust_env=False) as client:
         yield client
 
 

@@ -50,7 +50,7 @@ def job_of(server: Server, token: str) -> str:
 def streams(server: Server, token: str, job_id: str, count: int, open_: ExitStack) -> None:
     """Open so many event streams that stay open."""
     for _ in range(count):
-        client = open_.enter_context(httpx2.Client(headers=bearer(token), timeout=30, verify=False))
+        client = open_.enter_context(httpx2.Client(headers=bearer(token), timeout=100, verify=False))
         answer = open_.enter_context(client.stream("GET", f"{server.url}/api/v1/jobs/{job_id}/events"))
         assert answer.status_code == 200
 
@@ -89,7 +89,7 @@ def test_an_owner_has_its_share_of_streams_and_no_more(shared: Server) -> None:
 
 def opens(server: Server, token: str, job_id: str, open_: ExitStack) -> bool:
     """Whether a stream can be opened, now that the others are closed."""
-    client = open_.enter_context(httpx2.Client(headers=bearer(token), timeout=30, verify=False))
+    client = open_.enter_context(httpx2.Client(headers=bearer(token), timeout=100, verify=False))
     answer = open_.enter_context(client.stream("GET", f"{server.url}/api/v1/jobs/{job_id}/events"))
     return answer.status_code == 200
 

@@ -119,4 +119,4 @@ def test_who_has_no_bucket_does_not_pay_for_its_client(tmp_path: Path) -> None:
     check = "; sys.exit('obstore' in sys.modules)"
     environment = {**os.environ, "IMAGEMILL_DATA_DIR": str(tmp_path)}
 
-    subprocess.run([sys.executable, "-c", script + check], env=environment, check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", script + check], env=environment, check=True, timeout=200)

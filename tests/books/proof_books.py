@@ -4,7 +4,6 @@
 """
 
 import json
-import os
 import random
 import signal
 import sys
@@ -12,13 +11,14 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx2
+import psutil
 import sqlalchemy as sa
 
 from imagemill.db import tables as core
@@ -54,15 +54,16 @@ class BooksProof:
 class _Server:
     """The server under its present address; it is started again after each kill."""
 
-    def __init__(self, folder: Path, settings: dict[str, str]) -> None:
+    def __init__(self, folder: Path, settings: dict[str, str], constants: Mapping[str, float]) -> None:
         self.folder = folder
         self.settings = settings
+        self.constants = constants
         self.url = ""
         self.program: Program | None = None
 
     @contextmanager
     def started(self) -> Iterator[Program]:
-        with running("serve", cwd=self.folder, **self.settings) as program:
+        with running("serve", cwd=self.folder, constants=self.constants, **self.settings) as program:
             self.url, self.program = program.url, program
             yield program
             self.program = None
@@ -92,15 +93,25 @@ def settings(folder: Path, database_url: str) -> dict[str, str]:
     }
 
 
-def prove(folder: Path, database_url: str, books: int, kills: int, *, press_kills: float = 0.0) -> BooksProof:
+def prove(
+    folder: Path,
+    database_url: str,
+    books: int,
+    kills: int,
+    *,
+    press_kills: float = 0.0,
+    constants: Mapping[str, float] | None = None,
+    **changes: str,
+) -> BooksProof:
     """Make some books at once; kill the server ``kills`` times meanwhile.
 
-    ``press_kills``: the probability that a process of the press is killed in a fifth of a second.
+    ``press_kills``: the probability that a process of the press is killed in a fifth of a second;
+    ``constants``: see `tests.tuning.program`; ``changes``: of the settings.
     """
     begun = time.monotonic()
     proof = BooksProof(folder, database_url)
     write_book(folder / "catalogue")
-    server = _Server(folder, settings(folder, database_url))
+    server = _Server(folder, settings(folder, database_url) | changes, constants or {})
     readers = [threading.Thread(target=_one_book, args=(server, proof), daemon=True) for _ in range(books)]
     random.seed(14)
     for turn in range(kills + 1):
@@ -164,23 +175,13 @@ def _one_book(server: _Server, proof: BooksProof) -> None:
 
 def _kill_a_press(program: Program) -> int:
     """Kill a child process of the server that does page work, if there is one; return how many."""
-    parent = program.process.pid
-    with suppress(OSError, ProcessLookupError):
-        children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-        every = [int(pid) for pid in children] + _grandchildren(parent)
-        presses = [pid for pid in every if b"press.child" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    with suppress(psutil.NoSuchProcess):
+        every = psutil.Process(program.process.pid).children(recursive=True)
+        presses = [each for each in every if "imagemill.backends.press.child" in each.cmdline()]
         if presses:
-            os.kill(random.choice(presses), signal.SIGKILL)
+            random.choice(presses).kill()
             return 1
     return 0
-
-
-def _grandchildren(parent: int) -> list[int]:
-    found: list[int] = []
-    for task in Path(f"/proc/{parent}/task").iterdir():
-        with suppress(OSError):
-            found += [int(pid) for pid in (task / "children").read_text().split()]
-    return found
 
 
 def _pages_made(database_url: str) -> int:

@@ -17,7 +17,7 @@ import httpx2
 
 from imagemill.setting_names import ALIASES
 from tests.databases import sqlite_database
-from tests.forking import Process, start
+from tests.forking import Process, commands, start
 
 PROGRAM = (sys.executable, "-m", "imagemill")
 START_S = 60
@@ -34,6 +34,11 @@ def environment(**settings: str) -> dict[str, str]:
     return kept | settings
 
 
+def search_path() -> str:
+    """The PATH of shell scripts: a forked ``imagemill``, and the programs installed beside Python."""
+    return os.pathsep.join([str(commands()), str(Path(sys.executable).parent), os.environ["PATH"]])
+
+
 def run(*arguments: str, cwd: Path, **settings: str) -> "subprocess.CompletedProcess[str]":
     """Run a command until it ends."""
     with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
@@ -41,7 +46,7 @@ def run(*arguments: str, cwd: Path, **settings: str) -> "subprocess.CompletedPro
             *arguments, cwd=cwd, environment=environment(**settings), stdout=stdout, stderr=stderr
         )
         try:
-            code = process.wait(100)
+            code = process.wait(250)
         finally:
             process.kill()
         for file in (stdout, stderr):
@@ -78,7 +83,7 @@ class Program:
         return httpx2.Client(
             base_url=self.url,
             headers={"Authorization": "Bearer test"},
-            timeout=30,
+            timeout=100,
             trust_env=False,
             verify=False,
         )

@@ -15,7 +15,7 @@ PROGRAM = Path(__file__).with_name("python_client.py")
 def run(server: Server, what: str) -> Any:
     """What the program printed; a process of its own, as the client reads its token when imported."""
     command = [sys.executable, "-W", "ignore", str(PROGRAM), server.url, what]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 

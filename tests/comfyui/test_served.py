@@ -160,7 +160,7 @@ def test_steps_and_previews_are_told_as_they_come(served: Served, node: TestNode
     body = {"recipe": "textToImage", "input": {"model": SD1, "width": 64, "height": 64, "steps": 150}}
     job = served.post("/api/v1/jobs", body)
     with httpx2.stream(
-        "GET", f"{served.url}/api/v1/jobs/{job['id']}/events", headers=TOKEN, timeout=30, verify=False
+        "GET", f"{served.url}/api/v1/jobs/{job['id']}/events", headers=TOKEN, timeout=100, verify=False
     ) as stream:
         data = [json.loads(line[6:]) for line in stream.iter_lines() if line.startswith("data: ")]
     told = [each for each in data if each["type"] == "progress"]

@@ -11,8 +11,8 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from tests.access.support import ADMIN_KEY
 from tests.books.drawn_pages import PLAIN, draw_page
 from tests.books.drawn_photos import photo
-from tests.books.http.support import FACE_PAGE, SLUG, Parent, quick, write_book
-from tests.conftest import Server, running_server
+from tests.books.http.support import FACE_PAGE, SLUG, Parent, book_server
+from tests.conftest import Server
 from tests.console.browser import DESKTOP, Visitor, accessibility_problems, visitor
 
 SMALL_PHONE = (360, 740)
@@ -23,10 +23,7 @@ PAINT_MS = 60_000
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A fresh server on this machine, whose only book has three small pages."""
-    folder = tmp_path_factory.mktemp("studio")
-    books = folder / "books"
-    write_book(books)
-    with running_server(quick(books, data_dir=folder / "data")) as server:
+    with book_server(tmp_path_factory.mktemp("studio")) as server:
         yield server
 
 

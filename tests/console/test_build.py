@@ -20,7 +20,7 @@ HOSTS = re.compile(r"https?://(?!localhost|127\.0\.0\.1)[\w.-]+\.[a-z]{2,}")
 
 def run(*command: str) -> None:
     done = subprocess.run(
-        [*NODE, *command], cwd=WEB, capture_output=True, text=True, timeout=110, check=False
+        [*NODE, *command], cwd=WEB, capture_output=True, text=True, timeout=280, check=False
     )
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
 

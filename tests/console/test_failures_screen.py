@@ -68,4 +68,4 @@ def test_failures_are_mended_together_and_the_rest_is_discarded(reader: Visitor,
     page.get_by_role("article").get_by_role("button", name="Discard").click()
     expect(page.get_by_role("dialog")).to_contain_text("1 job will be deleted")
     page.get_by_role("dialog").get_by_role("button", name="Start").click()
-    expect(page.get_by_text("No failed jobs")).to_be_visible(timeout=10_000)
+    expect(page.get_by_text("No failed jobs")).to_be_visible()

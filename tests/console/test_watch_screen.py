@@ -29,7 +29,7 @@ def test_counters_the_doctor_and_settings_on_one_page(server: Server, reader: Vi
     expect(page.get_by_role("img", name="Stages, 95th percentile. prepare:")).to_be_visible()
     expect(page.get_by_text("IMAGEMILL_JOB__RETRY_BASE_S")).to_be_visible()
     page.get_by_role("button", name="Check now").click()
-    expect(page.get_by_text("findings,")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("findings,")).to_be_visible()
     expect(page.get_by_role("listitem").filter(has_text="database").first).to_be_visible()
     assert accessibility_problems(page) == []
 

@@ -71,7 +71,7 @@ class Image:
             env=self.environment(data, **settings),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=200,
             check=False,
         )
 

@@ -1,17 +1,15 @@
 """The README's first steps and the pages of commands and models, run as they are written."""
 
 import json
-import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from imagemill.config import Settings
-from tests.cli.programs import environment
+from tests.cli.programs import environment, search_path
 from tests.comfyui.node import TestNode
 from tests.conftest import Server, running_server
 from tests.docs.test_docs import FENCE, ROOT
@@ -57,7 +55,7 @@ def run(server: Server, folder: Path, script: str, **replaced: str) -> str:
         script = script.replace(old, new)
     port = server.url.rpartition(":")[2]
     script = script.replace("127.0.0.1:8700", f"127.0.0.1:{port}")
-    ours = environment(IMAGEMILL_URL=server.url, PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    ours = environment(IMAGEMILL_URL=server.url, PATH=search_path())
     command = ["bash", "-c", f"set -eu -o pipefail\n{script}"]
     done = subprocess.run(command, cwd=folder, env=ours, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,10 +1,8 @@
 """Run the tour of the model library, line by line as it is written."""
 
 import json
-import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +10,7 @@ import pytest
 from PIL import Image
 
 from imagemill.config import Settings
-from tests.cli.programs import environment
+from tests.cli.programs import environment, search_path
 from tests.conftest import Server, running_server
 from tests.docs.test_docs import FENCE, ROOT
 
@@ -37,7 +35,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def test_every_line_of_the_tour_works(server: Server, tmp_path: Path):
     port = server.url.rpartition(":")[2]
     script = "set -eu -o pipefail\n" + "\n".join(BLOCKS[1:]).replace("localhost:8700", f"127.0.0.1:{port}")
-    ours = environment(IMAGEMILL_URL=server.url, PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    ours = environment(IMAGEMILL_URL=server.url, PATH=search_path())
     done = subprocess.run(
         ["bash", "-c", script], cwd=tmp_path, env=ours, capture_output=True, text=True, check=False
     )

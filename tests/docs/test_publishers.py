@@ -1,11 +1,9 @@
 """The page for publishers: commands run, manifests are read, and messages are those of the checks."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
@@ -14,7 +12,7 @@ import pytest
 from imagemill.products.books.book_catalogue import BookCatalogue, write_problem
 from imagemill.products.books.book_checks import check_folder
 from imagemill.products.books.book_manifest import Page, Typography
-from tests.cli.programs import environment
+from tests.cli.programs import environment, search_path
 from tests.docs.test_docs import FENCE, ROOT
 from tests.tools.load import load
 
@@ -51,7 +49,7 @@ def test_the_commands_that_need_no_server(tmp_path: Path):
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     script = "set -eu\n" + "\n".join(block for block in blocks("sh") if "serve" not in block)
     assert script.count("imagemill books check") == 2
-    ours = environment(PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    ours = environment(PATH=search_path())
     done = subprocess.run(
         ["bash", "-c", script], cwd=tmp_path, env=ours, capture_output=True, text=True, check=False
     )

@@ -4,8 +4,6 @@ import os
 import random
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -23,7 +21,9 @@ from imagemill.db import tables
 from imagemill.db.engine import normalise
 from imagemill.domain.blob_keys import attempt_of
 from imagemill.settings import JobSettings
+from tests.cli.programs import environment
 from tests.conftest import TOKEN, image_job
+from tests.forking import Process, start
 
 KILLS = int(os.environ.get("IMAGEMILL_TEST_KILLS", "8"))
 """On each database, at other moments. More for a longer proof: IMAGEMILL_TEST_KILLS=200."""
@@ -40,23 +40,29 @@ class Victim:
         self.url = f"http://127.0.0.1:{self.port}"
         self.data_dir = data_dir
         self._log = log.open("ab")
-        self.env = {
-            **os.environ,
-            "IMAGEMILL_DATABASE_URL": database_url,
-            "IMAGEMILL_DATA_DIR": str(data_dir),
-            "IMAGEMILL_SIMULATOR__NODES": "2",
-            "IMAGEMILL_SIMULATOR__STEP_MS": "5",
-            "IMAGEMILL_JOB__RETRY_BASE_S": "0.02",
-            "IMAGEMILL_LOG_LEVEL": "warning",
-        }
-        self._process: subprocess.Popen[bytes] | None = None
+        self._environment = environment(
+            IMAGEMILL_DATABASE_URL=database_url,
+            IMAGEMILL_DATA_DIR=str(data_dir),
+            IMAGEMILL_SIMULATOR__NODES="2",
+            IMAGEMILL_SIMULATOR__STEP_MS="5",
+            IMAGEMILL_JOB__RETRY_BASE_S="0.02",
+            IMAGEMILL_LOG_LEVEL="warning",
+        )
+        self._process: Process | None = None
 
     def start(self) -> float:
         """Start, and wait until it answers; seconds."""
         begin = time.monotonic()
-        command = [sys.executable, "-m", "imagemill", "serve", "--port", str(self.port)]
-        self._process = subprocess.Popen(command, env=self.env, stdout=self._log, stderr=self._log)
-        while time.monotonic() - begin < 20:
+        self._process = start(
+            "serve",
+            "--port",
+            str(self.port),
+            cwd=self.data_dir.parent,
+            environment=self._environment,
+            stdout=self._log,
+            stderr=self._log,
+        )
+        while time.monotonic() - begin < 60:
             with suppress(httpx2.HTTPError):
                 if httpx2.get(f"{self.url}/health/live", timeout=1, verify=False).status_code == 200:
                     return time.monotonic() - begin
@@ -72,7 +78,7 @@ class Victim:
     def stop(self) -> None:
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
-            self._process.wait(20)
+            self._process.wait(60)
         self._log.close()
 
 
@@ -103,7 +109,7 @@ class Clients:
                 }
             with suppress(httpx2.HTTPError):
                 answer = httpx2.post(
-                    f"{self._url}/v1/consumer/jobs", json=body, headers=TOKEN, timeout=5, verify=False
+                    f"{self._url}/v1/consumer/jobs", json=body, headers=TOKEN, timeout=20, verify=False
                 )
                 if answer.status_code == 200:
                     self.accepted.extend(job["jobId"] for job in answer.json()["jobs"])

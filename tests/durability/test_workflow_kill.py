@@ -72,7 +72,7 @@ def test_killed_at_random_moments_no_step_is_lost_or_done_twice(
 
 def submit(url: str, number: int, receiver: Receiver) -> str:
     body = workflow(number, receiver)
-    answer = httpx2.post(f"{url}{WORKFLOWS}", json=body, headers=TOKEN, timeout=30, verify=False)
+    answer = httpx2.post(f"{url}{WORKFLOWS}", json=body, headers=TOKEN, timeout=100, verify=False)
     assert answer.status_code in (200, 202), answer.text
     return answer.json()["id"]
 

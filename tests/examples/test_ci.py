@@ -30,7 +30,7 @@ def test_the_step_that_starts_the_server_ends_when_it_answers(tmp_path: Path) ->
         env={**os.environ, "PATH": path},
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=200,
         check=False,
     )
     try:
@@ -50,7 +50,7 @@ def test_the_container_is_started_with_settings_that_there_are(tmp_path: Path) -
     subprocess.run(
         ["bash", "-eu", "-c", textwrap.dedent(script)],
         env={"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"},
-        timeout=60,
+        timeout=200,
         check=True,
     )
     given = (tmp_path / "docker-arguments").read_text().splitlines()

@@ -39,7 +39,7 @@ def run(
         env={**os.environ, "IMAGEMILL_URL": server.url, "IMAGEMILL_TOKEN": "example", **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=200,
         check=False,
     )
 

@@ -24,7 +24,7 @@ def run(server: Secured, what: str, **environment: str) -> Any:
         [sys.executable, str(PROGRAM), what],
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=200,
         env={**clean, "FAL_KEY": "any-key", "SSL_CERT_FILE": str(server.authority), **given},
     )
     assert done.returncode == 0, done.stderr

@@ -25,7 +25,7 @@ def test_the_tour_works_as_it_is_written(make_server: Callable[..., Server], tmp
     script = script.replace("curl -s", "curl --fail-with-body --noproxy '*' -s")
 
     done = subprocess.run(
-        ["sh", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=90, check=False,
+        ["sh", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False,
         env=dict(os.environ),
     )  # fmt: skip
 

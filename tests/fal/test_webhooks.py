@@ -140,7 +140,7 @@ def test_the_published_client_names_the_receiver(over_tls: Secured, receiver: Re
         [sys.executable, "-c", f"import fal_client; print({submit}.request_id)"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=200,
         check=True,
         env={
             **os.environ,

@@ -107,7 +107,7 @@ def chosen(everything: list[Line], number: int) -> list[Line]:
 
 
 def run(aim: Target, cases: int, number: int, *, brief: bool = False) -> Report:
-    """``number``: the same one makes the same cases."""
+    """``number``: the same one makes the same cases; ``brief``: each operation is asked, few times."""
     everything = chosen(lines(aim), number) if brief else lines(aim)
     report, session = Report(), requests.Session()
     session.trust_env = False
@@ -121,9 +121,11 @@ def run(aim: Target, cases: int, number: int, *, brief: bool = False) -> Report:
                     allow_redirects=False,
                 )  # fmt: skip
                 report.note(line.label, answer.raw if hasattr(answer, "raw") else answer, wrong(line, answer))
-            if report.cases >= cases:
+            if report.cases >= cases and not brief:
                 return report
         assert report.cases > before, "there are no cases to be made"
+        if report.cases >= cases:
+            return report
     return report
 
 

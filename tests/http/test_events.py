@@ -241,7 +241,7 @@ def test_hundreds_of_idle_clients_cost_no_threads(make_server: Callable[..., Ser
 
 
 async def _many_reads(server: Server, job_id: str) -> None:
-    async with httpx2.AsyncClient(base_url=server.url, timeout=30, verify=False) as client:
+    async with httpx2.AsyncClient(base_url=server.url, timeout=100, verify=False) as client:
         await asyncio.gather(*(client.get(f"/api/v1/jobs/{job_id}") for _ in range(100)))
 
 

@@ -53,7 +53,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     )
     with (
         running_server(settings) as server,
-        httpx2.Client(base_url=server.url, timeout=30, verify=False) as http,
+        httpx2.Client(base_url=server.url, timeout=100, verify=False) as http,
     ):
         offered = operations(whole_document(server.url))
         paths = {operation.path for operation in offered}
@@ -103,6 +103,9 @@ def look_round(party: Party, offered: list[Operation]) -> dict[str, object]:
                 if operation.path == "/api/v1/stats":
                     # The steps move on with the clock, and series come with the first minute that is counted.
                     body = [each for each in body["items"] if any(each["values"])]
+                if operation.path == "/api/v1/keys":
+                    for key in body["items"]:
+                        key.pop("usedAt", None)  # noted once a minute
                 if operation.path == "/api/v1/books":
                     body["items"] = [each["slug"] for each in body["items"]]
             seen[operation.path] = (answer.status_code, body)

@@ -55,7 +55,7 @@ def exiftool(tmp_path: Path) -> Any:
             str(path),
         ]
         ran = subprocess.run(
-            command, env=surroundings, capture_output=True, text=True, check=True, timeout=60
+            command, env=surroundings, capture_output=True, text=True, check=True, timeout=200
         )
         return json.loads(ran.stdout)[0]
 

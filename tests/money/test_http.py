@@ -34,7 +34,7 @@ def account(server: Server, name: str, *, is_service: bool = False) -> httpx2.Cl
     key = draw()
     accounts.add_key(StoredKey(key.id, name, "a test's", key.digest, Role.USER.scopes, is_service, now_us()))
     return httpx2.Client(
-        base_url=server.url, headers={"Authorization": f"Bearer {key.text}"}, timeout=30, verify=False
+        base_url=server.url, headers={"Authorization": f"Bearer {key.text}"}, timeout=100, verify=False
     )
 
 

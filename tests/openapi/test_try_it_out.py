@@ -13,7 +13,7 @@ from tests import debian, npm
 from tests.conftest import Server
 from tests.media.files import picture
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 """The page takes two seconds of a processor for each operation; on a busy machine that is minutes."""
 SOURCE = Path(__file__).parent / "node"
 PACKAGE = "chromium-headless-shell"
@@ -61,7 +61,7 @@ def answers(server: Server, browser: Browser, tmp_path_factory: pytest.TempPathF
     job = server.submit().json()["jobs"][0]["jobId"]
     steps = [_step(each, {"job_id": job}, file) for each in OFFERED]
     arguments = (server.url, str(browser.program), "test", str(folder / "page.png"), json.dumps(steps))
-    printed = installed.run("browser.js", *arguments, environment=browser.environment, seconds=280)
+    printed = installed.run("browser.js", *arguments, environment=browser.environment, seconds=560)
     told = json.loads(printed)
     assert told["errors"] == []
     return {answer["operation"]: answer for answer in told["answers"]}

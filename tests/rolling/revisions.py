@@ -92,5 +92,5 @@ def _skip(reason: str) -> None:
 
 def _git(*arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+        ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False, timeout=200
     )

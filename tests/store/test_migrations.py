@@ -153,7 +153,7 @@ def test_processes_that_start_together_upgrade_one_database(database_url: str):
         subprocess.Popen([sys.executable, "-c", code, database_url], stderr=subprocess.PIPE, text=True)
         for _ in range(3)
     ]
-    errors = [process.communicate(timeout=60)[1] for process in processes]
+    errors = [process.communicate(timeout=200)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0], errors
     assert migrate.current(database_url) == tables.REVISION
 

@@ -84,7 +84,7 @@ def test_processes_that_start_together_migrate_through_the_pooler(pooler: PgBoun
         subprocess.Popen([sys.executable, "-c", code, url], stderr=subprocess.PIPE, text=True)
         for _ in range(3)
     ]
-    errors = [process.communicate(timeout=60)[1] for process in processes]
+    errors = [process.communicate(timeout=200)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0], errors
     assert migrate.current(url) == tables.REVISION
     pooler.forget(sa.make_url(url).database or "")

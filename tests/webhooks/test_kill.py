@@ -50,7 +50,7 @@ def test_a_message_of_a_killed_process_arrives_after_the_restart_under_the_same_
     try:
         with receiving(delay_s=5) as receiver:
             client = httpx2.Client(
-                base_url=f"http://127.0.0.1:{port}", headers=TOKEN, timeout=20, verify=False
+                base_url=f"http://127.0.0.1:{port}", headers=TOKEN, timeout=100, verify=False
             )
             with client:
                 client.post("/api/v1/webhooks", json={"url": receiver.url}).raise_for_status()

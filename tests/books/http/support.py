@@ -8,10 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import httpx2
 from PIL import Image
 
+from imagemill.backends.press import pool
 from imagemill.config import Settings
 from imagemill.domain.access import Scope
 from tests.access.support import bearer, key
@@ -136,7 +138,11 @@ def quick(folder: Path, **settings: Any) -> Settings:
 def book_server(folder: Path, *, full_size: bool = False, **settings: Any) -> Iterator[Server]:
     """Run a server that has the small book; ``folder``: for its data, and the book."""
     write_book(folder / "books", full_size=full_size)
-    with running_server(quick(folder / "books", data_dir=folder / "data", **settings)) as server:
+    # Of niceness 10 a page takes minutes on a busy machine.
+    with (
+        patch.object(pool, "_NICE", 0),
+        running_server(quick(folder / "books", data_dir=folder / "data", **settings)) as server,
+    ):
         yield server
 
 

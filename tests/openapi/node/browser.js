@@ -5,7 +5,7 @@
 import { chromium } from "playwright-core";
 
 const [, , address, executablePath, key, screenshot, steps] = process.argv;
-const ANSWER_MS = 30_000;
+const ANSWER_MS = 200_000;
 
 const browser = await chromium.launch({
   executablePath,
@@ -16,16 +16,26 @@ const page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
 page.setDefaultTimeout(ANSWER_MS);
 const errors = [];
 page.on("pageerror", (error) => errors.push(String(error)));
+const wanted = JSON.parse(steps);
+const whole = await (await page.request.get(`${address}/openapi.json`)).json();
+const { paths } = whole;
 await page.goto(`${address}/docs`);
+await page.locator(".opblock-tag").first().waitFor();
+const tags = Object.values(paths).flatMap((item) => Object.values(item).flatMap((operation) => operation.tags));
+const drawn = await page.locator(".opblock").count();
+if (drawn !== tags.length) errors.push(`the page has ${drawn} operations, and the document ${tags.length}`);
+// The page draws all operations again at every change, which takes seconds: they are tried on one that has these alone.
+const tried = {};
+for (const { method, path } of wanted) (tried[path] ??= {})[method] = paths[path][method];
+await page.route("**/openapi.json", (route) => route.fulfill({ json: { ...whole, paths: tried } }));
+await page.reload();
 await authorize();
-// The page draws all open sections again at every change, which takes seconds.
 const open = page.locator('.opblock-tag[data-is-open="true"]');
 for (let left = await open.count(); left > 0; left = await open.count()) {
   await open.first().click();
 }
-const { paths } = await (await page.request.get(`${address}/openapi.json`)).json();
 const answers = [];
-for (const step of JSON.parse(steps)) {
+for (const step of wanted) {
   const operation = `${step.method} ${step.path}`;
   try {
     answers.push({ operation, ...(await execute(step)) });
