@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -148,7 +148,9 @@ class DirectClient:
     def __init__(self, url: str) -> None:
         self._http = _Http(url, {"Content-Type": "application/json"})
         self._id = uuid4().hex
-        self._socket = connect(f"ws{url.removeprefix('http')}/ws?clientId={self._id}", compression=None)
+        self._stack = ExitStack()
+        address = f"ws{url.removeprefix('http')}/ws?clientId={self._id}"
+        self._socket = self._stack.enter_context(connect(address, compression=None))
 
     def run(self, graph: Graph) -> int:
         body = {"prompt": graph, "client_id": self._id, "extra_data": {"preview_method": "none"}}
@@ -168,7 +170,7 @@ class DirectClient:
         return len(self._http.ask("GET", f"/view?{urlencode(file)}"))
 
     def close(self) -> None:
-        self._socket.close()
+        self._stack.close()
         self._http.close()
 
 

@@ -56,7 +56,7 @@ def imagemill(data_dir: Path, role: str = "serve", **settings: str) -> Iterator[
             with suppress(httpx2.HTTPError):
                 if httpx2.get(f"{url}/health/ready", timeout=1).status_code == 200:
                     break
-            if process.poll() is not None or time.perf_counter() - start > 30:
+            if process.poll() is not None or time.perf_counter() - start > 90:
                 raise RuntimeError("the server did not start")
             time.sleep(0.01)
         yield Running(url, time.perf_counter() - start, psutil.Process(process.pid))
