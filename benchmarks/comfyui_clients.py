@@ -124,12 +124,20 @@ class _Http:
 
     def ask(self, method: str, path: str, body: Any = None) -> bytes:
         data = None if body is None else json.dumps(body, separators=(",", ":"))
-        self._connection.request(method, path, data, self._headers)
-        answer = self._connection.getresponse()
+        try:
+            answer = self._answer(method, path, data)
+        except (ConnectionError, http.client.BadStatusLine):
+            # A server closes connections that were idle for long, as they are on a machine with other work.
+            self._connection.close()
+            answer = self._answer(method, path, data)
         content = answer.read()
         if not 200 <= answer.status < 300:
             raise RuntimeError(f"{method} {path}: {answer.status} {content[:300]!r}")
         return content
+
+    def _answer(self, method: str, path: str, data: str | None) -> http.client.HTTPResponse:
+        self._connection.request(method, path, data, self._headers)
+        return self._connection.getresponse()
 
     def stream(self, path: str) -> Iterator[bytes]:
         """Read the lines of an event stream, which the server ends."""
