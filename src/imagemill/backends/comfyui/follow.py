@@ -75,8 +75,9 @@ class PromptFollower:
         self._poll_s = connection.settings.silence_s
         self._unreachable_since: float | None = None
         self._missing_since: float | None = None
-        self._relies_on_events = True
-        """Whether the outputs may be taken from the events, without the history."""
+        self._relies_on_events = not request.leaves_nothing
+        """Whether the outputs may be taken from the events, before the history is written. A prompt that must
+        be deleted from the history at once has to be there first."""
         self._reported: Progress | None = None
         model = next(iter(models_of(request.work)), "")
         self._model = model.lower()
