@@ -88,7 +88,7 @@ class PromptFollower:
         Raises `BackendError`, or `RenderCanceled` when the control is stopped; then the prompt was removed
         from the node, unless the control is detached.
         """
-        prompt_run, version = self._prompt_run, -1
+        prompt_run, version = self._prompt_run, self._prompt_run.version
         self._control.call_on_stop(prompt_run.notify)
         while True:
             if self._control.stopped:
