@@ -1,13 +1,8 @@
 """ComfyUI behind us beside ComfyUI fed directly; the node is the tests' own, in a process of its own."""
 
-import json
 import re
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +10,8 @@ from uuid import uuid4
 
 import httpx2
 
+from benchmarks import comfyui_clients
+from benchmarks.comfyui_clients import await_node, test_node
 from benchmarks.processes import Row, imagemill
 from tests.comfyui.node import TestNode
 
@@ -26,12 +23,12 @@ HEADERS = {"Authorization": "Bearer bench", "Content-Type": "application/json"}
 
 
 def measure(root: Path) -> list[Row]:
-    with _node("--work-ms", str(WORK_MS)) as node:
+    with test_node("--work-ms", str(WORK_MS)) as node:
         direct = _direct(node)
         with imagemill(
             root / "comfyui", COMFYUI__URLS=node, COMFYUI__PREVIEWS="off", LIMIT__STREAMS="2000"
         ) as server:
-            _await_node(server.url)
+            await_node(server.url)
             rate, cpu_ms = _through(server)
             to_post_ms = sorted(_submit_to_post_ms(server.url) for _ in range(LONE_JOBS))
     late_ms = sorted(_event_to_client_ms(root))
@@ -42,18 +39,8 @@ def measure(root: Path) -> list[Row]:
         ("submit to POST, p50", f"{to_post_ms[len(to_post_ms) // 2]:.1f} ms", "below 10 ms"),
         ("CPU a job, previews off", f"{cpu_ms:.1f} ms", "below 8 ms"),
         ("node's event to client, p95", f"{late_ms[int(len(late_ms) * 0.95)]:.1f} ms", "below 50 ms"),
+        *comfyui_clients.measure(root / "comfyui-clients"),
     ]
-
-
-@contextmanager
-def _node(*arguments: str) -> Iterator[str]:
-    command = [sys.executable, "-m", "tests.comfyui.node", *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield process.stdout.readline().strip()
-        finally:
-            process.terminate()
 
 
 def _graph(number: int) -> dict[str, Any]:
@@ -140,7 +127,7 @@ def _event_to_client_ms(root: Path) -> list[float]:
         node.listen(lambda data: told.setdefault(data["value"], time.perf_counter()), "progress")
         settings = {"COMFYUI__URLS": node.url, "COMFYUI__ASK_PREVIEWS": "false"}
         with imagemill(root / "comfyui-events", **settings) as server:
-            _await_node(server.url)
+            await_node(server.url)
             read: dict[int, float] = {}
             with httpx2.Client(base_url=server.url, headers=HEADERS, timeout=60) as client:
                 thread = threading.Thread(target=_read_steps, args=(server.url, _sampled(client), read))
@@ -164,13 +151,3 @@ def _read_steps(url: str, job: str, read: dict[int, float]) -> None:
         for line in stream.iter_lines():
             if match := re.match(r'data: .*"step":(\d+)', line):
                 read.setdefault(int(match[1]), time.perf_counter())
-
-
-def _await_node(url: str) -> None:
-    end = time.monotonic() + 20
-    while time.monotonic() < end:
-        nodes = httpx2.get(f"{url}/health").json()["nodes"]
-        if any(node["healthy"] and node["backend"] == "comfyui" for node in nodes):
-            return
-        time.sleep(0.05)
-    raise RuntimeError("the node was not taken: " + json.dumps(nodes))

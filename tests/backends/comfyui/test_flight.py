@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from imagemill.backends.comfyui.events import Cached, Executing, Frame, PromptEnded, Started, Step
-from imagemill.backends.comfyui.prompt import PromptRun, outline_of
+from imagemill.backends.comfyui.events import Cached, Executed, Executing, Frame, PromptEnded, Started, Step
+from imagemill.backends.comfyui.prompt import PROGRESS_S, PromptRun, outline_of
 
 P = "prompt"
 
@@ -141,3 +141,39 @@ def test_each_node_has_the_time_until_the_next_one_began() -> None:
     assert prompt.times.details(1.0) == {"graphTimes": {"nodes": times, "cached": ["5"]}}
     prompt.restart(TWO_SAMPLERS, 6.0)
     assert prompt.times.details(6.0) == {}
+
+
+def test_many_events_wake_a_follower_once_in_a_while_and_the_end_at_once() -> None:
+    prompt = flight()
+    waits = [prompt.apply(Step(P, "3", step, 6), step * 0.01) for step in (1, 2, 3)]
+    assert waits == [pytest.approx(PROGRESS_S - 0.01), None, None]
+    assert prompt.version == 0
+    prompt.show(PROGRESS_S)
+    assert prompt.version == 1
+    assert prompt.apply(Step(P, "3", 4, 6), 3 * PROGRESS_S) is None
+    assert prompt.version == 2
+    assert prompt.apply(PromptEnded(P, succeeded=True), 3 * PROGRESS_S + 0.01) is None
+    assert prompt.version == 3
+
+
+def test_the_outputs_are_known_by_events_once_all_output_nodes_and_the_success_were_reported() -> None:
+    prompt = flight()
+    prompt.output_nodes = frozenset({"9", "10"})
+    image = {"images": [{"filename": "a.png", "subfolder": "", "type": "output"}]}
+    prompt.apply(PromptEnded(P, succeeded=True), 1.0)
+    prompt.apply(Executed(P, "9", image), 1.0)
+    assert prompt.outputs() is None
+    prompt.apply(Executed(P, "10", None), 1.0)
+    assert prompt.outputs() == {"9": image}
+    prompt.restart(prompt.graph, 2.0)
+    assert prompt.outputs() is None
+
+
+def test_the_outputs_of_a_failed_prompt_and_of_unknown_output_nodes_are_not_known_by_events() -> None:
+    prompt = flight()
+    prompt.apply(PromptEnded(P, succeeded=True), 1.0)
+    assert prompt.outputs() is None
+    prompt = flight()
+    prompt.output_nodes = frozenset()
+    prompt.apply(PromptEnded(P), 1.0)
+    assert prompt.outputs() is None

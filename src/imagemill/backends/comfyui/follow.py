@@ -75,8 +75,9 @@ class PromptFollower:
         self._poll_s = connection.settings.silence_s
         self._unreachable_since: float | None = None
         self._missing_since: float | None = None
-        self._relies_on_events = True
-        """Whether the outputs may be taken from the events, without the history."""
+        self._relies_on_events = not request.leaves_nothing
+        """Whether the outputs may be taken from the events, before the history is written. A prompt that must
+        be deleted from the history at once has to be there first."""
         self._reported: Progress | None = None
         model = next(iter(models_of(request.work)), "")
         self._model = model.lower()
@@ -87,7 +88,7 @@ class PromptFollower:
         Raises `BackendError`, or `RenderCanceled` when the control is stopped; then the prompt was removed
         from the node, unless the control is detached.
         """
-        prompt_run, version = self._prompt_run, -1
+        prompt_run, version = self._prompt_run, self._prompt_run.version
         self._control.call_on_stop(prompt_run.notify)
         while True:
             if self._control.stopped:

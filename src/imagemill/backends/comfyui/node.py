@@ -35,8 +35,6 @@ PathOf = Callable[[str], str | None]
 
 MOST_UPLOADS = 4096
 """Uploaded inputs that are remembered; others are uploaded again."""
-WATCHED_PROGRESS_S, PROGRESS_S = 0.04, 0.1
-"""Seconds in which events are gathered before a follower reports progress: each report wakes a thread."""
 REMEMBER_S = 30.0
 """Longest time until a change of the model registry is noticed."""
 _MB = 2**20
@@ -368,9 +366,8 @@ class NodeConnection:
 
     def _on_frame(self, prompt_run: PromptRun, event: events.Event, now: float) -> None:
         fresh = prompt_run.started_at is None
-        if prompt_run.apply(event, now):
-            pause_s = WATCHED_PROGRESS_S if prompt_run.watched else PROGRESS_S
-            self._loop.call_later(pause_s, prompt_run.notify)
+        if (wait_s := prompt_run.apply(event, now)) is not None:
+            self._loop.call_later(wait_s, lambda: prompt_run.show(self.clock()))
         if isinstance(event, events.PromptEnded) and self.queue_remaining:
             self.queue_remaining -= 1  # the node reports it a moment later
         if fresh and prompt_run.started_at is not None:

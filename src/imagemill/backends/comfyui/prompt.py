@@ -21,6 +21,9 @@ from imagemill.graphs.timed_graph import NodeTimes
 SENDER = "SaveImageWebsocket"
 """The node class that delivers its pictures over the socket, without a file."""
 
+WATCHED_PROGRESS_S, PROGRESS_S = 0.04, 0.1
+"""Shortest time between two wake-ups of a follower for progress, if a client watched when the prompt was
+sent, and if none did; and between the sending and the first."""
 _MEGAPIXEL = 1024 * 1024
 _ASSUMED_MEGAPIXELS = 0.25
 """Megapixels of a graph that states no size."""
@@ -123,8 +126,10 @@ class PromptRun:
     version: int = 0
     watched: bool = False
     """Whether a client followed the job when it was sent."""
+    shown_at: float = 0.0
+    """When its followers were last woken for progress."""
     shows_later: bool = False
-    """Whether its followers will be woken for progress already."""
+    """Whether they will be woken for it already."""
     node: str | None = None
     """The running node of the graph."""
     frames: dict[str, list[bytes]] = field(default_factory=dict[str, list[bytes]])
@@ -135,18 +140,38 @@ class PromptRun:
     _preview: tuple[bytes, str] | None = None
     _steps: dict[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
 
-    def apply(self, event: Event, now: float) -> bool:
-        """Take an event into the state. It wakes the followers at the end of the prompt only, as each event
-        would wake a thread; return whether the caller should `notify` them of progress soon."""
+    def apply(self, event: Event, now: float) -> float | None:
+        """Take an event into the state, and wake the followers at the end of the prompt and for progress, but
+        not for each event of many, as that would wake a thread each time.
+
+        Return the seconds after which the caller has to `show` the progress; None if it has not.
+        """
         with self.changed:
             self.last_event_at = now
             self._apply(event, now)
-            if self.ending or self.ends:
-                self.version += 1
-                self.changed.notify_all()
-                return False
-            shows, self.shows_later = not self.shows_later, True
-            return shows
+            wait_s = max(self.shown_at, self.sent_at) + self._pause_s - now
+            if self.ending or self.ends or wait_s <= 0:
+                self._show(now)
+                return None
+            if self.shows_later:
+                return None
+            self.shows_later = True
+            return wait_s
+
+    @property
+    def _pause_s(self) -> float:
+        return WATCHED_PROGRESS_S if self.watched else PROGRESS_S
+
+    def show(self, now: float) -> None:
+        """Wake the followers for progress."""
+        with self.changed:
+            self.shows_later = False
+            self._show(now)
+
+    def _show(self, now: float) -> None:
+        self.shown_at = now
+        self.version += 1
+        self.changed.notify_all()
 
     def _apply(self, event: Event, now: float) -> None:
         self.executes = self.executes or not isinstance(event, events.Started | events.Cached)
@@ -238,7 +263,6 @@ class PromptRun:
     def notify(self, fatal: BackendError | None = None) -> None:
         """Wake the followers. ``fatal``: the failure of a prompt that will never end."""
         with self.changed:
-            self.shows_later = False
             self.fatal = fatal or self.fatal
             self.version += 1
             self.changed.notify_all()
