@@ -38,7 +38,7 @@ ReadyFile = Annotated[
 
 
 EndsWith = Annotated[int | None, typer.Option("--ends-with", hidden=True)]
-"""The pipe of the process that started this one as a part of itself: see `imagemill.cli.processes`."""
+"""The pipe of the process that started this one as a part of itself: see `imagemill.cli.siblings`."""
 
 Open = Annotated[
     bool,

@@ -19,7 +19,7 @@ import uvicorn
 from imagemill.bootstrap.application import Application, Roles, application
 from imagemill.cli import startup
 from imagemill.cli.output import UNUSABLE, CliError, load_settings
-from imagemill.cli.processes import SiblingProcesses, count_processes, end_with
+from imagemill.cli.siblings import SiblingProcesses, count_processes, end_with
 from imagemill.cli.startup import build
 from imagemill.cli.worker_process import stop_at_once, tune_gc
 from imagemill.net import pools

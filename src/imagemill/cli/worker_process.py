@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from imagemill.bootstrap.application import Application, Roles
 from imagemill.cli import startup
 from imagemill.cli.output import UNUSABLE, CliError
-from imagemill.cli.processes import end_with
+from imagemill.cli.siblings import end_with
 from imagemill.cli.startup import build, check_queues
 from imagemill.observability import logs
 from imagemill.observability.collectors import MetricsPortTaken

@@ -11,8 +11,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from imagemill.cli import processes
-from imagemill.cli.processes import ProcessCounts, count_processes, shares
+from imagemill.cli import siblings
+from imagemill.cli.siblings import ProcessCounts, count_processes, shares
 from tests.cli.programs import Program, image_job, run, running
 from tests.http.support import until
 
@@ -33,7 +33,7 @@ from tests.http.support import until
 def test_processes_are_counted_by_cores(
     wanted: Any, cores: int, apis: int, workers: int, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(processes, "_cores", lambda: cores)
+    monkeypatch.setattr(siblings, "_cores", lambda: cores)
     assert count_processes(wanted) == ProcessCounts(apis, workers)
 
 
