@@ -32,8 +32,6 @@ FACE_PAGE, PLAIN_PAGE, PAID_PAGE, MOST_PAGE = 1, 2, 3, 22
 """Pages of the small books. A shop prints no fewer than the last with two blank ones."""
 SIDE = 600
 """Pixels of an illustration of the pocket book."""
-PRINTED_SIDE = 417
-"""Pixels of a page of the pocket book with its bleed: 106 mm at 100 dpi."""
 _SHOP_SIDE = 1700
 """Pixels of an illustration, the fewest that the print profile of a shop takes."""
 _POCKET = """
