@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -154,7 +155,11 @@ def test_changes_of_nodes_are_announced(make_server: Callable[..., Server]) -> N
     assert server.client.get(FEED, params={"after": start}).json()["changed"] == ["nodes"]
 
 
-def test_the_changes_of_another_process_arrive_without_a_relay(make_server: Callable[..., Server]) -> None:
+def test_the_changes_of_another_process_arrive_without_a_relay(
+    make_server: Callable[..., Server], tmp_path: Path
+) -> None:
+    (tmp_path / "data" / "run").mkdir(parents=True)
+    (tmp_path / "data" / "run" / "sockets").write_text("where the sockets would be")
     api = make_server(roles=Roles(scheduler=False, worker=False))
     with following(api) as follower:
         job_id = first(api.submit())["jobId"]

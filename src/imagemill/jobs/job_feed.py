@@ -327,6 +327,7 @@ class Feed:
             if preview_owner is not None:
                 stack.enter_context(self._hub.previews_of(preview_owner))
             self._loop = asyncio.get_running_loop()
+            self.ticks += 1  # without readers there were none, so frames kept since the last one are old
             self._readers.add(reader)
             reader.wake()
             try:

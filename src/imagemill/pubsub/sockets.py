@@ -202,7 +202,7 @@ class SocketPubSub:
                 self._connect(path.stem)
 
     def _is_bound(self) -> bool:
-        with suppress(FileNotFoundError):
+        with suppress(OSError):
             return self._server is not None and self._path.stat().st_ino == self._inode
         return False
 
@@ -239,7 +239,8 @@ class SocketPubSub:
         """Receive nothing more. What this process still publishes reaches its subscribers until `close`."""
         self._is_connected = False
         self._close_server()
-        self._path.unlink(missing_ok=True)
+        with suppress(OSError):
+            self._path.unlink()
         for subscription in self._subscriptions.values():
             subscription.link.stop_reading()
             subscription.link.close()
@@ -318,7 +319,8 @@ class SocketPubSub:
         is_refused = isinstance(error, ConnectionRefusedError) and pause_s >= _RETRY_CAP_S
         if isinstance(error, FileNotFoundError) or is_refused or self._is_dead(name):
             self._unreachable.discard(name)
-            (self._folder / f"{name}{_SUFFIX}").unlink(missing_ok=True)
+            with suppress(OSError):
+                (self._folder / f"{name}{_SUFFIX}").unlink()
             return
         if name not in self._unreachable:
             log.info("the process %s cannot be reached yet: %s", name, error)
