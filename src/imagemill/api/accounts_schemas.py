@@ -12,7 +12,7 @@ from imagemill.accounts.store import Owner, StoredKey, User
 from imagemill.accounts.users import LoggedIn
 from imagemill.api.jobs_schemas import moment
 from imagemill.domain.access import Caller, Role, Scope
-from imagemill.web.http import Real
+from imagemill.web.body_fields import Real
 from imagemill.web.routing import WRITE_ONLY, RequestModel, ResponseModel
 
 

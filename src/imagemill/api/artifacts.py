@@ -31,7 +31,8 @@ from imagemill.net.pools import BlockingPool
 from imagemill.web import openapi
 from imagemill.web.auth import audit_change, caller
 from imagemill.web.blobs import picture_url
-from imagemill.web.http import Whole, base_url, json_response
+from imagemill.web.body_fields import Whole
+from imagemill.web.http import base_url, json_response
 from imagemill.web.policies import CHANGING, PathPolicy
 from imagemill.web.routing import ApiRoute, Flag, RequestModel, ResponseModel
 

@@ -21,9 +21,9 @@ from imagemill.domain.jobs import Draft
 from imagemill.net import pools
 from imagemill.web import openapi
 from imagemill.web.auth import audit_change, caller
-from imagemill.web.http import Real, idempotency_key, json_response
+from imagemill.web.body_fields import Real, suggestion
+from imagemill.web.http import idempotency_key, json_response
 from imagemill.web.policies import PathPolicy
-from imagemill.web.problems import suggestion
 from imagemill.web.routing import ApiRoute, RequestModel, ResponseModel
 
 _MOST = MAX_AMOUNT / CREDIT

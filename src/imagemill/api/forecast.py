@@ -23,9 +23,9 @@ from imagemill.jobs.hub import Hub
 from imagemill.jobs.store.outlook import PlacementOutlook, QueueOutlook, RunningWork
 from imagemill.net import pools
 from imagemill.web.auth import caller
+from imagemill.web.body_fields import suggestion
 from imagemill.web.http import json_response
 from imagemill.web.policies import READING, PathPolicy
-from imagemill.web.problems import suggestion
 from imagemill.web.routing import ApiRoute, ResponseModel
 
 _JOB = "0192f3a4-0000-7000-8000-000000000000"

@@ -19,9 +19,9 @@ from imagemill.model_registry.imports import ImportedModel, ImportState, ModelIm
 from imagemill.model_registry.names import InstalledModel, InstalledModels
 from imagemill.net import pools
 from imagemill.nodes.registry import NodeView
+from imagemill.web.body_fields import suggestion
 from imagemill.web.http import json_response
 from imagemill.web.policies import PathPolicy
-from imagemill.web.problems import suggestion
 from imagemill.web.routing import ApiRoute, RequestModel, ResponseModel
 
 PATH = "/api/v1/models"

@@ -11,7 +11,7 @@ from imagemill.domain.clock import SECOND, from_datetime, now_us
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.jobs import JobStatus
 from imagemill.jobs.store.queries import Filter
-from imagemill.web.problems import suggestion
+from imagemill.web.body_fields import suggestion
 from imagemill.web.routing import Flag, RequestModel
 
 _MOST = 100

@@ -45,6 +45,7 @@ from imagemill.jobs.submit import JobRequest
 from imagemill.net import pools
 from imagemill.web import openapi
 from imagemill.web.auth import caller
+from imagemill.web.body_fields import suggestion
 from imagemill.web.http import (
     base_url,
     checked,
@@ -55,7 +56,6 @@ from imagemill.web.http import (
     request_trace,
 )
 from imagemill.web.policies import CHANGING, READING, PathPolicy
-from imagemill.web.problems import suggestion
 from imagemill.web.routing import ApiRoute, Cursor, Flag
 from imagemill.web.sse import EventStream, event_body
 from imagemill.web.websockets import EventSocket, EventSubscription, previews_of

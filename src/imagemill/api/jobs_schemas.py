@@ -15,7 +15,7 @@ from imagemill.domain.pauses import is_parked
 from imagemill.domain.signing import UrlSigner
 from imagemill.jobs.store.queries import View
 from imagemill.web.blobs import picture_url
-from imagemill.web.http import Real, Whole
+from imagemill.web.body_fields import Real, Whole
 from imagemill.web.routing import RequestModel, ResponseModel
 from imagemill.web.sse import progress_body
 

@@ -18,7 +18,7 @@ from imagemill.domain.air import CHECKPOINT_TYPES, InvalidAir, Resource, parse, 
 from imagemill.domain.air import Air as AirName
 from imagemill.domain.clock import to_datetime
 from imagemill.domain.errors import InvalidInput
-from imagemill.web.http import Real, Whole, one_of
+from imagemill.web.body_fields import Real, Whole, one_of
 from imagemill.web.routing import RequestModel, ResponseModel, immutable
 
 Word = Annotated[str, Field(max_length=200)]

@@ -21,7 +21,8 @@ from imagemill.model_registry.registry import Registry
 from imagemill.net import pools
 from imagemill.net.addresses import is_same_server
 from imagemill.nodes.registry import MAX_SLOTS, NodeView
-from imagemill.web.http import Whole, json_response
+from imagemill.web.body_fields import Whole
+from imagemill.web.http import json_response
 from imagemill.web.policies import PathPolicy
 from imagemill.web.routing import WRITE_ONLY, ApiRoute, Flag, RequestModel, ResponseModel, immutable
 

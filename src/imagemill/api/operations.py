@@ -18,7 +18,8 @@ from imagemill.jobs.operations.service import DryRun
 from imagemill.jobs.operations.store import Operation, OperationChange
 from imagemill.net import pools
 from imagemill.web.auth import audit_change, caller
-from imagemill.web.http import Whole, cursor, json_response
+from imagemill.web.body_fields import Whole
+from imagemill.web.http import cursor, json_response
 from imagemill.web.policies import CHANGING, PathPolicy
 from imagemill.web.routing import ApiRoute, Cursor, RequestModel, ResponseModel
 

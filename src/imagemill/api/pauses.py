@@ -15,9 +15,9 @@ from imagemill.domain.errors import InvalidInput
 from imagemill.domain.pauses import Pause, PauseScope
 from imagemill.net import pools
 from imagemill.web.auth import audit_target, caller
+from imagemill.web.body_fields import suggestion
 from imagemill.web.http import json_response
 from imagemill.web.policies import READING, PathPolicy
-from imagemill.web.problems import suggestion
 from imagemill.web.routing import ApiRoute, RequestModel, ResponseModel
 
 _PAUSE: dict[str, Any] = {

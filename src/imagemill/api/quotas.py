@@ -15,7 +15,8 @@ from imagemill.domain.quotas import KINDS, NONE, Limits, QuotaPolicy
 from imagemill.net import pools
 from imagemill.quotas.store import OwnerLimits, is_kind
 from imagemill.web.auth import audit_change, caller
-from imagemill.web.http import Real, json_response
+from imagemill.web.body_fields import Real
+from imagemill.web.http import json_response
 from imagemill.web.policies import PathPolicy
 from imagemill.web.routing import ApiRoute, RequestModel, ResponseModel
 

@@ -11,9 +11,9 @@ from imagemill.api.dependencies import ServicesDep
 from imagemill.domain.access import Scope
 from imagemill.domain.errors import NotFound
 from imagemill.recipes.base import Recipe
+from imagemill.web.body_fields import suggestion
 from imagemill.web.http import json_response
 from imagemill.web.policies import PathPolicy
-from imagemill.web.problems import suggestion
 from imagemill.web.routing import ApiRoute, ResponseModel
 
 

@@ -22,9 +22,9 @@ from imagemill.domain.errors import FieldError, InvalidInput
 from imagemill.model_registry.documents import ResourceDocument, UnreadableDocument, read_document
 from imagemill.model_registry.imports import DocumentImport
 from imagemill.net import pools
+from imagemill.web.body_fields import field_errors
 from imagemill.web.http import json_response
 from imagemill.web.policies import PathPolicy
-from imagemill.web.problems import field_errors
 from imagemill.web.routing import ApiRoute, RequestModel, ResponseModel
 
 PATH = "/api/v1/resources/import"

@@ -19,8 +19,9 @@ from imagemill.domain.errors import Conflict, NotFound
 from imagemill.domain.jobs import SIMULATOR
 from imagemill.jobs.capacity import usable_nodes
 from imagemill.net import pools
+from imagemill.web.body_fields import Real, Whole
 from imagemill.web.fault_injection import OFF
-from imagemill.web.http import Real, Whole, json_response
+from imagemill.web.http import json_response
 from imagemill.web.policies import PathPolicy
 from imagemill.web.routing import ApiRoute, RequestModel, ResponseModel
 

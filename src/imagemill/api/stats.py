@@ -31,9 +31,9 @@ from imagemill.domain.time_series import (
 from imagemill.jobs.store.statistics import StatisticsQuery
 from imagemill.net import pools
 from imagemill.web.auth import caller
+from imagemill.web.body_fields import suggestion
 from imagemill.web.http import json_response
 from imagemill.web.policies import READING, PathPolicy
-from imagemill.web.problems import suggestion
 from imagemill.web.routing import ApiRoute, ResponseModel
 
 _DAY_S = 86_400

@@ -18,9 +18,9 @@ from imagemill.domain.errors import InvalidInput
 from imagemill.domain.signing import CHOICES, ENDS, TEST, UrlSigner
 from imagemill.net import pools
 from imagemill.web.auth import caller
+from imagemill.web.body_fields import suggestion
 from imagemill.web.http import json_response
 from imagemill.web.policies import CHANGING, READING, PathPolicy
-from imagemill.web.problems import suggestion
 from imagemill.web.routing import ApiRoute, Cursor, Flag, RequestModel, ResponseModel
 from imagemill.web.sse import event_body
 from imagemill.webhooks.delivery import PostAnswer

@@ -13,7 +13,8 @@ from imagemill.domain.errors import InvalidInput
 from imagemill.graphs.manifest import Input
 from imagemill.net import pools
 from imagemill.web.auth import caller
-from imagemill.web.http import Real, json_response
+from imagemill.web.body_fields import Real
+from imagemill.web.http import json_response
 from imagemill.web.routing import ApiRoute, RequestModel, ResponseModel
 from imagemill.workflows.proposal import Proposal, WorkflowDifference, compare, read_picture
 from imagemill.workflows.service import spaces_of

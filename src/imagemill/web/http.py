@@ -3,18 +3,16 @@
 import hashlib
 import math
 import re
-from collections.abc import Callable, Sequence
-from typing import Annotated, Any, ParamSpec, TypeVar
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
 
 from fastapi import Request, Response
-from pydantic import BeforeValidator
 from pydantic_core import from_json, to_json
 from starlette.requests import HTTPConnection
 
 from imagemill.domain.clock import new_trace
 from imagemill.domain.errors import InvalidInput
 from imagemill.net import pools
-from imagemill.web.problems import suggestion
 
 MAX_DEPTH = 100
 """The most nested levels of a body. The parser allows 200, but stored values may be wrapped further."""
@@ -199,29 +197,3 @@ def addressed_host(request: HTTPConnection) -> str:
 
 def json_response(body: Any, status: int = 200) -> Response:
     return Response(to_json(body), status, media_type="application/json")
-
-
-def _not_boolean(value: Any) -> Any:
-    """Refuse booleans, which Python treats as numbers."""
-    if isinstance(value, bool):
-        raise ValueError(f"should be a number; it is {str(value).lower()}")  # noqa: TRY004 - pydantic expects ValueError
-    return value
-
-
-Whole = Annotated[int, BeforeValidator(_not_boolean)]
-Real = Annotated[float, BeforeValidator(_not_boolean)]
-
-
-def one_of(names: Sequence[str]) -> BeforeValidator:
-    """Return a validator that accepts ``names`` in any case and gives their spelling."""
-    lowered = {name.lower(): name for name in names}
-
-    def check(value: Any) -> str:
-        if not isinstance(value, str):
-            raise ValueError(f"should be one of {', '.join(names)}")  # noqa: TRY004 - pydantic expects ValueError
-        found = lowered.get(value.lower())
-        if found is None:
-            raise ValueError(f"is {value[:40]!r}{suggestion(value, names)}")
-        return found
-
-    return BeforeValidator(check)

@@ -1,20 +1,16 @@
 """Errors on the wire: ``application/problem+json`` (RFC 9457), one table of statuses."""
 
-import difflib
 import errno
 import logging
 import math
-import types
-from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails, to_json
+from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.routing import Match
@@ -27,8 +23,9 @@ from imagemill.domain.errors import (
     StorageError,
     TryLater,
 )
-from imagemill.domain.field_messages import field_message, field_path, merge_unions
+from imagemill.domain.field_messages import field_message, field_path
 from imagemill.web import rate_limit
+from imagemill.web.body_fields import MOST_ERRORS, clipped
 from imagemill.web.policies import ERROR_SHAPE, REWRITTEN_PREFIX, ErrorShape
 
 log = logging.getLogger(__name__)
@@ -67,10 +64,8 @@ _CODES = {413: "too_large"}
 """Codes of statuses whose name in Python differs between its versions."""
 
 # A hostile request must not cause an answer larger than itself.
-_MOST_ERRORS = 20
 _LONGEST_PATH = 300
 _LONGEST_MESSAGE = 1500
-_LONGEST_VALUE = 60
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
@@ -91,15 +86,15 @@ def problem(
         "type": f"urn:imagemill:problem:{name}",
         "title": HTTPStatus(status).phrase,
         "status": status,
-        "detail": _clipped(detail, _LONGEST_MESSAGE),
+        "detail": clipped(detail, _LONGEST_MESSAGE),
         "traceId": request.scope.get("imagemill.trace", ""),
         **(details or {}),
     }
     if errors:
         fields: dict[str, list[str]] = {}
-        for error in errors[:_MOST_ERRORS]:
-            path = _clipped(error.path, _LONGEST_PATH) or "body"
-            fields.setdefault(path, []).append(_clipped(error.message, _LONGEST_MESSAGE))
+        for error in errors[:MOST_ERRORS]:
+            path = clipped(error.path, _LONGEST_PATH) or "body"
+            fields.setdefault(path, []).append(clipped(error.message, _LONGEST_MESSAGE))
         body["errors"] = fields
     media_type = "application/problem+json"
     shape: ErrorShape | None = request.scope.get(ERROR_SHAPE)
@@ -224,82 +219,3 @@ def _sentence(errors: Sequence[FieldError]) -> str:
     first = f"{errors[0].path}: {errors[0].message}" if errors[0].path else errors[0].message
     more = len(errors) - 1
     return f"{first}; and {more} more" if more else first
-
-
-def _clipped(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 3] + "..."
-
-
-def field_errors(error: ValidationError, model: type[BaseModel], prefix: str = "") -> list[FieldError]:
-    """Return the faults of a ``model``: JavaScript-like paths below ``prefix``, and the accepted values."""
-    return body_errors(error.errors(include_url=False), model, prefix)
-
-
-def body_errors(
-    faults: Sequence[ErrorDetails], model: type[BaseModel] | None, prefix: str = ""
-) -> list[FieldError]:
-    """Return the errors of a body. Values of fields that are write-only are secrets and not repeated."""
-    secrets = _write_only(model)
-    found: list[FieldError] = []
-    for fault in merge_unions(faults[: 4 * _MOST_ERRORS])[: _MOST_ERRORS + 1]:
-        message = _message(fault, model)
-        if secrets and (not fault["loc"] or fault["loc"][0] in secrets):
-            message = message.partition("; it is ")[0]
-        found.append(FieldError(field_path(fault["loc"], prefix), message))
-    return found
-
-
-@cache
-def _write_only(model: type[BaseModel] | None) -> frozenset[str]:
-    if model is None or not hasattr(model, "model_fields"):
-        return frozenset()
-    return frozenset(
-        field.alias or name
-        for name, field in model.model_fields.items()
-        if isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("writeOnly")
-    )
-
-
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """Return ``; did you mean 'cfgScale'?``, or all names when none is similar."""
-    lowered = {each.lower(): each for each in known}
-    near = difflib.get_close_matches(name[:100].lower(), lowered, n=1)
-    return f"; did you mean {lowered[near[0]]!r}?" if near else f"; one of {', '.join(lowered.values())}"
-
-
-def _message(fault: Mapping[str, Any], model: type[BaseModel] | None) -> str:
-    if fault["type"] == "extra_forbidden":
-        *parents, name = fault["place"]
-        known = _fields(model, parents) if model is not None else []
-        return "is not a field of this object" + (suggestion(str(name), known) if known else "")
-    message = field_message(fault)
-    if fault["type"] in ("missing", "value_error"):
-        return message
-    return f"{message}; it is {_clipped(repr(fault['input']), _LONGEST_VALUE)}"
-
-
-def _fields(model: type[BaseModel], place: Sequence[int | str]) -> list[str]:
-    """Return the fields of the object at this place of a model."""
-    kinds: list[Any] = [model]
-    for part in place:
-        kinds = [option for kind in kinds for inner in _inner(kind, part) for option in _options(inner)]
-    return [
-        field.alias or name
-        for kind in kinds
-        if isinstance(kind, type) and issubclass(kind, BaseModel)
-        for name, field in kind.model_fields.items()
-    ]
-
-
-def _inner(kind: Any, part: int | str) -> list[Any]:
-    """Return the types of a field of a model, or of the items of a list or a dictionary."""
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
-        fields = kind.model_fields.items()
-        return [field.annotation for name, field in fields if part in (name, field.alias)]
-    return list(get_args(kind))
-
-
-def _options(kind: Any) -> list[Any]:
-    if get_origin(kind) in (Union, types.UnionType, Annotated):
-        return [option for each in get_args(kind) for option in _options(each)]
-    return [kind]

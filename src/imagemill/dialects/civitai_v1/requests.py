@@ -29,7 +29,7 @@ from imagemill.graphs.errors import InvalidGraph
 from imagemill.jobs.store.submit import MAX_KEY
 from imagemill.jobs.submit import JobRequest
 from imagemill.net.guarded_client import UrlGuard
-from imagemill.web.problems import field_errors, suggestion
+from imagemill.web.body_fields import field_errors, suggestion
 
 _MOST_PICTURES = 10_000
 """The most pictures of a request; one for more is refused before a list of them is made."""

@@ -35,6 +35,7 @@ from imagemill.jobs.store.submit import Accepted
 from imagemill.jobs.submit import JobRequest
 from imagemill.net import pools
 from imagemill.web.auth import caller
+from imagemill.web.body_fields import field_errors
 from imagemill.web.http import (
     base_url,
     checked,
@@ -49,7 +50,6 @@ from imagemill.web.http import (
 )
 from imagemill.web.openapi import PRICED
 from imagemill.web.policies import CorsClass, PathPolicy
-from imagemill.web.problems import field_errors
 from imagemill.web.routing import PlainRoute
 
 NAME = "civitai.v1"

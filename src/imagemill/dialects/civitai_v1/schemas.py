@@ -11,8 +11,7 @@ from pydantic.alias_generators import to_camel
 from imagemill.dialects.civitai_times import parse_time_span
 from imagemill.domain import images
 from imagemill.domain.scheduling import NAMED_PRIORITIES, PRIORITY_BOUND
-from imagemill.web.http import Real, Whole, one_of
-from imagemill.web.problems import suggestion
+from imagemill.web.body_fields import Real, Whole, one_of, suggestion
 
 NETWORK_TYPES = {
     "Lora": "lora",

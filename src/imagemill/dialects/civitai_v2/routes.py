@@ -36,10 +36,10 @@ from imagemill.jobs.store.batches import BatchFilter, BatchRecord
 from imagemill.net import pools
 from imagemill.web import openapi
 from imagemill.web.auth import caller
+from imagemill.web.body_fields import field_errors
 from imagemill.web.http import base_url, checked, cursor, json_body, json_response, request_trace
 from imagemill.web.openapi import PRICED
 from imagemill.web.policies import CorsClass, PathPolicy
-from imagemill.web.problems import field_errors
 from imagemill.web.routing import ContractRoute, Flag
 
 _ALL, _ONE = "/v2/consumer/workflows", "/v2/consumer/workflows/{workflow_id}"

@@ -8,7 +8,7 @@ from pydantic.alias_generators import to_camel
 
 from imagemill.dialects.civitai_times import parse_time_span
 from imagemill.domain.scheduling import NAMED_PRIORITIES
-from imagemill.web.http import Real, Whole, one_of
+from imagemill.web.body_fields import Real, Whole, one_of
 
 MOST_TAGS = 10
 MOST_STEPS = 500

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from imagemill.dialects.civitai_v2.steps.fields import MAX_PROMPT, Seed, StepFields
 from imagemill.dialects.civitai_v2.steps.leaves import CREATE, EDIT
-from imagemill.web.http import Real, Whole, one_of
+from imagemill.web.body_fields import Real, Whole, one_of
 
 Definition = tuple[Any, Any]
 """A field's type, and its default or `pydantic.Field`."""

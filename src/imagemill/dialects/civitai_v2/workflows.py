@@ -22,7 +22,7 @@ from imagemill.jobs.store.batches import BatchCallback, BatchChange, BatchFilter
 from imagemill.jobs.store.finish import Cancel
 from imagemill.jobs.store.queries import View
 from imagemill.net import pools
-from imagemill.web.problems import field_errors
+from imagemill.web.body_fields import field_errors
 
 NAME = "civitai.v2"
 _EXTERNAL = "civitai/"

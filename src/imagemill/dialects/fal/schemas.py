@@ -6,7 +6,7 @@ from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
 from imagemill.dialects.fal.settings import SIZES
 from imagemill.domain.images import MAX_SEED
-from imagemill.web.http import Real, Whole
+from imagemill.web.body_fields import Real, Whole
 
 LEAST_SIDE, LARGEST_SIDE, GRID = 64, 2048, 8
 """In pixels. fal accepts more, but no checkpoint renders it well and few GPUs have the memory for it."""

@@ -26,6 +26,7 @@ from imagemill.products.books.book_manifest import BookManifest, Fonts, Illustra
 from imagemill.products.books.layout import profiles
 from imagemill.products.books.layout.profiles import PageRules
 from imagemill.products.books.texts import check_text
+from imagemill.web.body_fields import field_errors
 
 MANIFEST_FILES = ("book.toml", "book.json")
 _MOST_MANIFEST_BYTES = 2**20
@@ -80,8 +81,6 @@ def read_folder(folder: Path, slug: str) -> ReadBook:
     try:
         manifest = BookManifest.model_validate(content)
     except ValidationError as error:
-        from imagemill.web.problems import field_errors
-
         return ReadBook(None, {}, "", tuple(field_errors(error, BookManifest)))
     problems = list(check_manifest(manifest, slug))
     files: dict[str, AssetFile] = {}

@@ -14,8 +14,8 @@ from imagemill.products.books.book_manifest import BookManifest
 from imagemill.products.books.book_views import Consent, NewBook
 from imagemill.products.books.schemas import ConsentBody, PersonalizationForm
 from imagemill.products.books.settings import BookSettings
+from imagemill.web.body_fields import body_errors
 from imagemill.web.forms import FORM_BYTES, FormLimits, read_form
-from imagemill.web.problems import body_errors
 
 PHOTO = "photo"
 MOST_PHOTOS = 8

@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field, StringConstraints
 
 from imagemill.products.books.book_manifest import Slug
 from imagemill.products.books.texts import MOST_FEEDBACK
-from imagemill.web.http import Whole
+from imagemill.web.body_fields import Whole
 from imagemill.web.routing import RequestModel
 
 MOST_NAME = 60

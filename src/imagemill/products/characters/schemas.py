@@ -9,7 +9,7 @@ from imagemill.domain.errors import InvalidInput
 from imagemill.domain.images import MAX_SEED
 from imagemill.products.characters.inputs import ID, LONGEST_TEXT, MOST_LORAS, SheetFields, Short, Text
 from imagemill.products.characters.settings import LARGEST_SIDE, SIDE_STEP, SMALLEST_SIDE
-from imagemill.web.http import Real, Whole
+from imagemill.web.body_fields import Real, Whole
 from imagemill.web.routing import RequestModel
 
 Id = Annotated[str, Field(pattern=f"^(?:{ID})$", description="1 to 64 of A-Z, a-z, 0-9, - and _.")]

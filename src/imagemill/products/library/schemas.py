@@ -15,7 +15,7 @@ from imagemill.products.library import grid
 from imagemill.products.library.grid import PARAMETERS, Cell, list_cells
 from imagemill.products.library.service import GridStatus, ModelEdit, OrderOutcome, PlacedOrder
 from imagemill.products.library.store import StoredModel
-from imagemill.web.http import Real, Whole
+from imagemill.web.body_fields import Real, Whole
 from imagemill.web.routing import RequestModel, ResponseModel
 
 SHOWN: Mapping[str, str] = {name: to_camel(name) for name in PARAMETERS}

@@ -12,7 +12,7 @@ from imagemill.dialects.civitai_v2.steps.fields import StepFields, read_fields
 from imagemill.domain.air import InvalidAir, parse
 from imagemill.domain.clock import SECOND
 from imagemill.domain.errors import InvalidInput
-from imagemill.web.http import Real, Whole, one_of
+from imagemill.web.body_fields import Real, Whole, one_of
 
 _NODE_PACK = "nodepack"
 _GRAPH = "graph"

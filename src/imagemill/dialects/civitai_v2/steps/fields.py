@@ -15,8 +15,7 @@ from imagemill.domain.errors import InvalidInput
 from imagemill.domain.images import MAX_SEED
 from imagemill.graphs.families.table import FamilyMatch
 from imagemill.recipes.family_defaults import row_of
-from imagemill.web.http import Real, Whole, one_of
-from imagemill.web.problems import field_errors, suggestion
+from imagemill.web.body_fields import Real, Whole, field_errors, one_of, suggestion
 
 PREPROCESSORS = (
     "canny", "mlsd", "depthZoe", "depthAnything", "depthAnythingV2", "zoeDepthAnything", "zoeDepth",

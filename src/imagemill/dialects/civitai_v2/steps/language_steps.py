@@ -16,7 +16,7 @@ from imagemill.dialects.civitai_v2.steps.task_steps import (
 )
 from imagemill.domain.errors import InvalidInput
 from imagemill.recipes.tasks.language import MOST_MESSAGES, MOST_PICTURES, MOST_TOKENS
-from imagemill.web.http import Real, Whole, one_of
+from imagemill.web.body_fields import Real, Whole, one_of
 
 
 class CaptioningFields(StepFields):

@@ -18,7 +18,7 @@ from imagemill.dialects.civitai_v2.steps.fields import (
 )
 from imagemill.domain import images
 from imagemill.domain.errors import InvalidInput
-from imagemill.web.http import Real, Whole, one_of
+from imagemill.web.body_fields import Real, Whole, one_of
 
 CREATE, VARIANT, EDIT = "createImage", "createVariant", "editImage"
 OPERATIONS = (CREATE, VARIANT, EDIT)

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from imagemill.dialects.civitai_v2.schemas import StepTemplate
 from imagemill.dialects.civitai_v2.steps.base import StepType
 from imagemill.domain.errors import InvalidInput
-from imagemill.web.problems import field_errors
+from imagemill.web.body_fields import field_errors
 
 _MODULES = ("text_to_image_step", "image_gen", "comfy_steps", "task_steps", "language_steps")
 """Each has its step types in ``STEPS``."""

@@ -19,7 +19,7 @@ from imagemill.recipes.tasks.file_tasks import MOST_ENTRIES
 from imagemill.recipes.tasks.picture_tasks import DEFAULT_UPSCALER
 from imagemill.recipes.tasks.preprocess import ALL_KINDS, options_of
 from imagemill.recipes.unions import branch, told_by
-from imagemill.web.http import Real, Whole, one_of
+from imagemill.web.body_fields import Real, Whole, one_of
 
 _PICTURE_TEXT = re.compile(r"(?:data:|https?://|blob:|output:|urn:air:)", re.IGNORECASE)
 PictureText = Annotated[str, Field(min_length=1)]

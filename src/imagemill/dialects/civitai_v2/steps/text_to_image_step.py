@@ -28,7 +28,7 @@ from imagemill.domain.errors import InvalidInput
 from imagemill.graphs.families.rows import Variant
 from imagemill.graphs.families.table import FamilyMatch
 from imagemill.recipes.family_defaults import accelerator_of
-from imagemill.web.http import Real, Whole
+from imagemill.web.body_fields import Real, Whole
 
 DEFAULT_MODEL = "urn:air:sd1:checkpoint:civitai:4384@128713"
 DEFAULT_CLIP_SKIP = 2

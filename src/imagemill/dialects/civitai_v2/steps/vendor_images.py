@@ -21,7 +21,7 @@ from imagemill.dialects.civitai_v2.steps.leaves import CREATE, EDIT, known_word
 from imagemill.dialects.civitai_v2.vendor_recipe import NAME
 from imagemill.dialects.civitai_v2.vendors import ARGUMENTS, VALUES, StyleReference, Vendor
 from imagemill.domain.errors import InvalidInput
-from imagemill.web.http import Whole
+from imagemill.web.body_fields import Whole
 
 _FAL = "fal"
 """The name of the backend."""

@@ -1,0 +1,68 @@
+"""The modules that each kind of process loads until it is ready: more would cost start-up time and memory."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+_START = """
+import sys
+from imagemill.bootstrap.application import Application, Roles, application
+from imagemill.config import Settings
+mill = Application(Settings(_env_file=None, data_dir={folder!r}), {roles})
+mill.start()
+mill.close()
+"""
+_SERVE = """
+from imagemill.cli import app, server
+application(mill)
+"""
+_REPORT = "print(*sys.modules)"
+_UNUSED = ("alembic", "mako", "pygments", "numpy", "pydantic.v1", "celery", "redis", "psycopg", "obstore")
+_UNUSED += ("onnxruntime", "typst", "pikepdf", "cv2", "cryptography", "argon2", "opentelemetry.sdk")
+_HTTP = ("fastapi", "starlette", "uvicorn", "imagemill.api.jobs")
+
+
+def _loaded(code: str) -> list[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("IMAGEMILL_")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    return done.stdout.split()
+
+
+def _named(modules: list[str], names: tuple[str, ...]) -> set[str]:
+    return {name for name in names for each in modules if each == name or each.startswith(f"{name}.")}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder whose database is up to date."""
+    path = tmp_path_factory.mktemp("imports")
+    _loaded(_START.format(roles="Roles(api=False, worker=False)", folder=str(path)))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("roles", "most", "most_own"),
+    [
+        ("Roles()", 1410, 560),
+        ("Roles(api=False, scheduler=False)", 1060, 400),
+        ("Roles(api=False, worker=False)", 1060, 400),
+    ],
+    ids=["serve", "worker", "scheduler"],
+)
+def test_a_process_loads_only_what_its_role_needs(folder: Path, roles: str, most: int, most_own: int):
+    serves = roles == "Roles()"
+    modules = _loaded((_START + (_SERVE if serves else "") + _REPORT).format(roles=roles, folder=str(folder)))
+    assert _named(modules, _UNUSED + (() if serves else _HTTP)) == set()
+    own = [each for each in modules if each.split(".")[0] == "imagemill"]
+    assert (len(modules) <= most, len(own) <= most_own) == (True, True), (len(modules), len(own))
+
+
+def test_help_loads_neither_the_server_nor_its_libraries():
+    modules = _loaded("import sys, imagemill.cli.app\n" + _REPORT)
+    assert _named(modules, (*_UNUSED, *_HTTP, "sqlalchemy", "pydantic", "httpx2", "PIL")) == set()
+    assert len(modules) <= 400, len(modules)
