@@ -171,7 +171,7 @@ def test_each_filter_is_read_by_an_index(
 def plan_of(store: Stores, database_url: str) -> Callable[[Filter], str]:
     """How SQLite reads the statements of a search."""
     if not database_url.startswith("sqlite"):
-        pytest.skip("PostgreSQL plans by the sizes of tables; benchmarks/lists.py measures it")
+        pytest.skip("PostgreSQL plans by the sizes of tables; benchmarks/growth.py measures it")
 
     def plan(wanted: Filter) -> str:
         return "\n".join(store.database.read(listing.explain, listing.Lanes(), wanted))

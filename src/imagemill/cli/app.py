@@ -9,6 +9,7 @@ import typer
 
 from imagemill.cli import (
     artifact_commands,
+    backup,
     demo,
     doctor,
     feed_display,
@@ -141,6 +142,7 @@ app.add_typer(keys.commands, name="keys", rich_help_panel=ADMIN)
 app.add_typer(users.commands, name="users", rich_help_panel=ADMIN)
 app.add_typer(session_list.commands, name="sessions", rich_help_panel=ADMIN)
 app.command(rich_help_panel=ADMIN)(maintenance.migrate)
+app.command(rich_help_panel=ADMIN)(backup.backup)
 app.add_typer(plugin_list.commands, name="plugins", rich_help_panel=ADMIN)
 app.add_typer(settings.commands, name="settings", rich_help_panel=ADMIN)
 

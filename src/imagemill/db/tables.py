@@ -22,7 +22,7 @@ from imagemill.db.columns import owned as _owned
 
 __all__ = ["api_keys", "audit", "browser_sessions", "metadata", "resets", "sessions", "tickets", "users"]
 
-REVISION = "0020"
+REVISION = "0021"
 """The Alembic head of this code; compared at start without importing Alembic."""
 
 CLAIMABLE = "status = 'queued' AND run_after IS NULL"
@@ -169,6 +169,8 @@ artifacts = sa.Table(
     sa.Column("deleted_at", _instant),
     sa.Index("ix_artifacts_owner", "owner", "created_at", "id"),
     _partial("ix_artifacts_rating", "owner", "rating", "created_at", "id", where="rating IS NOT NULL"),
+    # Those of all owners. Few are rated, so that both cost little.
+    _partial("ix_artifacts_rated", "rating", "created_at", "id", where="rating IS NOT NULL"),
 )
 
 dependencies = sa.Table(

@@ -10,6 +10,10 @@ _LONGEST_FOLDER = 96
 """Characters of an owner's folder; a whole key has at most 255."""
 
 
+THUMBNAIL_WIDTHS = (128, 256, 512)
+"""Pixels of the longer side of a thumbnail."""
+
+
 def blob_key(job_id: str, attempt: int, position: int, extension: str) -> str:
     """Return the key of an output. Each attempt has its own keys, so a superseded attempt never overwrites a
     delivered picture."""
@@ -19,6 +23,11 @@ def blob_key(job_id: str, attempt: int, position: int, extension: str) -> str:
 def thumbnail_key(job_id: str, attempt: int, position: int, width: int) -> str:
     """Return the key of a thumbnail, beside the outputs of its attempt, so that it is deleted with them."""
     return f"jobs/{job_id}/{attempt}/{position}-{width}.webp"
+
+
+def thumbnail_keys(job_id: str, attempt: int, position: int) -> list[str]:
+    """Return the keys of all thumbnails that a picture may have."""
+    return [thumbnail_key(job_id, attempt, position, width) for width in THUMBNAIL_WIDTHS]
 
 
 def thumbnail_place(key: str) -> tuple[str, int] | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from imagemill.blobs.base import BlobStore
-from imagemill.domain.blob_keys import thumbnail_key
+from imagemill.domain.blob_keys import thumbnail_key, thumbnail_keys
 from imagemill.domain.clock import now_us, to_datetime
 from imagemill.domain.errors import InvalidInput, NotFound
 from imagemill.domain.jobs import Artifact
@@ -17,8 +17,6 @@ from imagemill.media.pictures import extension_of
 from imagemill.media.thumbnails import DrawSheet, ShrinkPicture
 from imagemill.media.transforms import ImageTransform, OutputFile, TransformContext
 
-WIDTHS = (128, 256, 512)
-"""Pixels of the longer side of a thumbnail."""
 MEDIA_TYPE = "image/webp"
 _CONTEXT = TransformContext("", 0, 0, None, "", "")
 """Nothing in a thumbnail depends on the job."""
@@ -54,8 +52,8 @@ class Thumbnails:
 
     def delete(self, artifact: Artifact) -> None:
         """Delete the picture's file and its thumbnails."""
-        names = (artifact.job_id, artifact.attempt, artifact.position)
-        self._blobs.delete([artifact.blob_key, *(thumbnail_key(*names, width) for width in WIDTHS)])
+        thumbnails = thumbnail_keys(artifact.job_id, artifact.attempt, artifact.position)
+        self._blobs.delete([artifact.blob_key, *thumbnails])
 
     def sheet(self, entries: Sequence[GalleryEntry], title: str, columns: int) -> bytes:
         """Return a contact sheet as a PNG. Raises `InvalidInput`."""

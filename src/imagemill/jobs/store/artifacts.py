@@ -98,12 +98,18 @@ def search(conn: sa.Connection, lanes: Lanes, wanted: ArtifactFilter) -> FoundAr
     after = _cursor_values(order, wanted.before)
     narrow = (*_narrow(wanted), *(() if after is None else (_before(order, after),)))
     checks = tuple(_checks(conn, lanes, wanted))
-    floor = _floor(conn, order, narrow) if checks and not _is_short(wanted) else None
-    above = () if floor is None else (sa.not_(_before(order, floor)),)
-    statement = sa.select(*_ENTRY).select_from(_WITH_JOBS).where(*narrow, *above, *checks)
     limit = wanted.jobs.limit
-    ordered = statement.order_by(*(column.desc() for column in order)).limit(limit + 1)
-    entries = [_entry_from(conn, lanes, row) for row in conn.execute(ordered)]
+    rows: Sequence[sa.Row[Any]] = ()
+    floor: tuple[Any, ...] | None = None
+    for count in (listing.FIRST_ROWS, READ_ROWS):
+        floor = _floor(conn, order, narrow, count) if checks and not _is_short(wanted) else None
+        above = () if floor is None else (sa.not_(_before(order, floor)),)
+        statement = sa.select(*_ENTRY).select_from(_WITH_JOBS).where(*narrow, *above, *checks)
+        ordered = statement.order_by(*(column.desc() for column in order)).limit(limit + 1)
+        rows = conn.execute(ordered).all()
+        if floor is None or len(rows) > limit:
+            break
+    entries = [_entry_from(conn, lanes, row) for row in rows]
     if len(entries) > limit:
         return FoundArtifacts(entries[:limit], _cursor_of(order, entries[limit - 1]))
     if floor is None:
@@ -221,11 +227,11 @@ def _is_short(wanted: ArtifactFilter) -> bool:
 
 
 def _floor(
-    conn: sa.Connection, order: Sequence[sa.Column[Any]], narrow: Sequence[Any]
+    conn: sa.Connection, order: Sequence[sa.Column[Any]], narrow: Sequence[Any], count: int
 ) -> tuple[Any, ...] | None:
-    """Return the place in the order below which nothing is read; None where all is."""
+    """Return the place in the order below which nothing is read, after ``count`` rows; None where all is."""
     places = sa.select(*order).where(*narrow).order_by(*(column.desc() for column in order))
-    row = conn.execute(places.offset(READ_ROWS - 1).limit(1)).first()
+    row = conn.execute(places.offset(count - 1).limit(1)).first()
     return None if row is None else tuple(row)
 
 

@@ -328,6 +328,13 @@ def finished_before(conn: sa.Connection, instant: int, limit: int) -> list[str]:
     return list(conn.execute(statement).scalars())
 
 
+def delivered_files(conn: sa.Connection, job_ids: Sequence[str]) -> list[tuple[str, int, int, str]]:
+    """Return job, attempt, position and key of the files of these jobs that are still there."""
+    there = sa.and_(_artifacts.job_id.in_(job_ids), _artifacts.blob_key != "")
+    columns = (_artifacts.job_id, _artifacts.attempt, _artifacts.position, _artifacts.blob_key)
+    return [(*row,) for row in conn.execute(sa.select(*columns).where(there))]
+
+
 @dataclass(frozen=True, slots=True)
 class Annotate:
     """Merge into the dialect's notes (``client``) and into the client's index (``properties``)."""

@@ -44,6 +44,7 @@ from imagemill.jobs.store.counts import Count, CountEnded, Dimension, Groups
 from imagemill.jobs.store.erase import Erasure
 from imagemill.jobs.store.finish import Cancel, Expire, Finish, ReclaimLeases, RecordWriters, ReleaseRetries
 from imagemill.jobs.store.heartbeat import Heartbeat, HeartbeatReply, RenderSent
+from imagemill.jobs.store.kept_figures import KeptFigures
 from imagemill.jobs.store.lanes import Lanes
 from imagemill.jobs.store.listing import Found, FoundIds
 from imagemill.jobs.store.priority import Reprioritize
@@ -76,6 +77,7 @@ class JobStore:
         self._file_references = file_references
         lanes = Lanes()
         self._lanes = lanes
+        self._figures = KeptFigures()
         self._submitting = SubmitStore(lanes)
         self._claiming = ClaimStore(lanes, policy)
         self._finish = partial(finish.finish, lanes, record_writers or {})
@@ -230,11 +232,11 @@ class JobStore:
 
     def count_matching(self, wanted: Filter) -> Count:
         """Count the jobs that match, as far as it takes a bounded time."""
-        return self._read(counts.count_matching, self._lanes, wanted)
+        return self._read(counts.count_matching, self._lanes, self._figures, wanted)
 
     def count_groups(self, wanted: Filter, by: Dimension) -> Groups:
         """Count the jobs that match by group, as far as it takes a bounded time."""
-        return self._read(counts.count_groups, self._lanes, wanted, by)
+        return self._read(counts.count_groups, self._lanes, self._figures, wanted, by)
 
     def count_ended(self, now: int) -> int:
         """Add some of the jobs that ended to their counts; return how many, 0 when all are counted."""
@@ -295,16 +297,31 @@ class JobStore:
     def consumption(self, owner: str, start: int, end: int) -> Consumption:
         return self._read(queries.consumption, owner, start, end)
 
+    # These count open jobs; of a long queue they are kept for some seconds.
+
     def depths(self) -> dict[str, int]:
-        return self._read(queries.depths)
+        """Return the number of open jobs by status."""
+
+        def read() -> tuple[dict[str, int], int]:
+            found = self._read(queries.depths)
+            return found, sum(found.values())
+
+        return self._figures.get("depths", read)
 
     def measure(self, now: int) -> dict[str, queue_depth.Depth]:
         """Return the depth of each queue."""
-        return self._read(queue_depth.measure, self._lanes.key_of, now)
+
+        def read() -> tuple[dict[str, queue_depth.Depth], int]:
+            found = self._read(queue_depth.measure, self._lanes.key_of, now)
+            return found, sum(each.queued + each.retrying for each in found.values())
+
+        return self._figures.get("measure", read)
 
     def workload(self, now: int) -> dict[str, queue_depth.Workload]:
-        """Return the open work of each queue and its recent speed. Reads all open jobs."""
-        return self._read(queue_depth.workload, self._lanes.key_of, now)
+        """Return the open work of each queue, estimated where many jobs wait, and its recent speed."""
+        return self._figures.get(
+            "workload", lambda: self._read(queue_depth.workload, self._lanes.key_of, now)
+        )
 
     def statistics(self) -> StatisticsStore:
         """Return the store of the statistics of these jobs."""
@@ -348,6 +365,10 @@ class JobStore:
 
     def finished_before(self, instant: int, limit: int) -> list[str]:
         return self._read(queries.finished_before, instant, limit)
+
+    def delivered_files(self, job_ids: Sequence[str]) -> list[tuple[str, int, int, str]]:
+        """Return job, attempt, position and key of the files of these jobs that are still there."""
+        return self._read(queries.delivered_files, job_ids)
 
 
 def _outcome(result: WriteResult) -> Any:

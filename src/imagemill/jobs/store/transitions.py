@@ -114,8 +114,11 @@ def lock(tx: Tx, ids: Iterable[str]) -> dict[str, Locked]:
 
 
 def lock_where(tx: Tx, condition: sa.ColumnElement[bool], limit: int) -> list[Locked]:
-    """Lock and return rows, without those another process has locked."""
-    statement = _LOCKED.where(condition).order_by(_jobs.id).limit(limit).with_for_update(skip_locked=True)
+    """Lock and return rows, without those another process has locked.
+
+    They are in no order: sorted by their ids, SQLite would read all jobs. No lock is waited for.
+    """
+    statement = _LOCKED.where(condition).limit(limit).with_for_update(skip_locked=True)
     return [locked_from(row) for row in tx.conn.execute(statement)]
 
 
