@@ -160,7 +160,7 @@ class DirectClient:
         self._id = uuid4().hex
         self._stack = ExitStack()
         address = f"ws{url.removeprefix('http')}/ws?clientId={self._id}"
-        self._socket = self._stack.enter_context(connect(address, compression=None))
+        self._socket = self._stack.enter_context(connect(address, compression=None, ping_interval=None))
 
     def run(self, graph: Graph) -> int:
         body = {"prompt": graph, "client_id": self._id, "extra_data": {"preview_method": "none"}}

@@ -25,9 +25,9 @@ from imagemill.backends.comfyui.http_connection import (
     BodyLimits,
     BodyTooLarge,
     ConnectFault,
+    ExchangeFault,
     HttpAnswer,
     HttpConnection,
-    HttpFault,
     ReadTimeout,
 )
 from imagemill.domain.nodes import NodeConfig
@@ -256,7 +256,7 @@ class NodeClient:
             )
         except BodyTooLarge as error:
             raise FileTooLarge(f"sends more than {error} bytes for {path}") from error
-        except HttpFault as error:
+        except ExchangeFault as error:
             if is_file and isinstance(error, BodyBrokenOff):
                 raise TruncatedFile(f"broke off in the middle of {path}") from error
             raise _unreachable(error, path) from error
@@ -313,7 +313,7 @@ class _Connections:
             return None
 
 
-def _unreachable(error: HttpFault, path: str) -> ComfyError:
+def _unreachable(error: ExchangeFault, path: str) -> ComfyError:
     connecting = isinstance(error, ConnectFault)
     if isinstance(error.__cause__, ssl.SSLError):
         # Without the host, which clients must not see.

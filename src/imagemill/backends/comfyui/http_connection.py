@@ -17,19 +17,19 @@ _HEAD_BYTES = 256 * 1024
 """Largest head of an answer that is accepted."""
 
 
-class HttpFault(Exception):
+class ExchangeFault(Exception):
     """A request had no whole answer."""
 
 
-class ConnectFault(HttpFault):
+class ConnectFault(ExchangeFault):
     """Connecting failed, so that nothing was sent."""
 
 
-class ReadTimeout(HttpFault):
+class ReadTimeout(ExchangeFault):
     """Nothing was received for too long."""
 
 
-class BrokenOff(HttpFault):
+class BrokenOff(ExchangeFault):
     """The connection broke, or the answer is not HTTP."""
 
 
@@ -37,7 +37,7 @@ class BodyBrokenOff(BrokenOff):
     """The connection broke within the body of an answer."""
 
 
-class BodyTooLarge(HttpFault):
+class BodyTooLarge(ExchangeFault):
     """The body has more bytes than are accepted."""
 
 
@@ -82,7 +82,7 @@ class HttpConnection:
         """Send a request and return the answer.
 
         ``connect_s``: longest time to connect, and to send a part of the request; ``read_s``: longest time
-        without data. Raises `HttpFault`; then the connection is closed.
+        without data. Raises `ExchangeFault`; then the connection is closed.
         """
         try:
             peer = self._socket or self._connect(connect_s)

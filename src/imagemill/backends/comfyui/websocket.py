@@ -19,7 +19,8 @@ from urllib.parse import urlsplit
 from websockets.sync.client import ClientConnection, connect
 
 from imagemill.backends.comfyui.client import tls_context
-from imagemill.backends.comfyui.frames import (
+from imagemill.backends.comfyui.loop import NodeLoop
+from imagemill.backends.comfyui.websocket_frames import (
     BINARY,
     CLOSE,
     PING,
@@ -29,7 +30,6 @@ from imagemill.backends.comfyui.frames import (
     FrameReader,
     masked_frame,
 )
-from imagemill.backends.comfyui.loop import NodeLoop
 from imagemill.domain.clock import random_fraction
 from imagemill.domain.nodes import NodeConfig
 
@@ -78,7 +78,7 @@ def open_socket(
     )
 
 
-class _Refused(OSError):
+class _SocketRefused(OSError):
     """The server answered the request for a WebSocket with something else."""
 
 
@@ -222,7 +222,7 @@ class _Connection(asyncio.Protocol):
         self._shaken: asyncio.Future[None] = loop.create_future()
         self._lost: asyncio.Future[str] = loop.create_future()
         self._head: bytes | None = b""
-        """What was received of the head of the answer; None once it is complete."""
+        """The received part of the head of the answer; None once it is complete."""
         self._early = b""
         """Frames that came with the head."""
         self._reader: FrameReader | None = None
@@ -321,7 +321,7 @@ class _Connection(asyncio.Protocol):
 
     def _end(self, reason: str) -> None:
         if not self._shaken.done():
-            self._shaken.set_exception(_Refused(reason))
+            self._shaken.set_exception(_SocketRefused(reason))
         if not self._lost.done():
             self._lost.set_result(reason)
 

@@ -4,7 +4,15 @@ import struct
 
 import pytest
 
-from imagemill.backends.comfyui.frames import BINARY, CLOSE, PING, TEXT, BadFrame, FrameReader, masked_frame
+from imagemill.backends.comfyui.websocket_frames import (
+    BINARY,
+    CLOSE,
+    PING,
+    TEXT,
+    BadFrame,
+    FrameReader,
+    masked_frame,
+)
 
 FINAL = 0x80
 
