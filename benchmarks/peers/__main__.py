@@ -3,21 +3,21 @@
 import argparse
 import sys
 import tempfile
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks.peers import page, queues, turns, web
+from benchmarks.peers import comfy, page, queues, turns, web
 from benchmarks.peers.stage import Peer, Stage
 
-PEERS: dict[str, Callable[[], Peer]] = {
-    "imagemill": web.imagemill,
-    "imagemill-full": web.imagemill_full,
-    "fastify": partial(web.fastify_peer, "everysec"),
-    "fastify-always": partial(web.fastify_peer, "always"),
-    "celery": partial(queues.celery_peer, "picture"),
-    "celery-noop": partial(queues.celery_peer, "noop"),
-    "procrastinate": queues.procrastinate_peer,
+PEERS: dict[str, Callable[[], Sequence[Peer]]] = {
+    "imagemill": lambda: [web.imagemill()],
+    "imagemill-sync": lambda: [web.imagemill_synced_otherwise()],
+    "fastify": lambda: [web.fastify_peer("everysec")],
+    "fastify-always": lambda: [web.fastify_peer("always")],
+    "celery": lambda: [queues.celery_peer("picture")],
+    "celery-noop": lambda: [queues.celery_peer("noop")],
+    "procrastinate": lambda: [queues.procrastinate_peer()],
+    "comfyui": comfy.peers,
 }
 ROUNDS = 3
 SECONDS = 10.0
@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     if unknown := [name for name in options.peers if name not in PEERS]:
         parser.error(f"unknown: {', '.join(unknown)}")
-    chosen = {name: PEERS[name]() for name in options.peers or PEERS}
+    chosen = [peer for name in options.peers or PEERS for peer in PEERS[name]()]
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         standings = turns.run(Stage(Path(folder)), chosen, options.rounds, options.seconds)
     if options.page is not None:

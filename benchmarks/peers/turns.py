@@ -3,7 +3,7 @@
 import io
 import itertools
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -97,9 +97,9 @@ def check_pictures(folder: Path, jobs: int) -> None:
                 raise RuntimeError(f"{path.name} has the size {picture.size}")
 
 
-def run(stage: Stage, peers: Mapping[str, Peer], rounds: int, seconds: float) -> list[Standing]:
+def run(stage: Stage, peers: Sequence[Peer], rounds: int, seconds: float) -> list[Standing]:
     """Return the standing of each layout of each peer."""
-    entries = [(peer, layout) for peer in peers.values() for layout in peer.layouts]
+    entries = [(peer, layout) for peer in peers for layout in peer.layouts]
     turns: dict[int, list[Turn]] = {number: [] for number in range(len(entries))}
     reasons: dict[int, str] = {}
     for number, order in itertools.islice(_orders(len(entries)), rounds * len(entries)):

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 
 import httpx2
 
@@ -41,13 +42,20 @@ def load(url: str, request: Request, seconds: float) -> Load:
 
 
 @contextmanager
-def serve(stage: Stage, *options: str, settings: Mapping[str, str]) -> Iterator[Running]:
+def server(stage: Stage, *options: str, settings: Mapping[str, str]) -> Iterator[tuple[int, str, Path]]:
+    """Run `imagemill serve`; its id, its address and its data folder."""
     folder, port = stage.folder(), free_port()
     environment = {"DATA_DIR": str(folder), "LOG_LEVEL": "warning", **settings}
     command = [sys.executable, "-m", "imagemill", "serve", "--port", str(port), *options]
     with stage.process(command, {f"IMAGEMILL_{name}": value for name, value in environment.items()}) as pid:
         url = f"http://127.0.0.1:{port}"
         _await_ready(url)
+        yield pid, url, folder
+
+
+@contextmanager
+def serve(stage: Stage, *options: str, settings: Mapping[str, str]) -> Iterator[Running]:
+    with server(stage, *options, settings=settings) as (pid, url, folder):
         yield Running([pid], partial(load, url, JOB), folder / "blobs")
 
 
@@ -87,11 +95,11 @@ def imagemill() -> Peer:
     return Peer("Imagemill", _sqlite(full=Settings().sqlite_full_sync), layouts)
 
 
-def imagemill_full() -> Peer:
-    settings = {"SQLITE_FULL_SYNC": "true"}
-    return Peer(
-        "Imagemill, each commit flushed", _sqlite(full=True), {"`serve`": partial(serve, settings=settings)}
-    )
+def imagemill_synced_otherwise() -> Peer:
+    """The setting `sqlite_full_sync` is the other than by default."""
+    full = not Settings().sqlite_full_sync
+    layouts = {"`serve`": partial(serve, settings={"SQLITE_FULL_SYNC": str(full).lower()})}
+    return Peer(f"Imagemill, {'each' if full else 'no'} commit flushed", _sqlite(full=full), layouts)
 
 
 # Fastify

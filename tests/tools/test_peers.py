@@ -147,10 +147,10 @@ def test_ours_is_measured_and_a_peer_that_cannot_run_is_named(
         raise UnavailableError("no such package")
 
     monkeypatch.setattr(turns, "WARM_UP_S", 0.2)
-    peers = {
-        "ours": Peer("Imagemill", "", {"`serve`": partial(web.serve, settings={})}),
-        "theirs": Peer("Quill", "", {"one": missing}),
-    }
+    peers = [
+        Peer("Imagemill", "", {"`serve`": partial(web.serve, settings={})}),
+        Peer("Quill", "", {"one": missing}),
+    ]
     ours, theirs = turns.run(Stage(tmp_path), peers, rounds=1, seconds=0.5)
     (measured,) = ours.turns
     assert measured.load.jobs >= 16
