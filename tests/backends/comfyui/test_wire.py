@@ -135,6 +135,39 @@ def test_a_chunked_answer_is_read_whole(serve: Serve, more: str) -> None:
     assert client.system_stats()["x"] == more
 
 
+def test_an_answer_without_a_stated_length_ends_with_the_connection(serve: Serve) -> None:
+    _, client = serve(b"HTTP/1.1 200 OK\r\n\r\n" + STATS, stay=False)
+    assert client.system_stats()["devices"] == []
+
+
+def test_an_interim_answer_is_passed_over(serve: Serve) -> None:
+    _, client = serve(b"HTTP/1.1 100 Continue\r\n\r\n" + answer(STATS))
+    assert client.system_stats()["devices"] == []
+
+
+@pytest.mark.parametrize("more", [b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", b"garbage"])
+def test_what_nobody_asked_for_is_no_answer_to_the_next_request(serve: Serve, more: bytes) -> None:
+    server, client = serve(answer(STATS) + more, answer(STATS))
+    assert client.system_stats()["devices"] == []
+    assert client.system_stats()["devices"] == []
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize(
+    "first", [b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\n"]
+)
+def test_what_is_not_http_is_a_broken_connection(serve: Serve, first: bytes) -> None:
+    _, client = serve(first, stay=False)
+    with pytest.raises(ComfyUnreachable, match="broke the connection off at /queue"):
+        client.queue()
+
+
+def test_a_large_upload_is_sent_whole(serve: Serve) -> None:
+    server, client = serve(answer(b'{"name": "a.png", "subfolder": "", "type": "input"}'))
+    client.upload_image(b"x" * 2_000_000, "a.png", "")
+    assert server.requests[0].count(b"x") >= 2_000_000
+
+
 def test_a_certificate_that_is_not_trusted_is_out_of_reach_without_doubt() -> None:
     with TestNode(tls=True) as node:
         client = NodeClient(NodeConfig("gpu-1", node.url), connect_s=5.0, read_s=5.0)

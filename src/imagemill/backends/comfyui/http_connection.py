@@ -142,7 +142,7 @@ class _Reading:
     def __init__(self, limits: BodyLimits) -> None:
         self._limits = limits
         self._parser = httptools.HttpResponseParser(self)
-        self._begun = False
+        self._status = 0
         self._is_complete = self._has_more = False
         self._is_in_body = self._has_length = False
         self._content_type = ""
@@ -189,26 +189,33 @@ class _Reading:
         return BodyBrokenOff(reason) if self._is_in_body else BrokenOff(reason)
 
     def _answer(self) -> HttpAnswer:
-        return HttpAnswer(self._parser.get_status_code(), self._content_type, b"".join(self._parts))
+        return HttpAnswer(self._status, self._content_type, b"".join(self._parts))
 
     # Callbacks of the parser.
 
     def on_message_begin(self) -> None:
-        self._has_more = self._is_complete
+        # Something that nobody asked for, as one answer is complete: it is left out.
+        self._has_more = self._has_more or self._is_complete
 
     def on_header(self, name: bytes, value: bytes) -> None:
         lower = name.lower()
+        if self._has_more:
+            return
         if lower == b"content-type":
             self._content_type = value.decode("latin-1").partition(";")[0].strip()
         elif lower in (b"content-length", b"transfer-encoding"):
             self._has_length = True
 
     def on_headers_complete(self) -> None:
-        status = self._parser.get_status_code()
+        if self._has_more:
+            return
+        self._status = status = self._parser.get_status_code()
         self._most = self._limits.success if 200 <= status < 300 else self._limits.other
         self._is_in_body = status >= 200
 
     def on_body(self, body: bytes) -> None:
+        if self._has_more:
+            return
         self._size += len(body)
         if self._size > self._most:
             self._too_large = True
