@@ -36,6 +36,9 @@ WORK = ((0, 200), (50, 60), (1000, 8))
 PROXY_POLL_S = 0.003
 """Pause of a client of comfy-api-proxy between two reads of its job."""
 
+SOCKET: dict[str, Any] = {"compression": None, "ping_interval": None, "close_timeout": 0.1}
+"""A client that has ended reads nothing more, so a closing handshake would take its whole time limit."""
+
 Graph = dict[str, Any]
 
 
@@ -160,7 +163,7 @@ class DirectClient:
         self._id = uuid4().hex
         self._stack = ExitStack()
         address = f"ws{url.removeprefix('http')}/ws?clientId={self._id}"
-        self._socket = self._stack.enter_context(connect(address, compression=None, ping_interval=None))
+        self._socket = self._stack.enter_context(connect(address, **SOCKET))
 
     def run(self, graph: Graph) -> int:
         body = {"prompt": graph, "client_id": self._id, "extra_data": {"preview_method": "none"}}
