@@ -82,7 +82,7 @@ def _await_ready(url: str) -> None:
 def _sqlite(*, full: bool) -> str:
     """Return what an accepted job survives with SQLite, which Imagemill uses by default."""
     if full:
-        return "SQLite, synchronous=FULL: flushed before the answer, survives a power loss"
+        return "SQLite, synchronous=FULL; job and picture are flushed first: survives a power loss"
     return "SQLite, synchronous=NORMAL: survives a kill, a power loss takes the last commits"
 
 
@@ -92,14 +92,14 @@ def imagemill() -> Peer:
         "`serve`": partial(serve, settings={}),
         "`serve --processes auto`": serve_processes,
     }
-    return Peer("Imagemill", _sqlite(full=Settings().sqlite_full_sync), layouts)
+    return Peer("Imagemill", _sqlite(full=Settings().fsync), layouts)
 
 
 def imagemill_synced_otherwise() -> Peer:
-    """The setting `sqlite_full_sync` is the other than by default."""
-    full = not Settings().sqlite_full_sync
-    layouts = {"`serve`": partial(serve, settings={"SQLITE_FULL_SYNC": str(full).lower()})}
-    return Peer(f"Imagemill, {'each' if full else 'no'} commit flushed", _sqlite(full=full), layouts)
+    """The setting `fsync` is the other than by default."""
+    full = not Settings().fsync
+    layouts = {"`serve`": partial(serve, settings={"FSYNC": str(full).lower()})}
+    return Peer(f"Imagemill, {'all' if full else 'nothing'} flushed", _sqlite(full=full), layouts)
 
 
 # Fastify
