@@ -8,7 +8,6 @@ import pytest
 
 from imagemill.backends.base import Node
 from imagemill.bootstrap.build import consumed
-from imagemill.dispatch import slots
 from imagemill.dispatch.base import Offers, served_queues
 from imagemill.dispatch.fleet import BrokerUnavailable, WakeupSender
 from imagemill.dispatch.slots import SlotPool
@@ -145,12 +144,6 @@ def floor_of(jobs: Jobs, *nodes: Node, **changes: float) -> SlotPool:
     return SlotPool(jobs.run_all, offers, jobs.waits, wakeup_s=values["wakeup_s"], poll_s=values["poll_s"])
 
 
-def limited_pool(jobs: Jobs, node_slots: int) -> SlotPool:
-    """Return the pool of a process of Celery's, which is limited to one job at a time."""
-    offers = Offers({"fake": Nodes(node("a", node_slots))}, worker="w", served_queues=None)
-    return SlotPool(jobs.run_all, offers, jobs.waits, wakeup_s=10.0, poll_s=60.0, max_jobs=1)
-
-
 def node(name: str, slots: int = 1, queue: str = "gpu") -> Node:
     return Node(name, "fake", frozenset({queue}), slots)
 
@@ -183,48 +176,6 @@ def test_as_many_tokens_work_at_once_as_there_are_slots():
     for thread in threads:
         thread.join(30)
     assert jobs.left == 0
-
-
-class HeldJobs(Jobs):
-    """Jobs of which the first ``short`` end at once, and the others with `hold`."""
-
-    def __init__(self, number: int, short: int) -> None:
-        super().__init__(number)
-        self._short = short
-        self.runs = 0
-        """How many slots have asked for jobs."""
-        self.hold.clear()
-
-    def run_all(self, offer: Callable[[], Offer | None], claimed: Callable[[], None], /) -> bool:
-        ran = False
-        self.runs += 1
-        while (given := offer()) is not None and self._take(given):
-            ran = True
-            if len(self.ran_on) > self._short:
-                self.hold.wait(30)
-        return ran
-
-
-def test_a_limited_process_uses_more_slots_of_its_nodes_while_jobs_are_short():
-    jobs = HeldJobs(20, short=1)
-    pool = limited_pool(jobs, node_slots=2)
-    working = threading.Thread(target=pool.work)
-    working.start()
-    wait_until(lambda: len(jobs.ran_on) == 3)  # the short one, and one on each of the two slots
-    assert pool.work() == (0, False)  # a wake-up does not add to them
-    jobs.hold.set()
-    working.join(30)
-    pool.close()
-    assert jobs.left == 0
-
-
-def test_a_limited_process_runs_one_long_job_at_a_time(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(slots, "_SHORT_JOB_S", 0.0)
-    jobs = HeldJobs(20, short=20)
-    pool = limited_pool(jobs, node_slots=4)
-    assert pool.work() == (20, False)
-    pool.close()
-    assert jobs.runs == 1
 
 
 def test_an_idle_worker_finds_work_though_nobody_told_it():

@@ -1,7 +1,6 @@
 """The slots of a worker that messages wake: which are free, and the work that a wake-up does on one."""
 
 import logging
-import math
 import threading
 import time
 from collections import Counter
@@ -17,12 +16,6 @@ log = logging.getLogger(__name__)
 
 _MAX_POLL_THREADS = 64
 """Maximum number of threads that polling starts; the number of slots limits it well before."""
-
-_SHORT_JOB_S = 0.25
-"""Seconds that a job takes at most, its end included, to be run beside others; see `SlotPool`."""
-_EXTRA = 3
-"""Maximum number of slots beyond ``max_jobs`` for short jobs: with four jobs at once most transactions have
-more than one."""
 
 _Node = tuple[str, str]
 """Backend, name."""
@@ -40,10 +33,6 @@ class SlotPool:
     ``wakeup_s``: seconds for which one wake-up continues to claim jobs. ``max_jobs``: concurrent jobs in this
     process; None means the number of its nodes' slots. ``poll_s``: seconds between two checks for work
     without a wake-up. ``queues_with_work`` is read first, so that idle slots cost a single query.
-
-    A short job mostly waits for the database. While jobs are short, a process with ``max_jobs`` therefore
-    uses a few more slots, where its nodes have them: it renders one job while the ends of others are stored,
-    and they share transactions. These slots stop claiming once a job takes longer.
     """
 
     def __init__(
@@ -64,11 +53,6 @@ class SlotPool:
         self._max_jobs = max_jobs
         self._lock = threading.Lock()
         self._busy: Counter[_Node] = Counter()
-        self._limited = 0
-        """How many of the busy slots count for ``max_jobs``."""
-        self._extra = 0
-        """How many slots beyond ``max_jobs`` are busy or about to be."""
-        self._last_job_s = math.inf
         self._stop = threading.Event()
         self._pollers = ThreadPoolExecutor(_MAX_POLL_THREADS, thread_name_prefix="imagemill-poll")
         self._poller = threading.Thread(target=self._poll, name="imagemill-poll", daemon=True)
@@ -113,59 +97,24 @@ class SlotPool:
             tried.add(node)
         return 0, self._stop.is_set()
 
-    def _run_on(
-        self, node: _Node, until: float, claimed: Callable[[], None], *, is_extra: bool = False
-    ) -> tuple[int, bool]:
+    def _run_on(self, node: _Node, until: float, claimed: Callable[[], None]) -> tuple[int, bool]:
         """Return the number of jobs that ran, and whether it ended because the time was over."""
-        calls, spent, started = 0, False, 0.0
+        calls, spent = 0, False
 
         def offer() -> Offer | None:
-            nonlocal calls, spent, started
-            now = time.monotonic()
-            if calls:
-                self._note_duration(now - started)
-            calls, started = calls + 1, now
-            spent = self._stop.is_set() or (calls > 1 and now >= until)
-            if spent or (is_extra and self._last_job_s > _SHORT_JOB_S):
-                return None
-            return self._offers.find(*node)
+            nonlocal calls, spent
+            calls += 1
+            spent = self._stop.is_set() or (calls > 1 and time.monotonic() >= until)
+            return None if spent else self._offers.find(*node)
 
         ran = self._run_all(offer, claimed)
         # `offer` is called before the first claim and once after each job, but not while the runner stops.
         return (max(1, calls - 1) if ran else 0), spent
 
-    def _note_duration(self, seconds: float) -> None:
-        """Use one more slot beyond ``max_jobs`` after a short job."""
-        self._last_job_s = seconds
-        if self._max_jobs is None or seconds > _SHORT_JOB_S or self._stop.is_set():
-            return
-        with self._lock:
-            if self._extra >= _EXTRA:
-                return
-            self._extra += 1
-        try:
-            self._pollers.submit(self._log_errors, self._work_beyond_limit)
-        except RuntimeError:  # the pool was closed in this moment
-            with self._lock:
-                self._extra -= 1
-
-    def _work_beyond_limit(self) -> None:
-        until = time.monotonic() + self._wakeup_s
-        try:
-            node = self._acquire(set(), "", is_extra=True)
-            if node is not None:
-                try:
-                    self._run_on(node, until, lambda: None, is_extra=True)
-                finally:
-                    self._release(node, is_extra=True)
-        finally:
-            with self._lock:
-                self._extra -= 1
-
-    def _acquire(self, tried: set[_Node], name: str, *, is_extra: bool = False) -> _Node | None:
+    def _acquire(self, tried: set[_Node], name: str) -> _Node | None:
         """Reserve a slot on the node with the smallest share of busy slots."""
         with self._lock:
-            if not is_extra and self._max_jobs is not None and self._limited >= self._max_jobs:
+            if self._max_jobs is not None and self._busy.total() >= self._max_jobs:
                 return None
             free = [
                 (self._busy[key] / node.slots, key)
@@ -178,12 +127,10 @@ class SlotPool:
                 return None
             chosen = min(free)[1]
             self._busy[chosen] += 1
-            self._limited += not is_extra
             return chosen
 
-    def _release(self, node: _Node, *, is_extra: bool = False) -> None:
+    def _release(self, node: _Node) -> None:
         with self._lock:
-            self._limited -= not is_extra
             self._busy[node] -= 1
             if not self._busy[node]:
                 del self._busy[node]
