@@ -9,6 +9,7 @@ only; the model registry expands it. A model that has no AIR of its own gets one
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -231,6 +232,7 @@ def short_version(text: str) -> str | None:
     return match[1] if match else None
 
 
+@lru_cache(maxsize=1024)
 def parse(text: str) -> Air:
     """Parse a full AIR; the short form is not one. Raises `InvalidAir`."""
     if len(text) > MAX_LENGTH:

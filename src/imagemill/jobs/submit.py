@@ -439,14 +439,16 @@ class Submitter:
             raise InvalidInput.at(
                 f"{job_request.path}providers", f"names no backend of this server; it has {known}"
             )
+        if not job_request.private:
+            return named
         local = [backend for backend in named if not is_remote(backend)]
-        if job_request.private and not local:
+        if not local:
             names = " and ".join(sorted(backend.name for backend in named))
             raise InvalidInput.at(
                 f"{job_request.path}private",
                 f"a private job is made on local nodes only; {names} is not local",
             )
-        return local if job_request.private else named
+        return local
 
     def _allowed(self, job_request: JobRequest, able: Sequence[Backend], queue: str) -> tuple[str, ...]:
         """Return the backends of the lane; empty means any.
