@@ -153,8 +153,9 @@ class LocalBlobs:
             self._make_folders(path.parent)
             descriptor = os.open(partial, _NEW_FILE, 0o640)
         try:
-            with open(descriptor, "wb", closefd=False) as file:
-                file.write(data)
+            left = memoryview(data)
+            while left:
+                left = left[os.write(descriptor, left) :]
         except OSError:
             os.close(descriptor)
             os.unlink(partial)  # the disk may be full
