@@ -63,7 +63,7 @@ class _Meter:
 
 def measure(root: Path, jobs: int = JOBS) -> dict[str, float]:
     """Return the microseconds of CPU a job, by part."""
-    settings = Settings(_env_file=None, data_dir=root / "floor", log_level="warning")
+    settings = Settings(data_dir=root / "floor", log_level="warning")
     app = Application(settings, Roles(api=True, scheduler=False, worker=False))
     app.services.registry.seed()
     try:

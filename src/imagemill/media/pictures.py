@@ -20,8 +20,8 @@ UNKNOWN = "application/octet-stream"
 
 
 class Turns:
-    """Lets so many threads at once into a ``with`` block. A hand-over between two threads costs half of what it
-    costs with a semaphore of `threading`, whose waiting is written in Python."""
+    """Lets so many threads at once into a ``with`` block. A hand-over between two threads costs half of what
+    it costs with a semaphore of `threading`, whose waiting is written in Python."""
 
     def __init__(self, count: int) -> None:
         self._free: SimpleQueue[None] = SimpleQueue()
