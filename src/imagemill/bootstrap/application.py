@@ -305,7 +305,8 @@ class Application:
         """Look for what was missed before events of other processes arrived."""
         self.hub.look()
         self.feed.lose()
-        self.dispatcher.wake_own("")
+        if not self.roles.under_celery:  # where the broker delivers what was missed, within its limits
+            self.dispatcher.wake_own("")
         for each in (self.callbacks, self.webhooks, self.batch_callbacks, self.pauses, self.operations):
             each.wake()
         for each in (self.advancer, self.sweeper):

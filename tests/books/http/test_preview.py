@@ -46,7 +46,7 @@ def test_the_preview_has_every_page_with_its_picture(preview: Parent):
     assert plain["score"] is None
     for page in book["pages"]:
         assert preview.get(f"/pages/{page['page']}")["version"] == page["version"]
-        assert picture(preview.ask("GET", f"/pages/{page['page']}/picture")).size == ()
+        assert picture(preview.ask("GET", f"/pages/{page['page']}/picture")).size == (1080, 1080)
 
 
 def test_a_page_is_a_picture_where_one_is_accepted(preview: Parent):
