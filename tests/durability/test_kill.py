@@ -40,7 +40,7 @@ class Victim:
         self.url = f"http://127.0.0.1:{self.port}"
         self.data_dir = data_dir
         self._log = log.open("ab")
-        self._environment = environment(
+        self.environment = environment(
             IMAGEMILL_DATABASE_URL=database_url,
             IMAGEMILL_DATA_DIR=str(data_dir),
             IMAGEMILL_SIMULATOR__NODES="2",
@@ -58,7 +58,7 @@ class Victim:
             "--port",
             str(self.port),
             cwd=self.data_dir.parent,
-            environment=self._environment,
+            environment=self.environment,
             stdout=self._log,
             stderr=self._log,
         )

@@ -49,7 +49,7 @@ def test_killed_at_random_moments_no_step_is_lost_or_done_twice(
         else f"sqlite:///{tmp_path / 'store.db'}"
     )
     victim = Victim(tmp_path / "data", url, tmp_path / "log")
-    victim.env["IMAGEMILL_ALLOW_NETWORKS"] = "127.0.0.0/8"
+    victim.environment["IMAGEMILL_ALLOW_NETWORKS"] = "127.0.0.0/8"
     rng = random.Random(database)
     try:
         victim.start()
