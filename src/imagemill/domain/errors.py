@@ -76,11 +76,18 @@
         ApiError                cli.client                 error response of the server
         ServerUnreachable       cli.client
       DoctorCheckFailed         bootstrap.doctor_checks    a finding of `imagemill doctor`
+      ExchangeFault             backends.comfyui.http_connection becomes a ComfyError
+        ConnectFault            backends.comfyui.http_connection nothing was sent
+        ReadTimeout             backends.comfyui.http_connection nothing received for too long
+        BrokenOff               backends.comfyui.http_connection the connection broke
+          BodyBrokenOff         backends.comfyui.http_connection within the body of an answer
+        BodyTooLarge            backends.comfyui.http_connection more bytes than are accepted
     RuntimeError                builtins
       ServerNotReady            testing.live_server        a test's server does not start
     ValueError                  builtins
       InvalidAir                domain.air                 becomes an InvalidInput
       UnreadableDocument        model_registry.documents   becomes an InvalidInput
+      BadFrame                  backends.comfyui.websocket_frames ends the connection to a node
 
 A line of the drawing names the class, the module that defines it, and its meaning. Errors below
 `ImagemillError` may reach a user or decide about a job: each has a ``code`` (stable, for programs) and

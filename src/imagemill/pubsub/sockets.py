@@ -213,7 +213,7 @@ class SocketPubSub:
         server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             server.setblocking(False)
-            with _short_path(self._path) as path:
+            with short_path(self._path) as path:
                 server.bind(path)
             self._path.chmod(0o600)
             server.listen(_BACKLOG)
@@ -304,7 +304,7 @@ class SocketPubSub:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.setblocking(False)
         try:
-            with _short_path(self._folder / f"{name}{_SUFFIX}") as path:
+            with short_path(self._folder / f"{name}{_SUFFIX}") as path:
                 connection.connect(path)
         except OSError as error:
             connection.close()
@@ -388,7 +388,7 @@ class SocketPubSub:
 
 
 @contextmanager
-def _short_path(path: Path) -> Generator[str]:
+def short_path(path: Path) -> Generator[str]:
     """Yield a path of the same file that is short enough for a socket: itself, or one by a temporary link."""
     if len(os.fsencode(path)) <= _LONGEST_PATH:
         yield str(path)
