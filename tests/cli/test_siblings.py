@@ -138,8 +138,10 @@ def test_all_stop_together_once_running_jobs_are_made(served: Program):
     asking.start()
     with served.client() as client:
         until(lambda: client.get("/api/v1/jobs", params={"status": "running"}).json()["items"], 120)
-    served.signal()
-    assert served.ended() in (0, -signal.SIGTERM)
+    # As a terminal does for Ctrl-C.
+    for pid in (served.process.pid, *siblings):
+        os.kill(pid, signal.SIGINT)
+    assert served.ended() in (0, -signal.SIGINT)
     asking.join(10)
     assert answers[0]["result"]["available"]
     assert not [pid for pid in siblings if Path(f"/proc/{pid}").exists()]

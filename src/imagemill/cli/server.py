@@ -175,7 +175,7 @@ def run_sibling(settings: "Settings", ends_with: int, descriptor: int) -> None:
     sock = socket.socket(fileno=descriptor)
     app = build(settings, Roles(api=True, scheduler=False, worker=False))
     server = Server(app, sock, is_sibling=True)
-    end_with(ends_with, server.stop_soon)
+    end_with(ends_with, lambda: server.handle_exit(signal.SIGTERM, None))
     _run(server)
 
 
@@ -260,13 +260,11 @@ class Server(uvicorn.Server):
                 opening.start()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if sig == signal.SIGINT and self._is_sibling:
+            return  # a terminal's Ctrl-C reaches all processes, and the first one ends the others
         if self.should_exit:
             stop_at_once(sig)
         super().handle_exit(sig, frame)
-
-    def stop_soon(self) -> None:
-        """Stop as after a signal; for any thread."""
-        self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         startup.report_stopping(self._app)

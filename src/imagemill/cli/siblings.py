@@ -77,6 +77,8 @@ class SiblingProcesses:
         self._sock = sock
         self._stopping = threading.Event()
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._ended: set[int] = set()
+        """Processes that were told to stop; a second signal would stop them at once."""
         self._lock = threading.Lock()
         self._read_end, self._write_end = os.pipe()
         simulated = shares(settings.simulator.nodes, counts.workers)
@@ -100,9 +102,9 @@ class SiblingProcesses:
         self._end("worker")
 
     def close(self) -> None:
-        """Stop all and wait until they have ended."""
-        self._stopping.set()
-        self._end("")
+        """Stop all and wait until they have ended: the workers first, as clients wait for what they make."""
+        self.stop_workers()
+        self._end("api")
         for thread in self._threads:
             thread.join(1)
         os.close(self._write_end)
@@ -111,7 +113,9 @@ class SiblingProcesses:
     def _end(self, kind: str) -> None:
         with self._lock:
             ending = [process for name, process in self._running.items() if name.startswith(kind)]
-        for process in ending:
+            fresh = [process for process in ending if process.pid not in self._ended]
+            self._ended.update(process.pid for process in fresh)
+        for process in fresh:
             process.send_signal(signal.SIGTERM)
         deadline = time.monotonic() + self._settings.shutdown_grace_s + _EXTRA_S
         for process in ending:

@@ -38,6 +38,8 @@ def run_without_http(
     stop = threading.Event()
 
     def handle(number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGINT and ends_with is not None:
+            return  # a terminal's Ctrl-C reaches all processes, and the first one ends the others
         if stop.is_set():
             stop_at_once(number)
         stop.set()
@@ -45,7 +47,7 @@ def run_without_http(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, handle)
     if ends_with is not None:
-        end_with(ends_with, stop.set)
+        end_with(ends_with, lambda: handle(signal.SIGTERM, None))
     _start(app)
     tune_gc()
     startup.report_working(app, command)
