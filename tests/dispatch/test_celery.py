@@ -48,11 +48,17 @@ def test_a_job_costs_at_most_one_message_and_a_fifth(fleet: Fleet, redis: RedisS
     before = redis.pushes()
     for _ in range(10):
         assert held(fleet).status_code == 200
-    one_by_one = (redis.pushes() - before) / 10
+    assert (redis.pushes() - before) / 10 <= 1.2
+    # While jobs come faster than they are awaited, a worker that claims one also wakes a slot for the next.
+    before = redis.pushes()
     ids = [fleet.submit() for _ in range(40)]
     assert {fleet.server.wait(job_id)["status"] for job_id in ids} == {"succeeded"}
-    assert one_by_one <= 1.2
-    assert (redis.pushes() - before) / 50 <= 1.2
+    assert (redis.pushes() - before) / 40 <= 1.6
+    before = redis.pushes()
+    together = fleet.server.client.post("/v1/consumer/jobs", json={"jobs": [image_job()] * 40})
+    jobs = [job["jobId"] for job in together.json()["jobs"]]
+    assert {fleet.server.wait(job_id)["status"] for job_id in jobs} == {"succeeded"}
+    assert (redis.pushes() - before) / 40 <= 0.8
 
 
 def held(fleet: Fleet) -> Any:
