@@ -112,6 +112,19 @@ PROFILES: Mapping[str, Mapping[str, Any]] = {
 """Defaults of each profile, below everything a user sets."""
 
 
+_MOST_PROCESSES = 64
+
+
+def _checked_processes(value: object) -> object:
+    """Return the number, or ``auto``. Raises `ValueError` in place of one message for each of both types."""
+    text = str(value).strip().lower()
+    if text == "auto":
+        return text
+    if text.isascii() and text.isdigit() and 1 <= int(text[:4]) <= _MOST_PROCESSES:
+        return int(text)
+    raise ValueError(f"should be a whole number from 1 to {_MOST_PROCESSES}, or auto")
+
+
 def _lowered(value: Any) -> Any:
     return value.lower() if isinstance(value, str) else value
 
@@ -207,7 +220,7 @@ class CoreSettings(BaseSettings):
         description="Redis for live progress and events between processes; none: broker_url, if that is "
         "Redis.",
     )
-    processes: Annotated[int, Field(ge=1, le=64)] | Literal["auto"] = Field(
+    processes: Annotated[int | Literal["auto"], BeforeValidator(_checked_processes)] = Field(
         default=1,
         description="Processes of `imagemill serve`: one does everything, several use as many cores; auto: "
         "one a core, at most 8.",

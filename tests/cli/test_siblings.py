@@ -45,8 +45,8 @@ def test_simulated_nodes_are_dealt_out_to_the_workers():
 @pytest.mark.parametrize(
     ("options", "part"),
     [
-        (("--processes", "0"), "IMAGEMILL_PROCESSES"),
-        (("--processes", "all"), "IMAGEMILL_PROCESSES"),
+        (("--processes", "0"), "IMAGEMILL_PROCESSES: should be a whole number from 1 to 64, or auto"),
+        (("--processes", "all"), "IMAGEMILL_PROCESSES: should be a whole number from 1 to 64, or auto"),
         (("--processes", "2", "--reload"), "--processes cannot be used with --reload"),
     ],
 )
