@@ -219,7 +219,7 @@ def test_reload_serves_and_ends(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
     with running("serve", "--reload", "--port", str(port), "--data-dir", "mill", cwd=tmp_path) as program:
         program.line("loaded")
-        done = run("health", "--url", f"http://127.0.0.1:{port}", cwd=tmp_path)
-        assert done.returncode == 0, done.stdout + done.stderr
+        # It is loaded before it listens.
+        until(lambda: run("health", "--url", f"http://127.0.0.1:{port}", cwd=tmp_path).returncode == 0, 60)
         program.signal(signal.SIGINT)
-        program.ended(20)
+        program.ended(60)

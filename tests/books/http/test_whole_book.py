@@ -219,7 +219,9 @@ def test_callbacks_and_webhooks_tell_of_the_same_events_without_the_child(whole:
     done = next(body for body in bodies() if body.get("type") == "completed")
     assert (done["state"], done["done"], done["total"]) == ("completed", done["total"], done["total"])
     assert done["personalization"] == whole.parent.id
-    until(lambda: done["id"] in {(body["data"]["book"] or {}).get("id") for body in messages()}, 30)
+    until(
+        lambda: done["id"] in {(body["data"]["book"] or {}).get("id") for body in messages()}, 120
+    )  # a retry takes some seconds
     everything = json.dumps([body for _, body, _ in whole.receiver.calls])
     assert NAME not in everything
     assert "/blobs/" not in everything
