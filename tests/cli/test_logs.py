@@ -168,6 +168,24 @@ def test_lines_are_written_together_and_warnings_at_once(monkeypatch: pytest.Mon
     assert written.parts[1].split()[-1] == "last"
 
 
+def test_a_line_in_the_middle_of_a_write_of_its_thread_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the handler of a signal does."""
+    logger = logging.getLogger("imagemill.test")
+
+    class Interrupted(_Writes):
+        def write(self, text: str) -> int:
+            if not self.parts:
+                self.parts.append("")
+                logger.warning("inner")
+            return super().write(text)
+
+    written = Interrupted()
+    monkeypatch.setattr(sys, "stderr", written)
+    logs.configure("info", "text")
+    logger.warning("outer")
+    assert sorted(line.split()[-1] for line in "".join(written.parts).splitlines()) == ["inner", "outer"]
+
+
 def test_lines_that_no_warning_follows_are_written_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     written = _Writes()
     monkeypatch.setattr(sys, "stderr", written)

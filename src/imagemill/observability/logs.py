@@ -94,13 +94,15 @@ def _drop_unused_fields() -> None:
 class BatchedHandler(logging.StreamHandler[TextIO]):
     """Writes lines many at once, within milliseconds; warnings and errors at once, after the lines before.
 
-    A process that is killed by SIGKILL loses the lines of its last milliseconds, if they were no warnings.
+    A process that is killed, or ends by `os._exit`, loses the lines of its last milliseconds, if they were no
+    warnings.
     """
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
         self._lines: deque[str] = deque()
-        self._writing = threading.Lock()
+        # A signal's handler may log in the middle of a write of its own thread, as Celery's does.
+        self._writing = threading.RLock()
         self._has_lines = threading.Event()
         self._writer: threading.Thread | None = None
 
