@@ -20,14 +20,12 @@ from typing import Any
 
 from benchmarks.processes import Row
 from benchmarks.throughput import BODY
-from imagemill.backends.base import RenderControl
 from imagemill.backends.simulator import painter
 from imagemill.bootstrap.application import Application, Roles, application
 from imagemill.config import Settings
 from imagemill.domain.clock import now_us, uuid7
 from imagemill.domain.images import ImageSpec
 from imagemill.domain.jobs import Job, Succeeded
-from imagemill.jobs.attempt import Attempt
 from imagemill.jobs.store.admission import Submission
 from imagemill.jobs.submit import JobRequest
 from imagemill.media.pictures import inspect
@@ -118,12 +116,13 @@ def _jobs(app: Application, meter: _Meter, count: int) -> None:
         with meter.of("transaction of a claim"):
             claim = runner._claim(offer)  # pyright: ignore[reportPrivateUsage] - one step of a slot
         assert claim is not None
-        attempt = Attempt(claim, RenderControl())
+        attempt = runner.begin(claim)
         with meter.of("render, check and file, with the stages between"):
-            outcome = runner._attempt(attempt)  # pyright: ignore[reportPrivateUsage]
+            outcome = runner.outcome_of(attempt, runner.steps.all)
         assert isinstance(outcome, Succeeded), outcome
         with meter.of("transaction of an end"):
             runner._finish(attempt, outcome, None)  # pyright: ignore[reportPrivateUsage]
+        runner.end(attempt)
         _pixels(app, meter, claim.job)
 
 

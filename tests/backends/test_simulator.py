@@ -301,3 +301,83 @@ def test_the_details_tell_graph_answer_and_load() -> None:
     assert details["prompt_request"] == request_of(replace(FOX, count=2))
     assert details["prompt_response"] == {"prompt_id": "job", "outputs": 2, "node_errors": {}}
     assert (details["node"], details["loads"], details["loaded"]) == ("sim-1", 1, True)
+
+
+# Renders that take no time
+
+
+def at_once(simulator: Simulator, asked: RenderRequest) -> RenderResult | None:
+    return simulator.follow_at_once(asked, simulator.send(asked), RenderControl())
+
+
+def test_a_small_picture_without_simulated_time_is_made_at_once() -> None:
+    now, later = at_once(simulated(), order()), render(simulated(), order())
+    assert now is not None
+    assert now.outputs == later.outputs
+    assert now.details["loaded"] is True
+
+
+@pytest.mark.parametrize(
+    ("settings", "work"),
+    [
+        ({"step_ms": 1.0}, FOX),
+        ({"load_ms": 1.0}, FOX),
+        ({}, replace(FOX, width=512, height=512)),
+        ({}, replace(FOX, width=256, height=256, count=2)),
+    ],
+)
+def test_what_takes_time_is_left_to_a_thread_that_follows_it(
+    settings: dict[str, Any], work: RenderSpec
+) -> None:
+    simulator = simulated(**settings)
+    assert at_once(simulator, order(work)) is None
+    assert render(simulator, order(work)).outputs
+
+
+def test_a_model_that_is_loaded_takes_no_time() -> None:
+    simulator = simulated(load_ms=1.0)
+    assert at_once(simulator, order(job="first")) is None
+    render(simulator, order(job="first"))
+    assert at_once(simulator, order(job="second")) is not None
+
+
+@pytest.mark.parametrize(
+    "hint", [{"fault": "hang"}, {"fault": "slow_load"}, {"fault": "crash"}, {"step_ms": 5}]
+)
+def test_a_job_that_asks_for_time_or_faults_is_not_made_at_once(hint: dict[str, Any]) -> None:
+    assert at_once(simulated(), order(properties={"simulate": hint})) is None
+
+
+def test_nothing_waits_for_a_node_that_renders() -> None:
+    simulator = Simulator(SimulatorSettings(slots=2))
+    begun, watch = threading.Event(), RenderControl(lambda _: begun.set())
+    slow = order(job="slow", properties={"simulate": {"step_ms": 60_000}})
+    control = RenderControl()
+
+    def follow() -> None:
+        with pytest.raises(RenderCanceled):
+            simulator.follow(slow, simulator.send(slow), control)
+
+    thread = threading.Thread(target=follow)
+    thread.start()
+    while not simulator._nodes["sim-1"].lock._taken:  # pyright: ignore[reportPrivateUsage]
+        begun.wait(0.005)
+    assert simulator.follow_at_once(order(), simulator.send(order()), watch) is None
+    control.stop()
+    thread.join(30)
+    assert simulator.follow_at_once(order(), simulator.send(order()), watch) is not None
+
+
+def test_a_render_that_was_stopped_is_not_made_at_once() -> None:
+    simulator, control = simulated(), RenderControl()
+    control.stop()
+    with pytest.raises(RenderCanceled):
+        simulator.follow_at_once(order(), simulator.send(order()), control)
+    assert at_once(simulator, order()) is not None
+
+
+def test_a_finished_render_is_not_made_again_at_once() -> None:
+    simulator = simulated()
+    assert at_once(simulator, order()) is not None
+    assert at_once(simulator, order()) is None
+    assert render(simulator, order()).outputs

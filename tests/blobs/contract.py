@@ -5,7 +5,7 @@ import urllib.request
 
 import pytest
 
-from imagemill.blobs.base import BlobStore
+from imagemill.blobs.base import BlobStore, NewBlob
 from imagemill.domain.errors import Conflict, NotFound, StorageError
 
 JOB = "019abcde-0000-7000-8000-0000000000a1"
@@ -37,6 +37,31 @@ class BlobStoreContract:
 
         assert blobs.get(key()) == b"short"
         assert [blob.size for blob in blobs.list(f"jobs/{JOB}/")] == [5]
+
+    def test_several_are_created_together(self, blobs: BlobStore) -> None:
+        written = [NewBlob(key(job, 1, position), bytes([position]) * 500, "image/png")
+                   for job in (JOB, OTHER) for position in range(3)]  # fmt: skip
+        blobs.create_all(written)
+        blobs.create_all([*written, NewBlob(key(JOB, 2), b"another", "image/png")])
+
+        assert {each.key: blobs.get(each.key) for each in written} == {
+            each.key: each.data for each in written
+        }
+        assert blobs.get(key(JOB, 2)) == b"another"
+
+    def test_of_several_none_replaces_another_blob(self, blobs: BlobStore) -> None:
+        blobs.create(key(JOB), b"first", "image/png")
+
+        with pytest.raises(Conflict):
+            blobs.create_all(
+                [NewBlob(key(OTHER), b"new", "image/png"), NewBlob(key(JOB), b"second", "image/png")]
+            )
+        assert blobs.get(key(JOB)) == b"first"
+
+    def test_creating_none_writes_none(self, blobs: BlobStore) -> None:
+        blobs.create_all([])
+
+        assert list(blobs.list("jobs/")) == []
 
     def test_an_absent_blob_is_not_found(self, blobs: BlobStore) -> None:
         with pytest.raises(NotFound):

@@ -26,7 +26,7 @@ class EverySecond:
 def classified(app: Application) -> None:
     gate = PictureGate([EverySecond()], app.stores.decisions, app.safety.intake.raster)
     seen = OutputChecks(app.safety.intake.inspect, gate.judge)
-    app.runner._options = replace(app.runner._options, output_checks=seen)  # pyright: ignore[reportPrivateUsage]
+    app.runner.steps.options = replace(app.runner.steps.options, output_checks=seen)  # pyright: ignore[reportPrivateUsage]
 
 
 def test_the_flags_are_those_of_each_picture(make_server: Any) -> None:

@@ -51,7 +51,7 @@ def classified(ruling: ModerationResult) -> Callable[[Application], None]:
     def prepare(app: Application) -> None:
         gate = PictureGate([Fixed(ruling)], app.stores.decisions, app.safety.intake.raster)
         seen = OutputChecks(app.safety.intake.inspect, gate.judge)
-        app.runner._options = _with(app.runner._options, seen)  # pyright: ignore[reportPrivateUsage]
+        app.runner.steps.options = _with(app.runner.steps.options, seen)  # pyright: ignore[reportPrivateUsage]
 
     return prepare
 

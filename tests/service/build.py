@@ -13,7 +13,7 @@ from PIL import Image
 from pydantic import BaseModel
 
 from imagemill.backends.base import Node, Output, RenderCanceled, RenderControl, RenderRequest, RenderResult
-from imagemill.blobs.base import BlobInfo, Method
+from imagemill.blobs.base import BlobInfo, Method, NewBlob
 from imagemill.bootstrap.stores import Stores
 from imagemill.domain.clock import SECOND, new_trace, now_us, uuid7
 from imagemill.domain.credits import Rate
@@ -114,6 +114,10 @@ class MemoryBlobs:
         if self.files.get(key, (data, 0))[0] != data:
             raise Conflict(key)
         self.put(key, data, media_type)
+
+    def create_all(self, blobs: Sequence[NewBlob]) -> None:
+        for blob in blobs:
+            self.create(blob.key, blob.data, blob.media_type)
 
     def get(self, key: str) -> bytes:
         if key not in self.files:

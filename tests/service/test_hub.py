@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -261,5 +261,56 @@ def test_closing_lets_all_who_wait_go():
             assert await asyncio.gather(*waits) == [False, True]
             assert first.closed
             assert second.closed
+
+    run(story())
+
+
+class Asked:
+    """A relay that notes the jobs whose progress is wanted."""
+
+    is_connected = True
+
+    def __init__(self) -> None:
+        self.wanted: set[str] = set()
+
+    def publish_progress(self, job_id: str, progress: Progress) -> None:
+        return
+
+    def subscribe(self, ids: Iterable[str]) -> None:
+        self.wanted |= set(ids)
+
+    def unsubscribe(self, ids: Iterable[str]) -> None:
+        self.wanted -= set(ids)
+
+
+def test_who_waits_for_the_end_alone_has_no_progress_sent():
+    async def story() -> None:
+        relay = Asked()
+        hub_ = a_hub(relay=relay)
+        with hub_.watch(["a"], "ann", ends_only=True) as waiting:
+            assert relay.wanted == set()
+            with hub_.watch(["a", "b"], "ann") as stream:
+                assert relay.wanted == {"a", "b"}
+                hub_.publish_progress("a", Progress(1, 4))
+                await asyncio.sleep(0)
+                assert (stream.take_live().keys(), waiting.take_live()) == ({"a"}, {})
+            assert relay.wanted == set()
+            hub_.publish([Notice("a", 5, True)])
+            assert await waiting.wait_finished(30)
+
+    run(story())
+
+
+def test_jobs_that_are_followed_stay_so_while_streams_come_and_go():
+    async def story() -> None:
+        relay = Asked()
+        hub_ = a_hub(relay=relay)
+        with hub_.watch(["a"], "ann", ends_only=True):
+            hub_.follow(["a"])
+            assert relay.wanted == {"a"}
+            with hub_.watch(["a"], "ann"):
+                hub_.unfollow(["a"])
+                assert relay.wanted == {"a"}
+            assert relay.wanted == set()
 
     run(story())

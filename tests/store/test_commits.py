@@ -95,6 +95,20 @@ def test_writes_that_wait_together_share_a_transaction(commits: GroupCommit, tol
     assert [len(each.events) for each in told] == [20]
 
 
+def test_writes_that_need_not_gather_are_committed_with_those_that_wait(
+    commits: GroupCommit, told: list[CommitSummary]
+):
+    gate = Gate(commits)
+    waiting = [commits.begin(insert, number) for number in range(3)]
+    threading.Timer(0.05, gate.open).start()
+    results = commits.run((insert, 8), (insert, 9), gathers=False)
+    assert [result.is_done for result in results] == [True, True]
+    assert [result.result() for result in results] == [8, 9]
+    assert [future.result(30) for future in waiting] == [0, 1, 2]
+    commits.close()
+    assert sum(len(each.events) for each in told) == 5
+
+
 def test_a_write_that_fails_fails_alone(commits: GroupCommit, database: Engines):
     commits.begin(insert, 7).result(30)
     gate = Gate(commits)

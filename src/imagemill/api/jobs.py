@@ -149,11 +149,12 @@ class Jobs:
         """Return the job, whether the same request had made it before, and whether it is finished."""
         services, owner = self.services, caller(request).owner
         # The watch comes first: when there are too many, nothing has been accepted yet.
-        with services.hub.watch((draft.id for draft in drafts), owner) as watcher:
+        ids = [draft.id for draft in drafts]
+        with services.hub.watch(ids, owner, ends_only=True) as watcher:
             job, repeated = await self.accept(request, drafts)
             done = not repeated and await watcher.wait_finished(services.wait_s)
         if repeated:
-            with services.hub.watch([job.id], owner) as watcher:
+            with services.hub.watch([job.id], owner, ends_only=True) as watcher:
                 job = await pools.read(services.jobs.job, job.id)
                 done = job.status.is_terminal or await watcher.wait_finished(services.wait_s)
         return job, repeated, done

@@ -98,11 +98,12 @@ class WorkflowRuns:
         services = self.services
         # The watch comes first: when there are too many, nothing has been accepted yet.
         owner = caller(request).owner
-        with services.hub.watch((draft.id for draft in drafts), owner) as watcher:
+        ids = [draft.id for draft in drafts]
+        with services.hub.watch(ids, owner, ends_only=True) as watcher:
             job, repeated = await self.accept(request, name, values, drafts)
             done = not repeated and await watcher.wait_finished(services.wait_s)
         if repeated:
-            with services.hub.watch([job.id], owner) as watcher:
+            with services.hub.watch([job.id], owner, ends_only=True) as watcher:
                 now = await pools.read(services.jobs.job, job.id)
                 done = now.status.is_terminal or await watcher.wait_finished(services.wait_s)
         return job, done

@@ -292,6 +292,17 @@ class Backend(Protocol):
 
 
 @runtime_checkable
+class InstantBackend(Protocol):
+    """A backend whose renders may take no time, so that a thread may follow many of them in turn."""
+
+    def follow_at_once(
+        self, request: RenderRequest, reference: str, control: RenderControl
+    ) -> RenderResult | None:
+        """Return what `Backend.follow` does if it takes a few milliseconds; None, at once, if it does not."""
+        ...
+
+
+@runtime_checkable
 class PaidBackend(Protocol):
     """A backend whose provider bills each render."""
 

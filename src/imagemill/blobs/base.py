@@ -1,7 +1,7 @@
 """The interface of file storage. Keys are chosen by Imagemill: ``/``-separated, never made of user input."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -21,6 +21,15 @@ class BlobInfo:
     """Microseconds since the epoch; some stores only record whole seconds."""
 
 
+@dataclass(frozen=True, slots=True)
+class NewBlob:
+    """A blob to be written."""
+
+    key: str
+    data: bytes
+    media_type: str
+
+
 class BlobStore(Protocol):
     """A store of files by key.
 
@@ -36,6 +45,13 @@ class BlobStore(Protocol):
         """Write the whole blob and never replace one; writing the same bytes again succeeds.
 
         Raises `imagemill.domain.errors.Conflict` when the key holds other bytes.
+        """
+        ...
+
+    def create_all(self, blobs: Sequence[NewBlob]) -> None:
+        """Create all of these blobs, as `create` does, in less time.
+
+        After an error some of them may be written; the same call may be repeated.
         """
         ...
 

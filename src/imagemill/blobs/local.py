@@ -12,12 +12,12 @@ import errno
 import os
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from imagemill.blobs.base import BlobInfo, Method, check_key
-from imagemill.domain.durability import flush_file, flush_folder, make_folder
+from imagemill.blobs.base import BlobInfo, Method, NewBlob, check_key
+from imagemill.domain.durability import begin_flush, flush_file, flush_folder, make_folder
 from imagemill.domain.errors import Conflict, NotFound, StorageError
 
 _PARTIAL = ".partial"
@@ -65,21 +65,38 @@ class LocalBlobs:
                 raise
             finally:
                 os.close(descriptor)
-            self._flush_name(path)
+            self._flush_names(path.parent)
 
     def create(self, key: str, data: bytes, media_type: str) -> None:
-        path = self._path(key)
+        self.create_all((NewBlob(key, data, media_type),))
+
+    def create_all(self, blobs: Sequence[NewBlob]) -> None:
         with _storage_errors("written"):
-            partial, descriptor = self._write_partial(path, data)
+            fresh: list[tuple[int, Path]] = []
             try:
-                if _link_new(partial, path):
-                    self._flush_new(descriptor, path)
-                    return
+                for blob in blobs:
+                    self._create(blob, fresh)
+                self._flush_new(fresh)
             finally:
-                os.close(descriptor)
-            if path.read_bytes() != data:
-                raise Conflict(f"the key {key} holds another blob")
-            self._flush_existing(path)
+                for descriptor, _ in fresh:
+                    os.close(descriptor)
+
+    def _create(self, blob: NewBlob, fresh: list[tuple[int, Path]]) -> None:
+        """Write a blob and add its file to ``fresh``, to be flushed; one that is there is flushed at once."""
+        path = self._path(blob.key)
+        partial, descriptor = self._write_partial(path, blob.data)
+        try:
+            is_new = _link_new(partial, path)
+        except OSError:
+            os.close(descriptor)
+            raise
+        if is_new:
+            fresh.append((descriptor, path))
+            return
+        os.close(descriptor)
+        if path.read_bytes() != blob.data:
+            raise Conflict(f"the key {blob.key} holds another blob")
+        self._flush_existing(path)
 
     def get(self, key: str) -> bytes:
         with _storage_errors("read"), _not_found_errors(key):
@@ -170,16 +187,23 @@ class LocalBlobs:
             for number in range(_JOB_FOLDERS):
                 (folder.parent / f"{number:02x}").mkdir(exist_ok=True)
 
-    def _flush_new(self, descriptor: int, path: Path) -> None:
-        """Flush a file that has its name already: most file systems then flush both at once."""
+    def _flush_new(self, fresh: Sequence[tuple[int, Path]]) -> None:
+        """Flush files that have their names already: most file systems then flush both at once."""
         if not self._fsync:
             return
         try:
-            flush_file(descriptor)
-            self._flush_name(path)
+            if len(fresh) > 1:
+                # The disk writes them all side by side, not one after the other as each is flushed.
+                for descriptor, _ in fresh:
+                    begin_flush(descriptor)
+            for descriptor, _ in fresh:
+                flush_file(descriptor)
+            for folder in {path.parent: None for _, path in fresh}:
+                self._flush_names(folder)
         except OSError:
             # The system may have dropped bytes that it could not write, and would not say so again.
-            path.unlink(missing_ok=True)
+            for _, path in fresh:
+                path.unlink(missing_ok=True)
             raise
 
     def _flush_existing(self, path: Path) -> None:
@@ -187,13 +211,12 @@ class LocalBlobs:
         if self._fsync:
             with path.open("rb") as file:
                 flush_file(file.fileno())
-            self._flush_name(path)
+            self._flush_names(path.parent)
 
-    def _flush_name(self, path: Path) -> None:
-        """Flush the name of a file, and those of its folders unless this store has flushed them before."""
+    def _flush_names(self, folder: Path) -> None:
+        """Flush the names in a folder, and those of its folders unless this store has flushed them before."""
         if not self._fsync:
             return
-        folder = path.parent
         flush_folder(folder)
         while folder not in self._flushed_folders and folder != self._root:
             is_one_of_many = folder.parent == self._jobs

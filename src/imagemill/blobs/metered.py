@@ -1,11 +1,11 @@
 """A blob store that reports the duration and result of each operation of another store."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from imagemill.blobs.base import BlobInfo, BlobStore, Method
+from imagemill.blobs.base import BlobInfo, BlobStore, Method, NewBlob
 from imagemill.domain.errors import Conflict, NotFound
 
 Observe = Callable[[str, str, float], None]
@@ -25,6 +25,9 @@ class MeteredBlobs:
 
     def create(self, key: str, data: bytes, media_type: str) -> None:
         self._measure("create", self._blobs.create, key, data, media_type)
+
+    def create_all(self, blobs: Sequence[NewBlob]) -> None:
+        self._measure("create", self._blobs.create_all, blobs)
 
     def get(self, key: str) -> bytes:
         return self._measure("get", self._blobs.get, key)

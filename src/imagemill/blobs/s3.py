@@ -21,7 +21,7 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import S3Store
 
-from imagemill.blobs.base import BlobInfo, Method, check_key
+from imagemill.blobs.base import BlobInfo, Method, NewBlob, check_key
 from imagemill.blobs.settings import S3Settings
 from imagemill.domain.errors import Conflict, NotFound, StorageError
 
@@ -94,6 +94,10 @@ class S3Blobs:
                 self._upload(key, data, media_type, digest, "overwrite")
             elif stored != digest:
                 raise Conflict(f"the key {key} holds another blob")
+
+    def create_all(self, blobs: Sequence[NewBlob]) -> None:
+        for blob in blobs:
+            self.create(blob.key, blob.data, blob.media_type)
 
     def get(self, key: str) -> bytes:
         check_key(key)

@@ -353,6 +353,8 @@ class Application:
                 self.fleet.wake(queue)
 
     def _inline(self) -> InlineDispatcher:
+        is_traced = self.observer.tracer is not None
+        parts = self.runner, self.backends, self.blobs
         return InlineDispatcher(
             self.runner.run_all,
             self.backends,
@@ -362,6 +364,7 @@ class Application:
             poll_s=self.settings.scheduler_poll_ms / 1000,
             paused=self.pauses.stops,
             is_relayed=self._is_relayed,
+            shared=build.instant_runner(self.settings, *parts, answers=self.roles.api, traced=is_traced),
         )
 
     def _fleet(self) -> "FleetDispatcher | None":

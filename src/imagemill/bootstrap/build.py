@@ -45,8 +45,10 @@ from imagemill.graphs.catalogue import Catalogue
 from imagemill.graphs.node_models import NodeModels
 from imagemill.jobs.attempt import RunOptions, StartRateLimit
 from imagemill.jobs.capacity import usable_nodes
+from imagemill.jobs.instant import InstantRunner
 from imagemill.jobs.leadership import ProcessLock
 from imagemill.jobs.outputs import OutputChecks, OutputLimits
+from imagemill.jobs.runner import Runner
 from imagemill.jobs.store.store import JobStore
 from imagemill.jobs.submit import SubmitDefaults, Submitter, is_remote
 from imagemill.model_registry.family_support import family_refusal
@@ -425,6 +427,26 @@ def build_pubsub(
         scheme, _, rest = settings.pubsub_postgres_url.partition("://")
         return PostgresPubSub(f"{scheme.partition('+')[0]}://{rest}", sender)
     return None
+
+
+def instant_runner(
+    settings: Settings,
+    runner: Runner,
+    backends: Mapping[str, Backend],
+    blobs: BlobStore,
+    *,
+    answers: bool,
+    traced: bool,
+) -> InstantRunner | None:
+    """Return what runs several jobs in turn on one thread.
+
+    None where they would wait for an object store one after the other, or are ``traced``: their spans would
+    mix. ``answers``: whether this process also answers the clients. Where another one does, it goes on with
+    them while this one goes on with the next jobs.
+    """
+    if settings.s3.bucket is not None or traced:
+        return None
+    return InstantRunner(runner, backends, blobs, at_once=16 if answers else 4)
 
 
 def build_fleet(

@@ -65,9 +65,9 @@ class Database:
         """Commit one write and return its answer; raises what the write answers with."""
         return self._commits.run((write, request))[0].result()
 
-    def run(self, *writes: tuple[Write, Any]) -> list[WriteResult]:
-        """Commit several writes, in one transaction where possible."""
-        return self._commits.run(*writes)
+    def run(self, *writes: tuple[Write, Any], gathers: bool = True) -> list[WriteResult]:
+        """Commit several writes, in one transaction where possible; ``gathers``: see `GroupCommit.run`."""
+        return self._commits.run(*writes, gathers=gathers)
 
     def begin(self, write: Write, request: Any) -> "Future[Any]":
         """Queue a write without blocking; the future is done once the write is committed."""

@@ -259,21 +259,32 @@ class GroupCommit:
     def begin(self, write: Write, payload: Any) -> Future[Any]:
         """Queue a write and return at once; the future has its result after the commit."""
         future: Future[Any] = Future()
-        self._queue(_Request(write, payload, future))
         # A thread that is committing checks the queue again before it stops, so only an idle one needs a
-        # wake-up.
-        if not self._commit_lock.locked():
+        # wake-up, and only one: who queued the write before this one has woken it.
+        if self._queue(_Request(write, payload, future)) and not self._commit_lock.locked():
             self._wakeups.release()
         return future
 
-    def run(self, *writes: tuple[Write, Any]) -> list[WriteResult]:
+    def run(self, *writes: tuple[Write, Any], gathers: bool = True) -> list[WriteResult]:
         """Commit these writes, in this thread unless another one is committing; the results may still be
-        pending."""
+        pending.
+
+        ``gathers``: on a busy database the writes wait for more to join them. Writes that are many by
+        themselves need not wait: this thread commits them at once, with those that wait.
+        """
         results = [WriteResult() for _ in writes]
+        is_first = False
         for (write, payload), result in zip(writes, results, strict=True):
-            self._queue(_Request(write, payload, result))
-        if self._is_crowded:
-            self._wakeups.release()
+            is_first |= self._queue(_Request(write, payload, result))
+        if not gathers:
+            with self._commit_lock:
+                while not all(result.is_done for result in results):
+                    self._take_and_commit()
+            if self._waiting:
+                self._wakeups.release()
+        elif self._is_crowded:
+            if is_first:
+                self._wakeups.release()
         elif self._commit_lock.acquire(blocking=False):
             try:
                 self._take_and_commit()
@@ -294,12 +305,14 @@ class GroupCommit:
             if self._connection is not None:
                 self._connection.close()
 
-    def _queue(self, request: _Request) -> None:
+    def _queue(self, request: _Request) -> bool:
+        """Queue a request; return whether it is the first."""
         with self._queue_lock:
             if not self._closed:
                 self._waiting.append(request)
-                return
+                return len(self._waiting) == 1
         request.future.set_exception(StorageError("the store is closed"))
+        return False
 
     def _start_thread(self) -> threading.Thread:
         thread = threading.Thread(target=self._serve, name="imagemill-commits", daemon=True)

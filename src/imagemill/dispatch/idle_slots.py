@@ -73,6 +73,15 @@ class IdleSlots:
             self._asked[queue] = set()
             self._wake(queue, len(self._idle), each_once=True)
 
+    def wake_node(self, node: NodeKey) -> None:
+        """Wake a slot of a node, for a reason that concerns it alone; one that is not idle is not told."""
+        with self._lock:
+            sleepers = self._idle.get(node)
+            if sleepers:
+                sleepers.pop().lock.release()
+                if not sleepers:
+                    del self._idle[node]
+
     def wake_all(self) -> None:
         with self._lock:
             self._wakeups[""] += 1

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from imagemill.backends.base import Backend, Node
 from imagemill.dispatch.base import Offers, find
 from imagemill.dispatch.idle_slots import IdleSlots, NodeKey
+from imagemill.dispatch.shared_slots import RunShared, SharedSlots
 from imagemill.dispatch.slots import RunAll
 from imagemill.domain.errors import StorageError
 from imagemill.domain.scheduling import LaneHead, Offer
@@ -77,7 +78,8 @@ class InlineDispatcher:
     ``run_all`` claims and runs jobs for a slot until there is none, and returns whether there was one.
     ``poll_s``: seconds between two checks for work without a wake-up; each is one query (``heads``) for all
     slots. While ``is_relayed`` returns that wake-ups of other processes arrive, these checks are rare, and
-    follow a wake-up for which no slot took a job. ``paused``: see `Offers`.
+    follow a wake-up for which no slot took a job. ``paused``: see `Offers`. ``shared`` runs the jobs of its
+    backends, all slots of each on one thread.
     """
 
     def __init__(
@@ -91,6 +93,7 @@ class InlineDispatcher:
         poll_s: float,
         paused: Callable[[str], bool] = lambda _: False,
         is_relayed: Callable[[], bool] = lambda: False,
+        shared: RunShared | None = None,
     ) -> None:
         self._run_all = run_all
         self._backends = backends
@@ -104,6 +107,7 @@ class InlineDispatcher:
         self._idle = IdleSlots()
         self._closed = threading.Event()
         self._slots: dict[_SlotKey, threading.Thread] = {}
+        self._shared = self._share(shared) if shared is not None else {}
         self._polled_at = -math.inf
         self._is_work_waiting = True
         """Whether work may wait that no slot took, so that it is polled for at the shorter interval."""
@@ -126,7 +130,14 @@ class InlineDispatcher:
 
     def start(self) -> None:
         self._start_slots()
+        for slots in self._shared.values():
+            slots.start()
         self._monitor.start()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it claims no more jobs."""
+        return self._closed.is_set()
 
     def stop_accepting(self) -> None:
         self._closed.set()
@@ -142,6 +153,8 @@ class InlineDispatcher:
             self._monitor.join()
         for thread in slots:
             thread.join()
+        for shared in self._shared.values():
+            shared.join()
 
     def offers(self) -> list[Offer]:
         """Return the current offer of each node."""
@@ -209,7 +222,7 @@ class InlineDispatcher:
         if more := {queue for queue in queues if self._idle.has_unasked(queue)}:
             self._wake_monitor(more)
 
-    def _on_refusal(self, queues: frozenset[str], *, was_woken: bool) -> None:
+    def _on_refusal(self, queues: frozenset[str], was_woken: bool) -> None:
         """Have the monitor ask other nodes, and poll soon: a job may wait that this slot could not take."""
         more = {queue for queue in queues if self._idle.has_unasked(queue)} if was_woken else set[str]()
         is_first, self._is_work_waiting = not self._is_work_waiting, True
@@ -223,11 +236,27 @@ class InlineDispatcher:
 
     # The slots
 
+    def _share(self, runner: RunShared) -> dict[str, SharedSlots]:
+        """Return the slots of the backends whose slots share a thread."""
+        return {
+            name: SharedSlots(
+                runner,
+                self._backends[name],
+                self._offers,
+                self._idle,
+                on_claim=self._on_claim,
+                on_refusal=self._on_refusal,
+                closed=self._closed,
+            )
+            for name in runner.backends
+        }
+
     def _start_slots(self) -> None:
         """Start a thread for each new slot, and wake the threads whose slot is gone so that they end."""
         slots: dict[_SlotKey, Backend] = {
             (backend.name, node.name, number): backend
             for backend in self._backends.values()
+            if backend.name not in self._shared
             for node in backend.nodes()
             for number in range(node.slots)
         }
@@ -256,7 +285,7 @@ class InlineDispatcher:
                 log.exception("running a job on a slot of %s failed; the slot continues", slot[1])
                 ran = False
             if not ran:
-                self._on_refusal(queues, was_woken=was_woken)
+                self._on_refusal(queues, was_woken)
                 self._idle.wait(key, queues, wakeups_seen)
             was_woken = not ran
 

@@ -6,6 +6,7 @@ or without a name although its bytes are there. ``docs/durability.md`` says what
 
 import errno
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,6 +17,7 @@ except ImportError:  # Windows
 
 _FULL_FLUSH: int | None = getattr(fcntl, "F_FULLFSYNC", None)
 """On macOS `fsync` leaves the bytes in the cache of the disk, which a power loss empties."""
+_ADVISE: Callable[[int, int, int, int], None] | None = getattr(os, "posix_fadvise", None)
 _NO_FLUSH = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES)
 """Errors of file systems that cannot flush a folder, such as some network shares, and of Windows."""
 
@@ -26,6 +28,13 @@ def flush_file(descriptor: int) -> None:
         fcntl.fcntl(descriptor, _FULL_FLUSH)
     else:
         os.fsync(descriptor)
+
+
+def begin_flush(descriptor: int) -> None:
+    """Have the system begin to write the bytes of an open file, where it can, before `flush_file`."""
+    if _ADVISE is not None:
+        # Linux begins to write what it is told to drop.
+        _ADVISE(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def flush_folder(path: Path) -> None:

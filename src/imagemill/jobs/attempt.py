@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from imagemill.backends.base import Progress, RenderControl
+from imagemill.backends.base import Backend, Progress, RenderControl, RenderRequest
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import BackendError
 from imagemill.domain.events import Stage
@@ -22,7 +22,7 @@ from imagemill.jobs.outputs import OutputChecks, OutputLimits
 from imagemill.jobs.store.queries import View
 from imagemill.media.transforms import ImageTransform, OutputFile, TransformContext
 from imagemill.observability.tracing import AttemptTrace
-from imagemill.recipes.base import PrepareContext, Prepared, Recipe
+from imagemill.recipes.base import Plan, PrepareContext, Prepared, Recipe
 from imagemill.safety.gates import PromptGate
 
 log = logging.getLogger(__name__)
@@ -75,6 +75,18 @@ class RunOptions:
     """Whether nodes are asked for preview frames."""
 
 
+@dataclass(frozen=True, slots=True)
+class SentRender:
+    """The render of an attempt, which its backend has."""
+
+    recipe: Recipe
+    plan: Plan
+    backend: Backend
+    request: RenderRequest
+    reference: str
+    """The backend's own reference of the render."""
+
+
 @dataclass(slots=True)
 class Attempt:
     """An attempt while it runs in this process."""
@@ -91,6 +103,7 @@ class Attempt:
     superseded: bool = False
     handed_back: bool = False
     trace: AttemptTrace | None = None
+    sent: SentRender | None = None
     prepared: dict[str, Any] = field(default_factory=dict[str, Any])
     """Details of how its input was prepared, for its events."""
 

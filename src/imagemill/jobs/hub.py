@@ -54,6 +54,8 @@ class Watcher:
     """Finished jobs that need not be read from the database again, by id."""
     ends_only: bool = False
     """Whether only the ends of jobs matter now: other events and progress are not passed on."""
+    wants_progress: bool = True
+    """Whether progress ever matters; without it other processes need not send any."""
     closed: bool = False
     """Whether the process is stopping: requests answer with the current state."""
     _goal: asyncio.Future[bool] | None = None
@@ -81,7 +83,7 @@ class Watcher:
         finally:
             timer.cancel()
             self._goal = None
-            self.ends_only = False
+            self.ends_only = not self.wants_progress
 
     def _end_wait(self, finished: bool) -> None:
         if self._goal is not None and not self._goal.done():
@@ -182,23 +184,41 @@ class Hub:
         self._foreign: set[str] = set()
         """Jobs of `_live` that other processes run; kept only while they are watched."""
 
-    def watch(self, ids: Iterable[str], owner: str) -> Watcher:
+    def watch(self, ids: Iterable[str], owner: str, *, ends_only: bool = False) -> Watcher:
         """Return a watcher of these jobs, to be used as a context manager; call on the event loop.
 
-        ``owner``: the owner of the request, whose watchers are counted. Read the database after this call and
-        not before, or an event in between is missed. Raises `TooManyStreams`, `TooManyOwnStreams`.
+        ``owner``: the owner of the request, whose watchers are counted. ``ends_only``: it is never told of
+        anything but the ends of the jobs. Read the database after this call and not before, or an event in
+        between is missed. Raises `TooManyStreams`, `TooManyOwnStreams`.
         """
-        watcher = Watcher(frozenset(ids), asyncio.get_running_loop(), self, owner)
+        watcher = Watcher(
+            frozenset(ids),
+            asyncio.get_running_loop(),
+            self,
+            owner,
+            ends_only=ends_only,
+            wants_progress=not ends_only,
+        )
         with self._lock:
             self._take_place(owner)
-            fresh = watcher.ids - self._watchers.keys()
+            fresh = self._without_progress(watcher)
             for job_id in watcher.ids:
                 self._watchers.setdefault(job_id, set()).add(watcher)
-                if job_id in self._live:
+                if job_id in self._live and not ends_only:
                     watcher.on_progress(job_id, self._live[job_id])
-        if self._relay is not None:
+        if self._relay is not None and fresh:
             self._relay.subscribe(fresh)
         return watcher
+
+    def _without_progress(self, watcher: Watcher) -> set[str]:
+        """Return the jobs of a watcher whose progress no other watcher wants; call with the lock."""
+        if not watcher.wants_progress:
+            return set()
+        return {
+            job_id
+            for job_id in watcher.ids
+            if not any(each.wants_progress for each in self._watchers.get(job_id, ()) if each is not watcher)
+        }
 
     @contextlib.contextmanager
     def place(self, owner: str) -> Generator[None]:
@@ -229,8 +249,9 @@ class Hub:
         with self._lock:
             fresh = set(ids) - self._followed
             self._followed |= fresh
+            unknown = fresh - self._shown()
         if self._relay is not None:
-            self._relay.subscribe(fresh - self._watchers.keys())
+            self._relay.subscribe(unknown)
 
     @property
     def followed(self) -> Set[str]:
@@ -240,8 +261,17 @@ class Hub:
         with self._lock:
             gone = self._followed & set(ids)
             self._followed -= gone
+            unwanted = gone - self._shown()
         if self._relay is not None:
-            self._relay.unsubscribe(gone - self._watchers.keys())
+            self._relay.unsubscribe(unwanted)
+
+    def _shown(self) -> set[str]:
+        """Return the jobs whose progress a watcher wants; call with the lock."""
+        return {
+            job_id
+            for job_id, watchers in self._watchers.items()
+            if any(each.wants_progress for each in watchers)
+        }
 
     def listen(self, listener: ProgressListener) -> None:
         """Call ``listener`` with the progress of all renders that this process knows."""
@@ -269,17 +299,17 @@ class Hub:
     def leave(self, watcher: Watcher) -> None:
         with self._lock:
             self._leave_place(watcher.owner)
+            left = self._without_progress(watcher) - self._followed
             for job_id in watcher.ids:
                 others = self._watchers.get(job_id, set())
                 others.discard(watcher)
                 if not others:
                     self._watchers.pop(job_id, None)
-            left = watcher.ids - self._watchers.keys() - self._followed
             if self._relay is not None:
                 for job_id in left & self._foreign:
                     self._live.pop(job_id, None)
                 self._foreign -= left
-        if self._relay is not None:
+        if self._relay is not None and left:
             self._relay.unsubscribe(left)
 
     def publish(self, notices: Sequence[Notice], views: Mapping[str, View] | None = None) -> None:

@@ -9,7 +9,7 @@ from itertools import zip_longest
 from typing import Protocol
 
 from imagemill.backends.base import Output, RenderCanceled, RenderControl
-from imagemill.blobs.base import BlobStore
+from imagemill.blobs.base import BlobStore, NewBlob
 from imagemill.domain.blob_keys import artifact_id, blob_key, owner_folder, owner_hash
 from imagemill.domain.clock import now_us
 from imagemill.domain.errors import BackendError, Conflict, StorageError
@@ -71,19 +71,6 @@ class OutputChecks:
 
 
 @dataclass(frozen=True, slots=True)
-class StoredOutputs:
-    artifacts: tuple[Artifact, ...]
-    convert_ms: float
-    """Milliseconds spent on checking the outputs and writing their metadata."""
-    upload_ms: float
-    """Milliseconds spent on writing them to the blob store."""
-    flags: tuple[str, ...] = ()
-    """The categories that classifiers flagged the pictures with."""
-    flagged: tuple[int, ...] = ()
-    """The positions of the flagged pictures."""
-
-
-@dataclass(frozen=True, slots=True)
 class _Ready:
     """An output as it is stored."""
 
@@ -101,21 +88,29 @@ class _Ready:
         return PictureInfo(self.media_type, self.width, self.height)
 
 
-def keep(
-    blobs: BlobStore,
+@dataclass(frozen=True, slots=True)
+class CheckedOutputs:
+    """The outputs of an attempt, checked and ready to be stored."""
+
+    blobs: tuple[NewBlob, ...]
+    artifacts: tuple[Artifact, ...]
+    """Their rows, in the same order."""
+    convert_ms: float
+    """Milliseconds spent on checking the outputs and writing their metadata."""
+    flags: tuple[str, ...]
+    """The categories that classifiers flagged the pictures with."""
+    flagged: tuple[int, ...]
+    """The positions of the flagged pictures."""
+
+
+def check(
     claim: Claim,
     plan: Plan,
     outputs: tuple[Output, ...],
     limits: OutputLimits,
-    control: RenderControl,
     examination: "OutputChecks | None" = None,
-) -> StoredOutputs:
-    """Check all outputs of a render, then store them.
-
-    Raises `BackendError` for outputs that do not match the plan, before anything is stored. While the blob
-    store is unavailable writing is retried for ``limits.patience_s`` seconds, since the render is made
-    already; then `StorageError` is raised, or `RenderCanceled` when the job is stopped meanwhile.
-    """
+) -> CheckedOutputs:
+    """Check all outputs of a render. Raises `BackendError` for outputs that do not match the plan."""
     if len(outputs) > limits.files:
         raise BackendError(
             FailureCode.OUTPUT_LIMIT, f"{len(outputs)} files were delivered; at most {limits.files} are kept"
@@ -131,23 +126,47 @@ def keep(
         plan = replace(plan, parameters=f"{plan.parameters}, Simulated: yes")
     with pictures.PIXEL_WORK:
         ready = _all_prepared(plan, outputs, limits, inspect)
-        # All are checked before the first is stored.
         flags = [seen.judge(claim.job, each.data, each.info) if each.width else () for each in ready]
     if plan.transform is not None:
         ready = [made for each in ready for made in _transformed(plan.transform, plan, claim.job, each, seen)]
     if plan.file_keys:
         ready = _with_keys(ready, plan, claim.job)
-    converted = time.perf_counter()
-    resolver = _BlobWriter(blobs, time.monotonic() + limits.patience_s, control)
-    artifacts = tuple(_stored(resolver, claim, position, each) for position, each in enumerate(ready))
-    stored = time.perf_counter()
-    return StoredOutputs(
+    artifacts = tuple(_artifact(claim, position, each) for position, each in enumerate(ready))
+    return CheckedOutputs(
+        tuple(
+            NewBlob(artifact.blob_key, each.data, each.media_type)
+            for artifact, each in zip(artifacts, ready, strict=True)
+        ),
         artifacts,
-        convert_ms=(converted - begin) * 1000,
-        upload_ms=(stored - converted) * 1000,
+        convert_ms=(time.perf_counter() - begin) * 1000,
         flags=tuple(sorted({flag for of_one in flags for flag in of_one})),
         flagged=tuple(position for position, of_one in enumerate(flags) if of_one),
     )
+
+
+def store(blobs: BlobStore, checked: CheckedOutputs, patience_s: float, control: RenderControl) -> float:
+    """Store the outputs; return the milliseconds that it took.
+
+    While the blob store is unavailable writing is retried for ``patience_s`` seconds, since the render is
+    made already; then `StorageError` is raised, or `RenderCanceled` when the job is stopped meanwhile.
+    """
+    begin, pause_s = time.perf_counter(), _FIRST_PAUSE_S
+    patient_until = time.monotonic() + patience_s
+    while True:
+        try:
+            blobs.create_all(checked.blobs)
+        except Conflict as error:
+            # It happens after the database was restored from a backup; the next attempt has other names.
+            raise StorageError(f"{error}: an attempt of this number was made before") from error
+        except StorageError as error:
+            if time.monotonic() + pause_s > patient_until:
+                raise
+            log.warning("writing to the blob store failed and is retried: %s", error)
+        else:
+            return (time.perf_counter() - begin) * 1000
+        if control.wait(pause_s):
+            raise RenderCanceled
+        pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
 
 def _transformed(
@@ -223,38 +242,13 @@ def _prepared(plan: Plan, position: int, output: Output, limits: OutputLimits, i
     return _Ready(data, info.media_type, info.width, info.height, seed=output.seed)
 
 
-@dataclass(frozen=True, slots=True)
-class _BlobWriter:
-    blobs: BlobStore
-    patient_until: float
-    control: RenderControl
-
-    def put(self, key: str, ready: _Ready) -> None:
-        pause_s = _FIRST_PAUSE_S
-        while True:
-            try:
-                return self.blobs.create(key, ready.data, ready.media_type)
-            except Conflict as error:
-                # It happens after the database was restored from a backup; the next attempt has other names.
-                raise StorageError(f"{error}: an attempt of this number was made before") from error
-            except StorageError as error:
-                if time.monotonic() + pause_s > self.patient_until:
-                    raise
-                log.warning("writing to the blob store failed and is retried: %s", error)
-            if self.control.wait(pause_s):
-                raise RenderCanceled
-            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
-
-
-def _stored(resolver: _BlobWriter, claim: Claim, position: int, ready: _Ready) -> Artifact:
-    key = ready.key or blob_key(claim.id, claim.attempt, position, extension_of(ready.media_type))
-    resolver.put(key, ready)
+def _artifact(claim: Claim, position: int, ready: _Ready) -> Artifact:
     return Artifact(
         id=artifact_id(claim.id, position),
         job_id=claim.id,
         position=position,
         attempt=claim.attempt,
-        blob_key=key,
+        blob_key=ready.key or blob_key(claim.id, claim.attempt, position, extension_of(ready.media_type)),
         media_type=ready.media_type,
         size=len(ready.data),
         width=ready.width,

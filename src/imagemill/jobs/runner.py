@@ -6,40 +6,29 @@ claim -> prepare -> send -> follow -> store -> finish
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TypeVar
 
-from imagemill.backends.base import (
-    OUTPUT,
-    Backend,
-    Node,
-    Progress,
-    RenderCanceled,
-    RenderControl,
-    RenderRequest,
-    RenderResult,
-    renderers,
-)
+from imagemill.backends.base import Backend, Node, Progress, RenderCanceled, RenderControl, renderers
 from imagemill.blobs.base import BlobStore
 from imagemill.domain.clock import SECOND, now_us, random_fraction, uuid7
 from imagemill.domain.errors import BackendError, StorageError, Superseded
 from imagemill.domain.events import Stage
 from imagemill.domain.failures import Failure, FailureCode, next_try
-from imagemill.domain.jobs import PARTNER, Canceled, Claim, Failed, JobStatus, Outcome, Retried, Succeeded
+from imagemill.domain.jobs import Canceled, Claim, Failed, JobStatus, Outcome, Retried, Succeeded
 from imagemill.domain.scheduling import Offer, mismatch_reason
-from imagemill.jobs import outputs
 from imagemill.jobs.attempt import (
     Attempt,
     Preparation,
     RunOptions,
     handed_back,
     log_end,
-    prepared,
     progress_update,
     retry_later,
 )
 from imagemill.jobs.hub import Hub
+from imagemill.jobs.steps import AttemptSteps
 from imagemill.jobs.store.claim import ClaimRequest
 from imagemill.jobs.store.finish import Finish
 from imagemill.jobs.store.heartbeat import Heartbeat, HeartbeatReply
@@ -47,11 +36,12 @@ from imagemill.jobs.store.store import JobStore
 from imagemill.observability import logs
 from imagemill.observability.metrics import Metrics
 from imagemill.observability.tracing import Tracer
-from imagemill.recipes.base import Plan, Recipe
+from imagemill.recipes.base import Recipe
 from imagemill.settings import JobSettings
 
 log = logging.getLogger(__name__)
 
+_T = TypeVar("_T")
 _OOM, _NONE_HAS_MORE = FailureCode.OUT_OF_MEMORY, 0
 _FINISH_TRIES = 6
 """Recording the end of an attempt is tried so often, for about a minute, while the database is unavailable.
@@ -73,21 +63,19 @@ class Runner:
         tracer: Tracer | None = None,
         preparation: Preparation | None = None,
     ) -> None:
-        self._preparation = preparation
         self._store = store
-        self._recipes = recipes
         self._backends = backends
         self._blobs = blobs
-        self._load_input = load_input
         self._hub = hub
         self._settings = settings
         self._placement, self._backoff = settings.placement, settings.backoff
         self._options = options
+        self.steps = AttemptSteps(recipes, backends, blobs, load_input, hub, options, store.sent, preparation)
         self._meters = meters or Metrics()
         self._tracer = tracer
         self._active: dict[str, Attempt] = {}
         self._slots = 0
-        """Threads that claim or run a job. Between a claim and its attempt a job counts as running, too."""
+        """Threads that claim or run jobs. Between a claim and its attempt a job counts as running, too."""
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._handing_back = False
@@ -113,15 +101,29 @@ class Runner:
         return self._with_slot(run)
 
     def _with_slot(self, run: Callable[[], bool]) -> bool:
+        if not self.enter():
+            return False
+        try:
+            return run()
+        finally:
+            self.leave()
+
+    def enter(self) -> bool:
+        """Count a thread that will claim or run a job, until `leave`; False when the runner is closing."""
         with self._lock:
             if self._stopping.is_set():
                 return False
             self._slots += 1
-        try:
-            return run()
-        finally:
-            with self._lock:
-                self._slots -= 1
+            return True
+
+    def hold(self) -> None:
+        """Count another thread that runs a job which this process has claimed, until `leave`."""
+        with self._lock:
+            self._slots += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._slots -= 1
 
     def _claim_and_run(
         self,
@@ -146,8 +148,26 @@ class Runner:
         lease_until = now + round(self._settings.lease_s * SECOND)
         return ClaimRequest(offer, uuid7(), now, lease_until, self._placement)
 
+    def run_on(self, attempt: Attempt, following: Callable[[], Offer | None]) -> None:
+        """Run an attempt that was begun, and then jobs until there is none for its slot."""
+        claim = self._complete(attempt, following)
+        while claim is not None:
+            claim = self._run(claim, following)
+
     def _run(self, claim: Claim, following: Callable[[], Offer | None] | None) -> Claim | None:
         """Run one attempt to its end and claim the next job."""
+        return self._complete(self.begin(claim), following)
+
+    def _complete(self, attempt: Attempt, following: Callable[[], Offer | None] | None) -> Claim | None:
+        try:
+            with logs.of_job(attempt.claim.id, attempt.claim.job.trace):
+                outcome = self.outcome_of(attempt, self.steps.all)
+                return self._finish(attempt, outcome, following)
+        finally:
+            self.end(attempt)
+
+    def begin(self, claim: Claim) -> Attempt:
+        """Begin an attempt: from now on it has heartbeats and can be stopped. Call `end` once it is over."""
         attempt = Attempt(claim, RenderControl())
         attempt.control = RenderControl(lambda progress: self._on_progress(attempt, progress))
         if self._tracer is not None:
@@ -157,18 +177,17 @@ class Runner:
             if self._handing_back:
                 self._hand_back(attempt)
         self._meters.begin(claim.job)
-        try:
-            with logs.of_job(claim.job.id, claim.job.trace):
-                attempt.pass_stage(Stage.CLAIMED, 1)
-                outcome = self._attempt(attempt)
-                return self._finish(attempt, outcome, following)
-        finally:
-            with self._lock:
-                self._active.pop(claim.id, None)
-            self._meters.end(claim.job, attempt.stages)
-            self._hub.forget(claim.id)
-            if attempt.trace is not None:
-                attempt.trace.close()
+        with logs.of_job(claim.id, claim.job.trace):
+            attempt.pass_stage(Stage.CLAIMED, 1)
+        return attempt
+
+    def end(self, attempt: Attempt) -> None:
+        with self._lock:
+            self._active.pop(attempt.claim.id, None)
+        self._meters.end(attempt.claim.job, attempt.stages)
+        self._hub.forget(attempt.claim.id)
+        if attempt.trace is not None:
+            attempt.trace.close()
 
     def stop_job(self, job_id: str) -> None:
         """Stop the render of a cancelled job if it runs here."""
@@ -190,6 +209,10 @@ class Runner:
         self._beats.join()
 
     @property
+    def is_closing(self) -> bool:
+        return self._stopping.is_set()
+
+    @property
     def active(self) -> int:
         return len(self._active)
 
@@ -199,10 +222,10 @@ class Runner:
             time.sleep(0.01)
         return not self._slots
 
-    def _attempt(self, attempt: Attempt) -> Outcome:
-        """Return the outcome of the attempt; every error becomes a typed failure."""
+    def outcome_of(self, attempt: Attempt, step: Callable[[Attempt], _T]) -> _T | Outcome:
+        """Return the result of a step of the attempt; every error of it becomes a typed failure."""
         try:
-            return self._render(attempt)
+            return step(attempt)
         except RenderCanceled:
             if attempt.handed_back:
                 return handed_back(attempt, self._settings.reattach_s)
@@ -220,74 +243,6 @@ class Runner:
             log.exception("a bug ended an attempt")
             failure = Failure(FailureCode.BUG, "a bug in the server ended the attempt; its log has more")
         return self._failed(attempt, failure)
-
-    def _render(self, attempt: Attempt) -> Succeeded:
-        job = attempt.claim.job
-        recipe = self._recipes.get(job.recipe)
-        backend = self._backends.get(job.backend or "")
-        if recipe is None or backend is None:
-            missing = f"recipe {job.recipe!r}" if recipe is None else f"backend {job.backend!r}"
-            raise BackendError(FailureCode.BUG, f"this worker does not have the {missing}")
-        plan = recipe.plan(prepared(self._preparation, attempt, recipe))
-        request = self._order(attempt.claim, plan)
-        attempt.pass_stage(Stage.PROMPT_PREPARED, 2)
-        reference = backend.send(request)
-        if reference != job.backend_ref:
-            self._store.sent(attempt.claim, reference)
-        sent, received = backend.stage_names
-        attempt.pass_stage(sent, 3)
-        rendered = backend.follow(request, reference, attempt.control)
-        attempt.pass_stage(received, 4)
-        if attempt.control.stopped:
-            raise RenderCanceled
-        limits, control, seen = self._options.limits, attempt.control, self._options.output_checks
-        delivered = () if plan.discards else rendered.outputs
-        values = self._values(attempt.claim, recipe, plan, rendered)
-        kept = outputs.keep(self._blobs, attempt.claim, plan, delivered, limits, control, seen)
-        attempt.pass_stage(Stage.STORED, 5)
-        details = {
-            "stages": attempt.stages,
-            "convertMs": round(kept.convert_ms, 3),
-            "uploadMs": round(kept.upload_ms, 3),
-            **({"flags": list(kept.flags), "flagged": list(kept.flagged)} if kept.flags else {}),
-            **rendered.details,
-            **({OUTPUT: values} if values else {}),
-            **attempt.prepared,
-        }
-        return Succeeded(kept.artifacts, details, plan.record)
-
-    def _values(
-        self, claim: Claim, recipe: Recipe, plan: Plan, rendered: RenderResult
-    ) -> Mapping[str, Any] | None:
-        """Return the JSON output of the job. Raises `BackendError` for texts that may not be kept."""
-        if plan.report is not None:
-            return plan.report(claim.job.node or "")
-        values: Mapping[str, Any] | None = rendered.details.get(OUTPUT)
-        if values and recipe.output_texts is not None and self._preparation is not None:
-            texts = recipe.output_texts(values)
-            self._preparation.gate.admit_output(texts, recipe.name, claim.job)
-        return values
-
-    def _order(self, claim: Claim, plan: Plan) -> RenderRequest:
-        job = claim.job
-        timeout_s = min(job.timeout_s or self._options.timeout_s, self._options.timeout_s)
-        assert job.backend_ref  # noqa: S101 - the claim sets it
-        assert job.node  # noqa: S101 - the claim sets it
-        return RenderRequest(
-            job_id=job.id,
-            attempt=claim.attempt,
-            reference=job.backend_ref,
-            node=job.node,
-            work=plan.work,
-            timeout_s=timeout_s,
-            properties=job.properties,
-            inputs={**plan.data, **{name: self._load_input(source) for name, source in plan.inputs.items()}},
-            leaves_nothing=plan.leaves_nothing,
-            previews=self._options.previews,
-            watched=self._options.previews and self._hub.is_watched(job.id, job.owner),
-            partner=job.client.get(PARTNER) is True,
-            most_files=self._options.limits.files,
-        )
 
     def _failed(
         self, attempt: Attempt, failure: Failure, *, tried: bool = False, after_s: float | None = None
@@ -366,6 +321,31 @@ class Runner:
 
     def _nodes(self) -> list[Node]:
         return renderers(self._backends.values())
+
+    def end_all_and_claim(
+        self, ended: Sequence[tuple[Attempt, Outcome]], offers: Sequence[Offer]
+    ) -> list[Claim]:
+        """Record the ends of attempts and claim a job for each offer where there is one, in one transaction.
+
+        The attempts are over then.
+        """
+        kept = [each for each in ended if not each[0].superseded]
+        asks = [self._ask(offer) for offer in offers if self._options.start_rate.take()]
+        try:
+            recorded, claimed = self._store.finish_and_claim_all(
+                [Finish(attempt.claim, outcome, now_us()) for attempt, outcome in kept], asks
+            )
+            for (attempt, outcome), result in zip(kept, recorded, strict=True):
+                with logs.of_job(attempt.claim.id, attempt.claim.job.trace):
+                    self._record(attempt, outcome, result.result)
+            for attempt, outcome in ended:
+                if attempt.superseded:
+                    self._delete_files(attempt.claim, outcome)
+        finally:
+            for attempt, _ in ended:
+                self.end(attempt)
+        claims = [self._options.start_rate.kept(each.result()) for each in claimed]
+        return [claim for claim in claims if claim is not None]
 
     def _finish(
         self, attempt: Attempt, outcome: Outcome, following: Callable[[], Offer | None] | None

@@ -1,9 +1,14 @@
 """An index of path templates such as ``/api/v1/jobs/{id}``, so that a request tries a few instead of all."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Generic, TypeVar
 
 Entry = TypeVar("Entry")
+
+_MOST_KEPT = 1024
+"""Paths whose answers are kept; with one more, all are forgotten."""
+_LONGEST_KEPT = 200
+"""Characters of the longest of them."""
 
 
 class _Node(Generic[Entry]):
@@ -32,6 +37,8 @@ class PathIndex(Generic[Entry]):
         self._root: _Node[Entry] = _Node()
         self._size = 0
         self._depth = 1
+        self._found: dict[str, list[tuple[int, Entry]]] = {}
+        """The answers for the last paths: most requests are for few of them."""
 
     def add(self, template: str, entry: Entry) -> None:
         """Add an entry by its template. A slash at its end is a part of it, no prefix."""
@@ -59,10 +66,22 @@ class PathIndex(Generic[Entry]):
     def _keep(self, node: _Node[Entry], entry: Entry, depth: int, *, is_prefix: bool) -> None:
         (node.below if is_prefix else node.ends).append((self._size, entry))
         self._size += 1
+        self._found.clear()
         self._depth = max(self._depth, depth)
 
-    def candidates(self, path: str) -> list[tuple[int, Entry]]:
+    def candidates(self, path: str) -> Sequence[tuple[int, Entry]]:
         """Return the entries that may match the path, each with its place in the order."""
+        known = self._found.get(path)
+        if known is not None:
+            return known
+        found = self._search(path)
+        if len(path) <= _LONGEST_KEPT:
+            if len(self._found) >= _MOST_KEPT:
+                self._found.clear()
+            self._found[path] = found
+        return found
+
+    def _search(self, path: str) -> list[tuple[int, Entry]]:
         # Parts beyond the longest template stay together: they are below a prefix or match nothing.
         parts = path.split("/", self._depth)
         found: list[tuple[int, Entry]] = [*self._root.below]

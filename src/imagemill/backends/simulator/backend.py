@@ -4,6 +4,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -56,6 +57,9 @@ PREVIEWS = 20
 
 REMEMBERED = 256
 """Number of finished renders whose references are kept, so that they can be followed again."""
+
+INSTANT_PIXELS = 256 * 256
+"""Pixels of a render up to which it is painted in a few milliseconds."""
 
 MOST_OPEN = 4096
 """Most references that were sent and not followed to their end; far more than slots can be in flight."""
@@ -223,9 +227,7 @@ class Simulator:
         Following a finished reference again delivers the same outputs at once. Only the reference is kept,
         as the same request always draws the same bytes.
         """
-        clock = RenderClock(
-            control, self._clock, self._sleep, self._clock() + request.timeout_s, request.timeout_s
-        )
+        clock = self._render_clock(request, control)
         with self._lock:
             render = self._open.get(reference)
             finished = reference in self._finished
@@ -236,18 +238,64 @@ class Simulator:
         with render.lock.held(clock.check):
             if render.finished:
                 return self._redraw(request, clock)
-            try:
-                rendered = self._render(request, render.plan or self._plan(request), clock)
-            except BaseException:
-                self._forget(reference, render)
-                raise
-            self._finish(reference, render)
-            return rendered
+            turn = self._nodes[request.node].lock.held(clock.check)
+            return self._render_once(request, reference, render, clock, turn)
+
+    def follow_at_once(
+        self, request: RenderRequest, reference: str, control: RenderControl
+    ) -> RenderResult | None:
+        """Render small pictures that need no simulated time, while nothing else uses the node."""
+        with self._lock:
+            render = self._open.get(reference)
+        node = self._nodes[request.node]
+        if render is None or not self._takes_no_time(render.plan, node):
+            return None
+        with render.lock.held_at_once() as is_first:
+            if not is_first or render.finished:
+                return None
+            with node.lock.held_at_once() as is_free:
+                if not is_free:
+                    return None
+                clock = self._render_clock(request, control)
+                return self._render_once(request, reference, render, clock, nullcontext())
+
+    def _takes_no_time(self, plan: RenderPlan | None, node: _SimulatedNode) -> bool:
+        if plan is None or plan.fault is not None:
+            return False
+        settings = self._settings
+        is_quick = not (settings.step_ms if plan.hint.step_ms is None else plan.hint.step_ms)
+        is_loaded = not plan.model or plan.model in node.loaded or not load_ms_of(settings, plan)
+        is_small = sum(spec.width * spec.height for spec, _ in plan.pictures) <= INSTANT_PIXELS
+        has_video = any(spec.video is not None for spec, _ in plan.pictures)
+        return is_quick and is_loaded and is_small and not has_video
 
     def close(self) -> None:
         with self._lock:
             self._open.clear()
             self._finished.clear()
+
+    def _render_clock(self, request: RenderRequest, control: RenderControl) -> RenderClock:
+        deadline = self._clock() + request.timeout_s
+        return RenderClock(control, self._clock, self._sleep, deadline, request.timeout_s)
+
+    def _render_once(
+        self,
+        request: RenderRequest,
+        reference: str,
+        render: _Render,
+        clock: RenderClock,
+        turn: AbstractContextManager[None],
+    ) -> RenderResult:
+        """Render while the node's lock is held by ``turn``."""
+        try:
+            plan = render.plan or self._plan(request)
+            with turn:
+                rendered = self._render(request, plan, clock)
+        except BaseException:
+            self._forget(reference, render)
+            raise
+        self._finish(reference, render)
+        return rendered
 
     def _finish(self, reference: str, render: _Render) -> None:
         with self._lock:
@@ -272,30 +320,30 @@ class Simulator:
         return make_plan(request, self._catalogue, found, self._settings.seed, self._families)
 
     def _render(self, request: RenderRequest, plan: RenderPlan, clock: RenderClock) -> RenderResult:
+        """Render on the node, whose lock is held."""
         node = self._nodes[request.node]
-        with node.lock.held(clock.check):
-            clock.check()
-            started = self._clock()
-            renders = 0
-            try:
-                jitter = self._jitter_factors(request)
-                times = GraphClock(plan.request)
-                times.begin("load", started)
-                loaded = self._load(node, plan, clock, jitter)
-                if not loaded:
-                    times.skip("load")
-                times.begin("sample", self._clock())
-                self._sample(node, plan, clock, jitter)
-                times.begin("save", self._clock())
-                outputs = _paint(plan, clock)
-                times.end(self._clock())
-                renders = 1
-            finally:
-                stats = node.stats
-                busy_s = stats.busy_s + self._clock() - started
-                node.stats = replace(stats, busy_s=busy_s, renders=stats.renders + renders)
-            details = self._details(node, request, plan, loaded, len(outputs))
-            return RenderResult(outputs, {**details, **times.details(started)})
+        clock.check()
+        started = self._clock()
+        renders = 0
+        try:
+            jitter = self._jitter_factors(request)
+            times = GraphClock(plan.request)
+            times.begin("load", started)
+            loaded = self._load(node, plan, clock, jitter)
+            if not loaded:
+                times.skip("load")
+            times.begin("sample", self._clock())
+            self._sample(node, plan, clock, jitter)
+            times.begin("save", self._clock())
+            outputs = _paint(plan, clock)
+            times.end(self._clock())
+            renders = 1
+        finally:
+            stats = node.stats
+            busy_s = stats.busy_s + self._clock() - started
+            node.stats = replace(stats, busy_s=busy_s, renders=stats.renders + renders)
+        details = self._details(node, request, plan, loaded, len(outputs))
+        return RenderResult(outputs, {**details, **times.details(started)})
 
     def _redraw(self, request: RenderRequest, clock: RenderClock) -> RenderResult:
         """The outputs of a finished render, drawn again without using the node."""

@@ -95,6 +95,18 @@ class FifoLock:
         finally:
             self._leave()
 
+    @contextmanager
+    def held_at_once(self) -> Generator[bool]:
+        """Hold the lock if it is free now; False if it is not."""
+        with self._lock:
+            is_held = not self._taken
+            self._taken = True
+        try:
+            yield is_held
+        finally:
+            if is_held:
+                self._leave()
+
     def _enter(self, check: Callable[[], None]) -> None:
         with self._lock:
             if not self._taken:

@@ -168,7 +168,8 @@ class CivitaiJobRoutes:
         detailed: bool,
     ) -> Response:
         # Watched before: with too many watchers nothing has been accepted yet.
-        with self._services.hub.watch((draft.id for draft in drafts), caller(request).owner) as watcher:
+        ids = [draft.id for draft in drafts]
+        with self._services.hub.watch(ids, caller(request).owner, ends_only=True) as watcher:
             accepted = await accept()
             if accepted.repeated:
                 return await self._wait(request, accepted.batch, accepted.jobs, detailed)
@@ -252,7 +253,7 @@ class CivitaiJobRoutes:
 
     async def wait_finished(self, jobs: Sequence[Job]) -> bool:
         """Wait until all jobs are finished (True) or for the longest wait (False)."""
-        with self._services.hub.watch((job.id for job in jobs), jobs[0].owner) as watcher:
+        with self._services.hub.watch((job.id for job in jobs), jobs[0].owner, ends_only=True) as watcher:
             # Read after the watch began, so that an end in between is not missed.
             ids = [job.id for job in jobs]
             found = await pools.read(self._services.jobs.progress_of, ids)

@@ -145,7 +145,7 @@ class WorkflowService:
 
         ``job_ids``: its jobs. They are watched before ``get`` is called, so that no end is missed.
         """
-        with self._services.hub.watch(job_ids, owner) as watcher:
+        with self._services.hub.watch(job_ids, owner, ends_only=True) as watcher:
             found = await get()
             ids = [job.id for job in found.jobs]
             if set(ids) == watcher.ids:

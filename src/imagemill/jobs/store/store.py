@@ -107,6 +107,14 @@ class JobStore:
         ended, claimed = self._database.run((self._finish, finish), (self.claim_write, ask))
         return ended, claimed
 
+    def finish_and_claim_all(
+        self, finishes: Sequence[Finish], asks: Sequence[ClaimRequest]
+    ) -> tuple[list[WriteResult], list[WriteResult]]:
+        """End attempts and claim jobs in one transaction, at once; return the results of both."""
+        ends = ((self._finish, each) for each in finishes)
+        results = self._database.run(*ends, *((self.claim_write, ask) for ask in asks), gathers=False)
+        return results[: len(finishes)], results[len(finishes) :]
+
     def sent(self, claim: Claim, reference: str) -> None:
         """Store the backend's reference of the claim's render. Raises `Superseded`."""
         self._write(heartbeat.sent, RenderSent(claim, reference))

@@ -1,0 +1,147 @@
+"""All slots of a backend on one thread, for renders that take no time."""
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from itertools import zip_longest
+from typing import Protocol
+
+from imagemill.backends.base import Backend
+from imagemill.dispatch.base import Offers
+from imagemill.dispatch.idle_slots import IdleSlots, NodeKey
+from imagemill.domain.errors import StorageError
+from imagemill.domain.scheduling import Offer
+from imagemill.jobs.attempt import Attempt
+
+log = logging.getLogger(__name__)
+
+_MOST_AT_ONCE = 16
+"""Jobs that are claimed together; bounds how long the first waits until the last is done."""
+_AFTER_ERROR_S = 1.0
+
+
+class RunShared(Protocol):
+    """`imagemill.jobs.instant.InstantRunner`."""
+
+    @property
+    def backends(self) -> frozenset[str]: ...
+
+    def run_all(
+        self,
+        offers: Callable[[Iterable[Attempt]], Sequence[Offer]],
+        claimed: Callable[[], None],
+        hand_over: Callable[[Attempt], None],
+        /,
+    ) -> bool: ...
+
+    def run_on(self, attempt: Attempt, following: Callable[[], Offer | None], /) -> None: ...
+
+
+class SharedSlots:
+    """The slots of a backend: one thread claims for all that are free and runs what takes no time.
+
+    An attempt that takes time gets a thread of its own, which keeps the slot until there is no more job for
+    it. ``on_claim`` and ``on_refusal`` are called as by a slot of its own.
+    """
+
+    def __init__(
+        self,
+        runner: RunShared,
+        backend: Backend,
+        offers: Offers,
+        idle: IdleSlots,
+        *,
+        on_claim: Callable[[NodeKey, frozenset[str]], None],
+        on_refusal: Callable[[frozenset[str], bool], None],
+        closed: threading.Event,
+    ) -> None:
+        self._runner = runner
+        self._backend = backend
+        self._offers = offers
+        self._idle = idle
+        self._on_claim = on_claim
+        self._on_refusal = on_refusal
+        self._closed = closed
+        self._key = (backend.name, "")
+        self._lock = threading.Lock()
+        self._busy: Counter[str] = Counter()
+        """Slots with a thread of their own, by node."""
+        self._threads: set[threading.Thread] = set()
+        self._thread = threading.Thread(target=self._serve, name=f"imagemill-{backend.name}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def join(self) -> None:
+        """Wait until all slots are idle; they must have been closed."""
+        if self._thread.is_alive():
+            self._thread.join()
+        while threads := self._running():
+            for thread in threads:
+                thread.join()
+
+    def _running(self) -> list[threading.Thread]:
+        with self._lock:
+            return list(self._threads)
+
+    def _serve(self) -> None:
+        was_woken = False
+        while not self._closed.is_set():
+            queues = frozenset[str]().union(*(node.queues for node in self._backend.nodes()))
+            wakeups_seen = self._idle.count_wakeups(queues)
+            try:
+                ran = self._runner.run_all(
+                    self._free, lambda queues=queues: self._on_claim(self._key, queues), self._hand_over
+                )
+            except StorageError as error:
+                log.warning("the slots of %s cannot claim jobs: %s", self._backend.name, error)
+                self._closed.wait(_AFTER_ERROR_S)
+                continue
+            except Exception:
+                log.exception("running jobs on slots of %s failed; they continue", self._backend.name)
+                ran = False
+            if not ran:
+                self._on_refusal(queues, was_woken)
+                self._idle.wait(self._key, queues, wakeups_seen)
+            was_woken = not ran
+
+    def _free(self, waiting: Iterable[Attempt]) -> list[Offer]:
+        """Return the offer of each slot that neither these attempts nor threads use, the first slots of all
+        nodes first."""
+        if self._closed.is_set():
+            return []
+        rows: list[list[Offer]] = []
+        with self._lock:
+            busy = self._busy.copy()
+        busy.update(attempt.claim.job.node or "" for attempt in waiting)
+        for node in self._backend.nodes():
+            free = node.slots - busy[node.name]
+            offer = self._offers.find(self._backend.name, node.name) if free > 0 else None
+            if offer is not None:
+                rows.append([offer] * free)
+        return [offer for column in zip_longest(*rows) for offer in column if offer][:_MOST_AT_ONCE]
+
+    def _hand_over(self, attempt: Attempt) -> None:
+        node = attempt.claim.job.node or ""
+        name = f"imagemill-{node}-{attempt.claim.id[-4:]}"
+        thread = threading.Thread(target=self._run_on, args=(attempt, node), name=name, daemon=True)
+        with self._lock:
+            self._busy[node] += 1
+            self._threads.add(thread)
+        thread.start()
+
+    def _run_on(self, attempt: Attempt, node: str) -> None:
+        def following() -> Offer | None:
+            return None if self._closed.is_set() else self._offers.find(self._backend.name, node)
+
+        try:
+            self._runner.run_on(attempt, following)
+        except Exception:
+            log.exception("running a job on a slot of %s failed; the slot continues", node)
+            # It has not looked for another job.
+            self._idle.wake_node(self._key)
+        finally:
+            with self._lock:
+                self._busy[node] -= 1
+                self._threads.discard(threading.current_thread())

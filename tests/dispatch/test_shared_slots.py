@@ -1,0 +1,171 @@
+"""All slots of a backend on one thread: which are offered, and which have threads of their own."""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from imagemill.backends.base import Node
+from imagemill.dispatch.inline import InlineDispatcher
+from imagemill.domain.jobs import LaneKey
+from imagemill.domain.scheduling import LaneHead, Offer, QueuedJob
+from tests.service.build import FakeBackend, wait_until
+
+
+def node(name: str, slots: int = 1, **changes: Any) -> Node:
+    return Node(name, "fake", frozenset({"gpu"}), slots, **changes)
+
+
+def attempt_on(name: str) -> Any:
+    job = SimpleNamespace(node=name)
+    return SimpleNamespace(claim=SimpleNamespace(id="job-1", job=job))
+
+
+class Jobs:
+    """Stands for `InstantRunner`: jobs that take no time, and jobs that take as long as a test wants."""
+
+    backends = frozenset({"fake"})
+
+    def __init__(self) -> None:
+        self.quick = 0
+        self.slow: list[str] = []
+        """The nodes that get a job which takes time."""
+        self.go = threading.Event()
+        self.offered: list[list[str]] = []
+        self.ran: list[str] = []
+        self.failures = 0
+
+    def run_all(
+        self,
+        offers: Callable[[Iterable[Any]], Sequence[Offer]],
+        claimed: Callable[[], None],
+        hand_over: Callable[[Any], None],
+    ) -> bool:
+        if self.failures:
+            self.failures -= 1
+            raise ZeroDivisionError
+        free = [offer.node for offer in offers(())]
+        self.offered.append(free)
+        slow, self.slow = self.slow, []
+        done = min(self.quick, len(free))
+        self.quick -= done
+        for name in slow:
+            hand_over(attempt_on(name))
+        if done or slow:
+            claimed()
+        return bool(done or slow)
+
+    def run_on(self, attempt: Any, following: Callable[[], Offer | None]) -> None:
+        assert self.go.wait(30)
+        offer = following()
+        self.ran.append(offer.node if offer is not None else "")
+
+
+class Hall:
+    def __init__(self, *nodes: Node) -> None:
+        self.backend = FakeBackend()
+        self.there = [*nodes]
+        self.backend.nodes = lambda: [*self.there]  # type: ignore[method-assign]
+        self.jobs = Jobs()
+        self.heads: list[LaneHead] = []
+        self.dispatcher = InlineDispatcher(
+            lambda offer, claimed: pytest.fail("a slot has a thread of its own"),
+            {"fake": self.backend},
+            worker="w",
+            queues=None,
+            heads=lambda: self.heads,
+            poll_s=0.01,
+            shared=self.jobs,
+        )
+        self.dispatcher.start()
+        wait_until(lambda: self.jobs.offered)
+
+    def wake(self) -> list[str]:
+        """Wake the slots; return the nodes of the free ones."""
+        before = len(self.jobs.offered)
+        self.dispatcher.wake("gpu")
+        wait_until(lambda: len(self.jobs.offered) > before)
+        return self.jobs.offered[before]
+
+
+@pytest.fixture
+def hall() -> Iterator[Callable[..., Hall]]:
+    made: list[Hall] = []
+
+    def make(*nodes: Node) -> Hall:
+        made.append(Hall(*nodes))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.jobs.go.set()
+        each.dispatcher.close()
+
+
+def test_all_free_slots_are_offered_the_first_of_each_node_first(hall: Any):
+    assert hall(node("a", 2), node("b", 1), node("c", 3)).wake() == ["a", "b", "c", "a", "c", "c"]
+
+
+def test_so_many_slots_at_most_claim_together(hall: Any):
+    assert len(hall(node("a", 100)).wake()) == 16
+
+
+def test_nodes_that_take_no_jobs_offer_none(hall: Any):
+    it = hall(node("a"), node("b", draining=True), node("c", healthy=False))
+    assert it.wake() == ["a"]
+    it.there[0] = node("a", draining=True)
+    assert it.wake() == []
+
+
+def test_a_slot_whose_job_takes_time_is_not_offered_until_it_is_done(hall: Any):
+    it = hall(node("a", 2), node("b", 1))
+    it.jobs.slow = ["a"]
+    it.wake()
+    wait_until(lambda: it.jobs.offered[-1] == ["a", "b"])
+    it.jobs.slow = ["a", "b"]
+    it.wake()
+    wait_until(lambda: it.jobs.offered[-1] == [])
+    it.jobs.go.set()
+    wait_until(lambda: len(it.jobs.ran) == 3)
+    # The threads go on with their own slots.
+    assert sorted(it.jobs.ran) == ["a", "a", "b"]
+    wait_until(lambda: it.wake() == ["a", "b", "a"])
+
+
+def test_a_wake_up_while_jobs_run_is_not_lost(hall: Any):
+    it = hall(node("a"))
+    it.jobs.quick = 50
+    it.wake()
+    wait_until(lambda: it.jobs.quick == 0)
+
+
+def test_a_bug_does_not_end_the_slots(hall: Any):
+    it = hall(node("a"))
+    it.jobs.failures = 1
+    it.jobs.quick = 1
+    it.dispatcher.wake("gpu")
+    wait_until(lambda: it.jobs.failures == 0)
+    wait_until(lambda: it.wake() == ["a"] and it.jobs.quick == 0)
+
+
+def test_work_without_a_wake_up_is_found_by_the_poll(hall: Any):
+    it = hall(node("a"))
+    before = len(it.jobs.offered)
+    it.heads = [LaneHead(1, LaneKey("gpu", "m"), QueuedJob(1.0, 0, 1.0))]
+    wait_until(lambda: len(it.jobs.offered) > before)
+
+
+def test_closing_waits_for_jobs_that_take_time(hall: Any):
+    it = hall(node("a"))
+    it.jobs.slow = ["a"]
+    it.wake()
+    closing = threading.Thread(target=it.dispatcher.close)
+    closing.start()
+    wait_until(lambda: it.dispatcher.is_closed)
+    it.jobs.go.set()
+    closing.join(30)
+    assert not closing.is_alive()
+    # A closing slot asks for no more.
+    assert it.jobs.ran == [""]
