@@ -65,7 +65,7 @@ def serve_processes(stage: Stage) -> Iterator[Running]:
     command = [sys.executable, "-m", "imagemill", "serve", "--help"]
     if "--processes" not in subprocess.run(command, capture_output=True, text=True, check=True).stdout:
         raise UnavailableError("this version has no `serve --processes`")
-    with serve(stage, "--processes", "auto", settings={}) as running:
+    with serve(stage, "--processes", "auto", settings=_AS_MANY) as running:
         yield running
 
 
@@ -86,10 +86,14 @@ def _sqlite(*, full: bool) -> str:
     return "SQLite, synchronous=NORMAL: survives a kill, a power loss takes the last commits"
 
 
+_AS_MANY = {"SIMULATOR__NODES": "4"}
+"""Four nodes of two slots take as many jobs at a time as the other peers' workers."""
+
+
 def imagemill() -> Peer:
-    """The default settings."""
+    """The default settings but for the number of simulated nodes."""
     layouts = {
-        "`serve`": partial(serve, settings={}),
+        "`serve`": partial(serve, settings=_AS_MANY),
         "`serve --processes auto`": serve_processes,
     }
     return Peer("Imagemill", _sqlite(full=Settings().fsync), layouts)
@@ -98,7 +102,7 @@ def imagemill() -> Peer:
 def imagemill_synced_otherwise() -> Peer:
     """The setting `fsync` is the other than by default."""
     full = not Settings().fsync
-    layouts = {"`serve`": partial(serve, settings={"FSYNC": str(full).lower()})}
+    layouts = {"`serve`": partial(serve, settings={**_AS_MANY, "FSYNC": str(full).lower()})}
     return Peer(f"Imagemill, {'all' if full else 'nothing'} flushed", _sqlite(full=full), layouts)
 
 
