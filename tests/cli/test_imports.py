@@ -19,6 +19,14 @@ _SERVE = """
 from imagemill.cli import app, server
 application(mill)
 """
+_HELP = """
+import os, sys
+from imagemill.__main__ import main
+sys.argv = ["imagemill", "--help"]
+sys.stdout = open(os.devnull, "w", encoding="utf-8")
+main()
+sys.stdout = sys.__stdout__
+"""
 _REPORT = "print(*sys.modules)"
 _UNUSED = ("alembic", "mako", "pygments", "numpy", "pydantic.v1", "celery", "redis", "psycopg", "obstore")
 _UNUSED += ("onnxruntime", "typst", "pikepdf", "cv2", "cryptography", "argon2", "opentelemetry.sdk")
@@ -63,6 +71,18 @@ def test_a_process_loads_only_what_its_role_needs(folder: Path, roles: str, most
 
 
 def test_help_loads_neither_the_server_nor_its_libraries():
-    modules = _loaded("import sys, imagemill.cli.app\n" + _REPORT)
-    assert _named(modules, (*_UNUSED, *_HTTP, "sqlalchemy", "pydantic", "httpx2", "PIL")) == set()
-    assert len(modules) <= 400, len(modules)
+    modules = _loaded(_HELP + _REPORT)
+    unused = ("sqlalchemy", "pydantic", "httpx2", "PIL", "typer", "rich", "imagemill.products")
+    assert _named(modules, (*_UNUSED, *_HTTP, *unused)) == set()
+    assert len(modules) <= 150, len(modules)
+
+
+@pytest.mark.parametrize(
+    ("command", "most"), [("jobs", 185), ("serve", 185)], ids=["a client's command", "serve"]
+)
+def test_a_command_loads_no_other(command: str, most: int):
+    modules = _loaded(
+        f"import sys\nfrom imagemill.cli.app import load_command\nload_command({command!r})\n" + _REPORT
+    )
+    assert _named(modules, (*_UNUSED, *_HTTP, "sqlalchemy", "httpx2", "PIL", "imagemill.products")) == set()
+    assert len(modules) <= most, len(modules)
