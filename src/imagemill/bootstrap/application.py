@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +30,7 @@ from imagemill.db.group_commit import CommitSummary
 from imagemill.dispatch.base import Dispatcher, Offers, served_queues
 from imagemill.dispatch.inline import InlineDispatcher
 from imagemill.domain.clock import now_us
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.events import ChangedList, ListName
 from imagemill.graphs.builtin import NAMES, builtin
 from imagemill.graphs.families.table import load_families

@@ -5,13 +5,14 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from imagemill.domain.control_characters import escape_controls, escape_json
+from imagemill.domain.dataclass import dataclass
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -17,7 +17,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -34,6 +34,7 @@ from imagemill.db.statements import (
     run_together,
 )
 from imagemill.domain.credits import Settlement
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import StorageError
 from imagemill.domain.events import ChangedList, Notice
 from imagemill.domain.failures import FailureCode

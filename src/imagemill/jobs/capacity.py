@@ -4,10 +4,10 @@ All reports of health, and the coverage of models, are made from this.
 """
 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from imagemill.backends.base import Backend, Node, renderers
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.jobs import SIMULATOR
 from imagemill.domain.pauses import Pause, PauseScope
 from imagemill.domain.scheduling import REMOTE, RENDER, TASKS

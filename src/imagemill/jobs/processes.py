@@ -5,7 +5,6 @@ import os
 import socket
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import sqlalchemy as sa
 
@@ -13,6 +12,7 @@ from imagemill.db import tables
 from imagemill.db.database import Database
 from imagemill.db.group_commit import Tx
 from imagemill.domain.clock import SECOND, now_us
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import StorageError
 from imagemill.domain.jobs import JobStatus
 

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
 from typing import Any
@@ -17,6 +16,7 @@ from starlette.routing import BaseRoute
 
 import imagemill
 from imagemill.domain.access import Scope
+from imagemill.domain.dataclass import dataclass
 from imagemill.web.policies import SAFE, ErrorShape, PathPolicies, PathPolicy
 from imagemill.web.route_table import flat
 

@@ -2,7 +2,6 @@
 
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import ImagemillError
 from imagemill.domain.field_messages import field_message
 from imagemill.graphs.families.rows import Family, Variant, matches, normalise_name
