@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
-from functools import cache
+from functools import cache, partial
 from http import HTTPStatus
 from typing import Any
 from warnings import catch_warnings, simplefilter
@@ -350,10 +350,15 @@ def answered(status: int, description: str, *media_types: str) -> dict[str, Any]
 
 
 def body(*models: type[BaseModel]) -> dict[str, Any]:
-    """Return a JSON body of one of the models, inlined: the framework collects no definitions from here."""
+    """Return a JSON body of one of the models for ``openapi_extra``; its schema is made with the route."""
+    return {"requestBody": partial(_inlined_body, models)}
+
+
+def _inlined_body(models: Sequence[type[BaseModel]]) -> dict[str, Any]:
+    """Return a body with its schemas inlined, as the framework collects no definitions from here."""
     schemas = [deepcopy(_schema(model)) for model in models]
     schema = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+    return {"required": True, "content": {"application/json": {"schema": schema}}}
 
 
 @cache
