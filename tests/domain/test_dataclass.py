@@ -90,7 +90,7 @@ def _outcome(code: str, scope: dict[str, Any]) -> str:
         "Point(1) == Place(1), Place(1, name='here'), Place(1, 2, [], '', 'here')",
         "hash(Point(1, 2, ()))  == hash((1, 2, ()))",
         "len({Point(1, tags=()), Point(1, tags=(), note='n'), Point(2, tags=())}), hash(Point(1))",
-        "Point.__match_args__, Point.__slots__, Point.KIND, [each.name for each in dataclasses.fields(Place)]",
+        "Point.__match_args__, Point.__slots__, Point.KIND, [f.name for f in dataclasses.fields(Place)]",
         "setattr(Point(1), 'x', 2)",
         "delattr(Point(1), 'x')",
         "replace(Point(1), y=9), dataclasses.asdict(Place(1)), dataclasses.astuple(Point(1))",

@@ -171,6 +171,7 @@ class Application:
             self.roles.names,
             self.roles.queues,
             imagemill.__version__,
+            partial(self.process_lock.own_nodes, self.backends) if self.roles.worker else tuple,
         )
         self.callbacks = self._notifier(formats)
         self.batch_callbacks = self._batch_notifier(formats)
@@ -572,6 +573,8 @@ class Application:
             (lambda: True) if roles.scheduler else known.has_scheduler,
             self._queues_with_work,
             self.pauses.current,
+            lambda node: not roles.worker and self.process_lock.has(node),
+            known.nodes,
         )
 
     def settings_group(self, name: str) -> Any:

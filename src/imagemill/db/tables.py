@@ -22,7 +22,7 @@ from imagemill.db.columns import owned as _owned
 
 __all__ = ["api_keys", "audit", "browser_sessions", "metadata", "resets", "sessions", "tickets", "users"]
 
-REVISION = "0021"
+REVISION = "0022"
 """The Alembic head of this code; compared at start without importing Alembic."""
 
 CLAIMABLE = "status = 'queued' AND run_after IS NULL"
@@ -541,6 +541,7 @@ processes = sa.Table(
     sa.Column("version", sa.String(32), nullable=False),
     sa.Column("started_at", _instant, nullable=False),
     sa.Column("seen_at", _instant, nullable=False),
+    sa.Column("nodes", sa.Text),  # a worker's own nodes as JSON; NULL if all of its nodes are shared
 )
 
 # What operators have paused. Queued jobs of a paused owner or recipe have a `run_after` far in the future.
