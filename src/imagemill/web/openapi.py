@@ -32,7 +32,7 @@ _TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"
 class Problem(BaseModel):
     """An error of a request (RFC 9457)."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", defer_build=True)
 
     type: str = Field(description="`urn:imagemill:problem:` and a code that does not change.")
     title: str = Field(description="The name of the status.")

@@ -61,7 +61,7 @@ _MOST_FOUND = 4096
 class Families:
     """The table. Immutable; safe to share between threads.
 
-    ``rows`` returns the families by name, and is called at the first use: reading the files takes 30 ms.
+    ``rows`` returns the families by name, and is called at the first use: reading the files takes 18 ms.
     """
 
     def __init__(self, rows: Callable[[], Mapping[str, Family]]) -> None:
