@@ -17,6 +17,9 @@ _ROLES = {"serve": "Roles()", "worker": "Roles(api=False, scheduler=False)"}
 _CHILD = """
 from benchmarks.imports import measured
 took = measured()
+if {is_served}:
+    from imagemill.web.framework import load_framework
+    load_framework()
 from imagemill.bootstrap.application import Application, Roles, application
 from imagemill.config import Settings
 mill = Application(Settings(_env_file=None, data_dir={folder!r}), {roles})
@@ -58,7 +61,7 @@ def measured() -> Counter[str]:
 def main(role: str = "serve") -> None:
     best: dict[str, int] = {}
     with tempfile.TemporaryDirectory() as folder:
-        code = _CHILD.format(folder=folder, roles=_ROLES[role])
+        code = _CHILD.format(folder=folder, roles=_ROLES[role], is_served=role == "serve")
         for number in range(ROUNDS + 1):
             done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
             if number == 0:

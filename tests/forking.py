@@ -283,11 +283,12 @@ def _main() -> None:
     )
     for name in (*_MODULES, *(name for name in found if ".migrations" not in name)):
         importlib.import_module(name)
+    from imagemill.__main__ import main
     from imagemill.cli import startup
-    from imagemill.cli.app import app, main
+    from imagemill.cli.app import app
 
     typer.main.get_command = cache(typer.main.get_command)
-    typer.main.get_command(app)
+    list(typer.main.get_command(app).commands.values())  # type: ignore[attr-defined]
     gc.freeze()  # a collection in a program would copy these pages
     arguments = _Forker(sys.argv[1]).run()
     startup.STARTED_AT = time.perf_counter()

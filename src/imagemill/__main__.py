@@ -1,5 +1,19 @@
-"""``python -m imagemill``."""
+"""``imagemill`` and ``python -m imagemill``."""
 
-from imagemill.cli.app import main
+import sys
 
-main()
+
+def main() -> None:
+    """Run the command line. The list of all commands is printed without loading any."""
+    if sys.argv[1:] in (["--help"], ["-h"]):
+        from imagemill.cli.root_help import print_root_help
+
+        if print_root_help():
+            return
+    from imagemill.cli.app import main as run_command
+
+    run_command()
+
+
+if __name__ == "__main__":
+    main()

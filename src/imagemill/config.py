@@ -149,6 +149,7 @@ def default_data_dir() -> Path:
 
 class CoreSettings(BaseSettings):
     model_config = SettingsConfigDict(
+        defer_build=True,
         env_prefix=PREFIX,
         env_nested_delimiter="__",
         env_ignore_empty=True,

@@ -1,5 +1,6 @@
 """The modules that each kind of process loads until it is ready: more would cost start-up time and memory."""
 
+import json
 import os
 import subprocess
 import sys
@@ -15,13 +16,34 @@ mill = Application(Settings(_env_file=None, data_dir={folder!r}), {roles})
 mill.start()
 mill.close()
 """
+_FRAMEWORK = """
+from imagemill.web.framework import load_framework
+load_framework()
+"""
 _SERVE = """
 from imagemill.cli import app, server
 application(mill)
 """
+_HELP = """
+import os, sys
+from imagemill.__main__ import main
+sys.argv = ["imagemill", "--help"]
+sys.stdout = open(os.devnull, "w", encoding="utf-8")
+main()
+sys.stdout = sys.__stdout__
+"""
 _REPORT = "print(*sys.modules)"
 _UNUSED = ("alembic", "mako", "pygments", "numpy", "pydantic.v1", "celery", "redis", "psycopg", "obstore")
-_UNUSED += ("onnxruntime", "typst", "pikepdf", "cv2", "cryptography", "argon2", "opentelemetry.sdk")
+_UNUSED += (
+    "sqlalchemy.dialects.postgresql",
+    "onnxruntime",
+    "typst",
+    "pikepdf",
+    "cv2",
+    "cryptography",
+    "argon2",
+    "opentelemetry.sdk",
+)
 _HTTP = ("fastapi", "starlette", "uvicorn", "imagemill.api.jobs")
 
 
@@ -48,21 +70,60 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("roles", "most", "most_own"),
     [
-        ("Roles()", 1410, 560),
-        ("Roles(api=False, scheduler=False)", 1060, 400),
-        ("Roles(api=False, worker=False)", 1060, 400),
+        ("Roles()", 1350, 522),
+        ("Roles(api=False, scheduler=False)", 1040, 400),
+        ("Roles(api=False, worker=False)", 1040, 400),
     ],
     ids=["serve", "worker", "scheduler"],
 )
 def test_a_process_loads_only_what_its_role_needs(folder: Path, roles: str, most: int, most_own: int):
     serves = roles == "Roles()"
-    modules = _loaded((_START + (_SERVE if serves else "") + _REPORT).format(roles=roles, folder=str(folder)))
+    code = _FRAMEWORK + _START + _SERVE if serves else _START
+    modules = _loaded((code + _REPORT).format(roles=roles, folder=str(folder)))
     assert _named(modules, _UNUSED + (() if serves else _HTTP)) == set()
     own = [each for each in modules if each.split(".")[0] == "imagemill"]
     assert (len(modules) <= most, len(own) <= most_own) == (True, True), (len(modules), len(own))
 
 
 def test_help_loads_neither_the_server_nor_its_libraries():
-    modules = _loaded("import sys, imagemill.cli.app\n" + _REPORT)
-    assert _named(modules, (*_UNUSED, *_HTTP, "sqlalchemy", "pydantic", "httpx2", "PIL")) == set()
-    assert len(modules) <= 400, len(modules)
+    modules = _loaded(_HELP + _REPORT)
+    unused = ("sqlalchemy", "pydantic", "httpx2", "PIL", "typer", "rich", "imagemill.products")
+    assert _named(modules, (*_UNUSED, *_HTTP, *unused)) == set()
+    assert len(modules) <= 150, len(modules)
+
+
+@pytest.mark.parametrize(
+    ("command", "most"), [("jobs", 185), ("serve", 185)], ids=["a client's command", "serve"]
+)
+def test_a_command_loads_no_other(command: str, most: int):
+    modules = _loaded(
+        f"import sys\nfrom imagemill.cli.app import load_command\nload_command({command!r})\n" + _REPORT
+    )
+    assert _named(modules, (*_UNUSED, *_HTTP, "sqlalchemy", "httpx2", "PIL", "imagemill.products")) == set()
+    assert len(modules) <= most, len(modules)
+
+
+_DOCUMENT = """
+import json
+from fastapi import FastAPI
+from fastapi.openapi.models import Operation
+from pydantic import BaseModel
+application = FastAPI()
+
+@application.get("/pictures", responses={404: {"description": "There is none."}})
+def pictures(number: int = 1) -> dict[str, int]: ...
+
+class Later(BaseModel):
+    next: "Later | None" = None
+
+built = Operation.__pydantic_complete__
+print(json.dumps([built, Later.__pydantic_complete__, application.openapi()]))
+"""
+
+
+def test_the_models_of_openapi_are_built_when_a_document_is_made():
+    (is_built, is_own_built, document), (was_built, _, expected) = (
+        json.loads(" ".join(_loaded(code))) for code in (_FRAMEWORK + _DOCUMENT, _DOCUMENT)
+    )
+    assert (is_built, was_built, is_own_built) == (False, True, True)
+    assert document == expected

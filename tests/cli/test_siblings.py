@@ -104,6 +104,23 @@ def test_jobs_are_made_by_workers_and_answered_by_every_api_process(served: Prog
             assert _submit(client, wait=True)["result"]["available"]
 
 
+def test_health_lists_the_nodes_of_the_workers(served: Program):
+    with served.client() as client:
+        workers = until(lambda: len(found := _workers(client)) == 4 and found, 120)
+        ends = {each["name"].rpartition("-")[2] for each in workers}
+
+        def listed() -> list[str]:
+            return [each["name"] for each in client.get("/health").json()["nodes"]]
+
+        # The two simulated nodes are dealt out to the four workers, and the others have none.
+        names = until(lambda: len(found := listed()) == 2 and found, 120)
+        assert {name.partition(".")[0] for name in names} == {"sim-1"}
+        assert {name.partition(".")[2] for name in names} < ends
+        assert {_submit(client, wait=True)["result"]["available"] for _ in range(3)} == {True}
+        jobs = client.get("/api/v1/jobs", params={"limit": 3}).json()["items"]
+        assert {client.get(f"/api/v1/jobs/{each['id']}").json()["node"] for each in jobs} <= set(names)
+
+
 def test_a_killed_process_is_replaced_and_its_jobs_are_made(served: Program):
     until(lambda: len(_siblings(served)) == 5, 120)
     before = set(_siblings(served))

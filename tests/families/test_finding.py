@@ -174,6 +174,6 @@ def test_the_variant_is_what_the_most_exact_name_says(facts: dict[str, object], 
 
 
 def test_a_row_that_a_user_added_is_found():
-    own = Families({each.name: each for each in TABLE if each.name == "anima"})
+    own = Families(lambda: {each.name: each for each in TABLE if each.name == "anima"})
     assert find_family(own, ModelFacts(file="anima.safetensors")).name == "anima"
     assert find_family(own, ModelFacts(file="sdxl.safetensors")).source == "unknown"

@@ -4,7 +4,6 @@ import hmac
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from imagemill.accounts.browser_sessions import ENDED
 from imagemill.accounts.store import AccountStore, Owner, StoredKey, UseKey
@@ -12,6 +11,7 @@ from imagemill.accounts.throttle import UnknownKeyThrottle
 from imagemill.domain import access
 from imagemill.domain.access import GRANTED, Caller, Role, end_user
 from imagemill.domain.clock import SECOND, now_us
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import Forbidden, NotFound, Unauthenticated
 from imagemill.settings import AuthSettings
 

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import sqlalchemy as sa
 
@@ -10,6 +9,7 @@ from imagemill.db import tables
 from imagemill.db.database import Database
 from imagemill.db.group_commit import Tx
 from imagemill.domain.clock import now_us, uuid7
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import StorageError
 
 log = logging.getLogger(__name__)

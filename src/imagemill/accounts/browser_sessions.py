@@ -9,7 +9,6 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -21,6 +20,7 @@ from imagemill.db.group_commit import Tx
 from imagemill.domain import access
 from imagemill.domain.access import GRANTED, READING, Caller, Role, Scope
 from imagemill.domain.clock import SECOND, now_us, uuid7
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import InvalidInput, NotFound, Unauthenticated
 
 IDLE_S = 7 * 86_400

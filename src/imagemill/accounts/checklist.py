@@ -1,11 +1,10 @@
 """The first steps of an owner, and which of them are done."""
 
-from dataclasses import dataclass
-
 import sqlalchemy as sa
 
 from imagemill.db import tables
 from imagemill.db.database import Database
+from imagemill.domain.dataclass import dataclass
 
 _RECENT = 500
 """Newest jobs of the owner among which a picture is looked for."""

@@ -1,12 +1,12 @@
 """API keys and accounts: making and revoking them, within the scopes of the caller."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from imagemill.accounts.store import AccountStore, ChangeOwner, Owner, RevokeKey, StoredKey
 from imagemill.domain import access
 from imagemill.domain.access import GRANTED, Caller, Role, Scope, check_account
 from imagemill.domain.clock import SECOND, now_us
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import Conflict, Forbidden, InvalidInput, NotFound
 
 MAX_LIFE_S = 10 * 366 * 86_400

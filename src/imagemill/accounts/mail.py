@@ -1,11 +1,11 @@
 """Mail to users, sent by SMTP or written to a folder."""
 
 import logging
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from imagemill.domain.clock import uuid7
+from imagemill.domain.dataclass import dataclass
 from imagemill.settings import MailSettings
 
 if TYPE_CHECKING:

@@ -1,7 +1,6 @@
 """Accounts in the database: owners, API keys, sessions, users and password resets."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,6 +10,7 @@ from imagemill.db import tables
 from imagemill.db.database import Database
 from imagemill.db.group_commit import Tx
 from imagemill.domain.access import Role, Scope
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import Conflict, NotFound, Unauthenticated
 
 _owners = tables.owners.c

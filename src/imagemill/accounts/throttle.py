@@ -5,7 +5,6 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 
 import sqlalchemy as sa
@@ -15,6 +14,7 @@ from imagemill.db.group_commit import Tx, Write
 from imagemill.db.statements import BoundStatement, Statement, run_together
 from imagemill.domain.access import digest
 from imagemill.domain.clock import SECOND, now_us
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import TooManyAttempts
 
 # Counting attempts

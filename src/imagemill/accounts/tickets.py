@@ -6,7 +6,6 @@ may only read jobs. Its digest is stored, as that of a key is.
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import sqlalchemy as sa
 
@@ -16,6 +15,7 @@ from imagemill.db.group_commit import Tx
 from imagemill.domain import access
 from imagemill.domain.access import Caller, Role, Scope
 from imagemill.domain.clock import SECOND, now_us
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import Unauthenticated
 
 LIFE_S = 30.0

@@ -2,11 +2,11 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from imagemill.domain.clock import SECOND
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import ImagemillError, Unauthenticated
 
 if TYPE_CHECKING:

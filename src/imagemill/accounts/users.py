@@ -7,7 +7,6 @@ import secrets
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 
 from imagemill.accounts.browser_sessions import BROWSER, is_browser
 from imagemill.accounts.mail import Mail, MailTransport
@@ -30,6 +29,7 @@ from imagemill.accounts.throttle import AttemptLimiter, network
 from imagemill.accounts.tokens import Tokens
 from imagemill.domain.access import Caller, Role, digest
 from imagemill.domain.clock import SECOND, now_us, uuid7
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import Busy, Conflict, Forbidden, InvalidInput, NotFound, Unauthenticated
 from imagemill.settings import AuthSettings
 

@@ -1,7 +1,7 @@
 """The declaration of a part of the HTTP API (`ApiModule`) and the services it may use (`Services`)."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from imagemill.accounts.access import Access
@@ -16,6 +16,7 @@ from imagemill.blobs.base import BlobStore
 from imagemill.credits.service import CreditService
 from imagemill.db.database import Database
 from imagemill.domain.access import Caller
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import NotFound
 from imagemill.domain.nodes import Finding
 from imagemill.domain.placement import PlacementRules

@@ -120,7 +120,7 @@ async def _report(services: Services, sees_all: bool) -> Response:
     if sees_all:
         if body["database"] == "ok":
             body["queue"] = await pools.probe(services.jobs.depths)
-        body["nodes"] = _nodes(services)
+        body["nodes"] = await _nodes(services)
     return json_response(body, 200 if body["ok"] else 503)
 
 
@@ -132,7 +132,11 @@ async def _problem(probe: pools.HealthProbe) -> str:
     return ""
 
 
-def _nodes(services: Services) -> list[dict[str, Any]]:
+async def _nodes(services: Services) -> list[dict[str, Any]]:
+    try:
+        found = await pools.probe(services.capacity.nodes)
+    except StorageError:
+        found = renderers(services.backends.values())  # those of other processes are not known now
     return [
         {
             "name": node.name,
@@ -143,7 +147,7 @@ def _nodes(services: Services) -> list[dict[str, Any]]:
             "slots": node.slots,
             "resident": sorted(node.loaded_models),
         }
-        for node in renderers(services.backends.values())
+        for node in found
     ]
 
 

@@ -51,7 +51,7 @@ FileName = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_r
 
 
 class Hashes(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(defer_build=True, extra="forbid")
 
     AutoV1: Word | None = None
     AutoV2: Word | None = None

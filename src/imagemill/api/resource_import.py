@@ -1,7 +1,7 @@
 """``POST /api/v1/resources/import``: documents about many models, registered or updated at once."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, Literal
 
 from fastapi import APIRouter, Response
@@ -18,6 +18,7 @@ from imagemill.api.models_schemas import (
 )
 from imagemill.domain.access import Scope
 from imagemill.domain.air import Resource
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import FieldError, InvalidInput
 from imagemill.model_registry.documents import ResourceDocument, UnreadableDocument, read_document
 from imagemill.model_registry.imports import DocumentImport

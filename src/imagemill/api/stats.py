@@ -1,7 +1,6 @@
 """``/api/v1/stats``: time series of the installation's own counters."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -13,6 +12,7 @@ from imagemill.api.dependencies import ServicesDep
 from imagemill.api.jobs_schemas import moment
 from imagemill.domain.access import EVERY_OWNER, Scope
 from imagemill.domain.clock import SECOND, from_datetime, now_us
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import InvalidInput
 from imagemill.domain.time_series import (
     ALL_OWNERS,

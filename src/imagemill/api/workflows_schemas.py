@@ -56,7 +56,7 @@ class WorkflowBody(WorkflowChange):
 
 
 class RunQuery(BaseModel):
-    model_config = ConfigDict(alias_generator=to_camel)
+    model_config = ConfigDict(defer_build=True, alias_generator=to_camel)
 
     version: int | None = Field(
         None, ge=0, le=MOST_VERSIONS, description="Number of a version; default: the newest."

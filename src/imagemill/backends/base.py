@@ -3,10 +3,11 @@
 import json
 import threading
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Protocol, runtime_checkable
 
 from imagemill.backends.paid_calls import PaidCalls
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import BackendError, ImagemillError
 from imagemill.domain.events import Stage
 from imagemill.domain.failures import FailureCode

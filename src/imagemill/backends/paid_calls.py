@@ -5,9 +5,9 @@ finds the paid request. A process that ends between the provider's answer and th
 without an id; this gap cannot be closed.
 """
 
-from dataclasses import dataclass
 from typing import Protocol
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import ImagemillError
 
 MILLIONTHS = 1_000_000

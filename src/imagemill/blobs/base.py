@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import StorageError
 
 _KEY = re.compile(r"(?!.*(?:^|/)(?:\.\.?)?(?:/|$))[A-Za-z0-9_\-./]{1,255}")

@@ -1,12 +1,13 @@
 """Settings of stored files: where they are stored, and for how long."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, SecretStr
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.settings import JsonSetting, Mapped, SettingsGroup
 
 _DAY_S = 86_400.0

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +30,7 @@ from imagemill.db.group_commit import CommitSummary
 from imagemill.dispatch.base import Dispatcher, Offers, served_queues
 from imagemill.dispatch.inline import InlineDispatcher
 from imagemill.domain.clock import now_us
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.events import ChangedList, ListName
 from imagemill.graphs.builtin import NAMES, builtin
 from imagemill.graphs.families.table import load_families
@@ -171,6 +171,7 @@ class Application:
             self.roles.names,
             self.roles.queues,
             imagemill.__version__,
+            partial(self.process_lock.own_nodes, self.backends) if self.roles.worker else tuple,
         )
         self.callbacks = self._notifier(formats)
         self.batch_callbacks = self._batch_notifier(formats)
@@ -572,6 +573,8 @@ class Application:
             (lambda: True) if roles.scheduler else known.has_scheduler,
             self._queues_with_work,
             self.pauses.current,
+            lambda node: not roles.worker and self.process_lock.has(node),
+            known.nodes,
         )
 
     def settings_group(self, name: str) -> Any:

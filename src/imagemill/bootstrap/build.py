@@ -4,7 +4,6 @@ import logging
 import secrets
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
@@ -34,6 +33,7 @@ from imagemill.db.database import Database
 from imagemill.dispatch.base import BROKERED, Offers, route
 from imagemill.domain.access import digest
 from imagemill.domain.credits import Rate
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.durability import make_folder, write_once
 from imagemill.domain.errors import MissingExtra, StorageError
 from imagemill.domain.jobs import SIMULATOR

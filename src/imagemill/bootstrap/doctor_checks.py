@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,6 +25,7 @@ from imagemill.db.database import Database
 from imagemill.db.engine import foreign_sentence, inspect_database, open_engines
 from imagemill.db.tables import REVISION
 from imagemill.domain.clock import now_us
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import ImagemillError, StorageError
 from imagemill.domain.nodes import Finding, Level, NodeConfig
 from imagemill.jobs.capacity import NO_SCHEDULER, NO_WORKER

@@ -1,10 +1,10 @@
 """Entry points: our own built-in components and those of other packages are registered the same way."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.products.base import installed_products, load_plugin, registered
 
 if TYPE_CHECKING:

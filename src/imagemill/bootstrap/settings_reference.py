@@ -3,7 +3,6 @@
 import difflib
 import types
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -15,6 +14,7 @@ from pydantic_core import to_json, to_jsonable_python
 
 from imagemill.bootstrap.settings_check import given_names
 from imagemill.config import PROFILES, Settings, aliases, setting_names
+from imagemill.domain.dataclass import dataclass
 from imagemill.setting_names import ALIASES, FIXED, PREFIX
 from imagemill.settings import JsonSetting, SecretUrl, SettingsGroup, mask_url
 

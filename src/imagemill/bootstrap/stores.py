@@ -1,7 +1,5 @@
 """The stores of a process, and the order of the writes that end each transaction."""
 
-from dataclasses import dataclass
-
 from imagemill.accounts import store as accounts_store
 from imagemill.accounts import throttle
 from imagemill.accounts.audit import AuditLog
@@ -17,6 +15,7 @@ from imagemill.db.database import Database
 from imagemill.db.engine import Engines, open_engines
 from imagemill.db.group_commit import Listener
 from imagemill.db.locks import LeaderLeases
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.placement import Policy, choose
 from imagemill.jobs.operations.store import OperationStore
 from imagemill.jobs.pauses import PauseStore

@@ -1,62 +1,18 @@
-"""``imagemill`` with all its commands.
+"""``imagemill`` with all its commands, each loaded when it is called or described.
 
-Heavy imports happen inside the commands, so that ``--help`` is fast.
+Heavy imports happen inside the commands, so that the help of each is fast.
 """
 
 import sys
+from collections.abc import Callable, Iterator, MutableMapping
+from functools import cache
+from importlib import import_module
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
-from imagemill.cli import (
-    artifact_commands,
-    backup,
-    demo,
-    doctor,
-    feed_display,
-    forecast,
-    jobs,
-    keys,
-    maintenance,
-    make,
-    models,
-    nodes,
-    operations,
-    pauses,
-    plugin_list,
-    quotas,
-    resources,
-    serve,
-    session_list,
-    settings,
-    simulator,
-    stats,
-    users,
-    webhooks,
-    worker_list,
-    workflows,
-)
-from imagemill.cli.credits import commands as credit_commands
-from imagemill.cli.credits import price
-from imagemill.cli.output import UNUSABLE, print_error
-from imagemill.products.base import BrokenPlugin, installed_products
-
-app = typer.Typer(
-    name="imagemill",
-    help="A self-hosted image-generation orchestrator: durable jobs, any client, any backend.",
-    epilog="First steps: imagemill. All settings: imagemill settings.",
-    invoke_without_command=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-
-def _print_version(is_given: bool) -> None:
-    if is_given:
-        import imagemill
-
-        typer.echo(f"imagemill {imagemill.__version__}")
-        raise typer.Exit
-
+from imagemill.cli.command_table import CLIENT, COMMANDS, EPILOG, TITLE, VERSION_HELP
 
 _FIRST_STEPS = """
   Imagemill {version}: image generation with a durable queue, for any client and any backend
@@ -73,18 +29,84 @@ _FIRST_STEPS = """
 """
 
 
-@app.callback()
-def _root(
-    context: typer.Context,
-    version: bool = typer.Option(
-        False, "--version", help="Show the version and exit.", callback=_print_version, is_eager=True
-    ),
-) -> None:
-    """A self-hosted image-generation orchestrator: durable jobs, any client, any backend."""
-    if context.invoked_subcommand is None:
-        import imagemill
+class _Commands(MutableMapping[str, Any]):
+    """The commands by name, with those of products. A command's module is imported when it is looked up."""
 
-        typer.echo(_FIRST_STEPS.format(version=imagemill.__version__))
+    def __init__(self) -> None:
+        self._added: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name in self._added:
+            return self._added[name]
+        if name in COMMANDS:
+            return load_command(name)
+        return _load_group_of_product(name)
+
+    def __iter__(self) -> Iterator[str]:
+        yield from dict.fromkeys((*COMMANDS, *_product_groups(), *self._added))
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def __setitem__(self, name: str, command: Any) -> None:
+        self._added[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._added[name]
+
+
+class _Root(TyperGroup):
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = _Commands()
+
+
+@cache
+def load_command(name: str) -> Any:
+    entry = COMMANDS[name]
+    found = _imported(entry.target)
+    for further, target in entry.further:
+        found.command(further)(_imported(target))
+    if name == "models" and (library := _product_groups().get("library")) is not None:
+        _keep_former_names(found, library)
+    return _click_command(name, found, entry.panel)
+
+
+@cache
+def _load_group_of_product(name: str) -> Any:
+    return _click_command(name, _product_groups()[name], CLIENT)
+
+
+def _imported(target: str) -> Any:
+    module, _, name = target.partition(":")
+    return getattr(import_module(f"imagemill.cli.{module}"), name)
+
+
+def _click_command(name: str, found: typer.Typer | Callable[..., Any], panel: str) -> Any:
+    holder = typer.Typer(add_completion=False)
+    holder.callback()(lambda: None)
+    if isinstance(found, typer.Typer):
+        holder.add_typer(found, name=name, rich_help_panel=panel)
+    else:
+        holder.command(name, rich_help_panel=panel)(found)
+    group: Any = typer.main.get_command(holder)
+    return group.commands[name]
+
+
+@cache
+def _product_groups() -> dict[str, typer.Typer]:
+    """Return the groups of commands of the installed products, by name."""
+    from imagemill.products.base import BrokenPlugin, installed_products
+
+    try:
+        products = installed_products()
+    except BrokenPlugin as error:
+        from imagemill.cli.output import print_error
+
+        # The other commands remain: `plugins list` shows what is wrong.
+        print_error(str(error))
+        return {}
+    return {name: group for product in products for name, group in product.commands().items()}
 
 
 def _keep_former_names(kept: typer.Typer, moved: typer.Typer) -> None:
@@ -96,55 +118,36 @@ def _keep_former_names(kept: typer.Typer, moved: typer.Typer) -> None:
             kept.command(name, hidden=True)(command.callback)
 
 
-SERVE, CLIENT, ADMIN = "Run Imagemill", "Use a server", "Administer an installation"
-app.command(rich_help_panel=SERVE)(demo.demo)
-app.command(rich_help_panel=SERVE)(make.make)
-app.command(rich_help_panel=SERVE)(serve.serve)
-app.command(rich_help_panel=SERVE)(serve.api)
-app.command(rich_help_panel=SERVE)(serve.scheduler)
-app.command(rich_help_panel=SERVE)(serve.worker)
-app.command(rich_help_panel=SERVE)(serve.generator)
-app.add_typer(jobs.commands, name="jobs", rich_help_panel=CLIENT)
-jobs.commands.command("bulk")(operations.bulk)
-jobs.commands.command("priority")(operations.priority)
-app.add_typer(artifact_commands.commands, name="artifacts", rich_help_panel=CLIENT)
-jobs.commands.command()(forecast.forecast)
-jobs.commands.command()(forecast.placement)
-nodes.commands.command("models")(forecast.node_models)
-app.add_typer(operations.commands, name="operations", rich_help_panel=CLIENT)
-app.add_typer(pauses.commands, name="pauses", rich_help_panel=CLIENT)
-app.add_typer(nodes.commands, name="nodes", rich_help_panel=CLIENT)
-app.add_typer(simulator.commands, name="simulator", rich_help_panel=CLIENT)
-app.add_typer(worker_list.commands, name="workers", rich_help_panel=CLIENT)
-app.add_typer(models.commands, name="models", rich_help_panel=CLIENT)
-app.add_typer(resources.commands, name="resources", rich_help_panel=CLIENT)
-app.add_typer(workflows.commands, name="workflows", rich_help_panel=CLIENT)
-try:
-    _products = installed_products()
-except BrokenPlugin as _error:
-    # The other commands remain: `plugins list` shows what is wrong.
-    print_error(str(_error))
-    _products = ()
-for _product in _products:
-    for _name, _commands in _product.commands().items():
-        app.add_typer(_commands, name=_name, rich_help_panel=CLIENT)
-        if _name == "library":
-            _keep_former_names(models.commands, _commands)
-app.add_typer(webhooks.commands, name="webhooks", rich_help_panel=CLIENT)
-app.add_typer(quotas.commands, name="limits", rich_help_panel=CLIENT)
-app.add_typer(credit_commands, name="credits", rich_help_panel=CLIENT)
-app.command(rich_help_panel=CLIENT)(price)
-app.command(rich_help_panel=CLIENT)(stats.stats)
-app.command(rich_help_panel=CLIENT)(maintenance.health)
-app.command(rich_help_panel=CLIENT)(feed_display.checklist)
-app.command(rich_help_panel=ADMIN)(doctor.doctor)
-app.add_typer(keys.commands, name="keys", rich_help_panel=ADMIN)
-app.add_typer(users.commands, name="users", rich_help_panel=ADMIN)
-app.add_typer(session_list.commands, name="sessions", rich_help_panel=ADMIN)
-app.command(rich_help_panel=ADMIN)(maintenance.migrate)
-app.command(rich_help_panel=ADMIN)(backup.backup)
-app.add_typer(plugin_list.commands, name="plugins", rich_help_panel=ADMIN)
-app.add_typer(settings.commands, name="settings", rich_help_panel=ADMIN)
+app = typer.Typer(
+    name="imagemill",
+    cls=_Root,
+    help=TITLE,
+    epilog=EPILOG,
+    invoke_without_command=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(is_given: bool) -> None:
+    if is_given:
+        import imagemill
+
+        typer.echo(f"imagemill {imagemill.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    context: typer.Context,
+    version: bool = typer.Option(
+        False, "--version", help=VERSION_HELP, callback=_print_version, is_eager=True
+    ),
+) -> None:
+    if context.invoked_subcommand is None:
+        import imagemill
+
+        typer.echo(_FIRST_STEPS.format(version=imagemill.__version__))
 
 
 def main() -> None:
@@ -153,13 +156,24 @@ def main() -> None:
         getattr(stream, "reconfigure", lambda **_: None)(errors="replace")
     try:
         app()
-    except BrokenPlugin as error:
-        print_error(str(error))
-        sys.exit(UNUSABLE)
     except KeyboardInterrupt:
+        from imagemill.cli.output import print_error
+
         print_error("interrupted")
         sys.exit(130)
     except BrokenPipeError:
         # The reader of our output has closed the pipe, as `head` does.
         sys.stderr.close()
         sys.exit(141)
+    except Exception as error:
+        _exit_if_a_plugin_is_broken(error)
+        raise
+
+
+def _exit_if_a_plugin_is_broken(error: Exception) -> None:
+    module = sys.modules.get("imagemill.products.base")
+    if module is not None and isinstance(error, module.BrokenPlugin):
+        from imagemill.cli.output import UNUSABLE, print_error
+
+        print_error(str(error))
+        sys.exit(UNUSABLE)

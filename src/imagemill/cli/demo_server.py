@@ -10,12 +10,12 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from imagemill.cli.client import Client
 from imagemill.cli.output import CliError
+from imagemill.domain.dataclass import dataclass
 from imagemill.setting_names import ALIASES, PREFIX
 
 _START_TIMEOUT_S = 60.0

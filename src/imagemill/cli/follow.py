@@ -7,12 +7,12 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from imagemill.cli.client import ApiError, Client, parse_response, quote_segment
 from imagemill.cli.output import CliError, Printer
+from imagemill.domain.dataclass import dataclass
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

@@ -5,13 +5,14 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from imagemill.domain.control_characters import escape_controls, escape_json
+from imagemill.domain.dataclass import dataclass
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -59,12 +60,15 @@ class CliError(Exception):
         self.body = body if body is not None else {"error": message, "details": list(details)}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Printer:
     """Prints a command's output. With ``as_json`` standard output holds only JSON."""
 
     as_json: bool = False
-    console: "Console" = field(default_factory=lambda: make_console())
+
+    @cached_property
+    def console(self) -> "Console":
+        return make_console()
 
     def json(self, body: Any) -> None:
         """Print one line of JSON; a command that streams events prints a line for each."""

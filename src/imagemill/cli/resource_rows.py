@@ -3,12 +3,12 @@
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from imagemill.cli.output import UNUSABLE, CliError
+from imagemill.domain.dataclass import dataclass
 
 if TYPE_CHECKING:
     import httpx2

@@ -138,6 +138,7 @@ def _run_sibling_api(ends_with: int, socket_: int, **given: Any) -> None:
     _disable_gc()
     with Printer().reporting():
         settings = load_settings(**given)
+        _load_framework()
         from imagemill.cli.server import run_sibling
 
         run_sibling(settings, ends_with, socket_)
@@ -170,12 +171,19 @@ def _run_http(
             raise CliError("--open cannot be used with --reload", UNUSABLE)
         if reload and settings.processes != 1:
             raise CliError("--processes cannot be used with --reload", UNUSABLE)
+        _load_framework()
         from imagemill.cli import server
 
         if reload:
             server.run_reloading(settings, command, given)
         else:
             server.run_http(settings, command, ready_file, generates_key=generates_key, opens=opens)
+
+
+def _load_framework() -> None:
+    from imagemill.web.framework import load_framework
+
+    load_framework()
 
 
 def _disable_gc() -> None:

@@ -13,9 +13,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+
+from imagemill.domain.dataclass import dataclass
 
 if TYPE_CHECKING:
     from imagemill.config import Settings

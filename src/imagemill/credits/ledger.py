@@ -1,7 +1,6 @@
 """The ledger of credits in the database: balances, holds and settlements of jobs, postings, statements."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,6 +10,7 @@ from imagemill.db.database import Database
 from imagemill.db.group_commit import Tx
 from imagemill.db.statements import Statement
 from imagemill.domain.credits import JOB_ACTOR, EntryKind, Settlement, amount_of, credits_of, shown
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import Conflict, CreditsInsufficient, ImagemillError, NotFound, StorageError
 from imagemill.domain.jobs import Draft
 

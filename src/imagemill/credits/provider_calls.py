@@ -1,7 +1,6 @@
 """Paid calls of providers; their limits are checked in the transaction that writes a call."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,6 +11,7 @@ from imagemill.db.database import Database
 from imagemill.db.group_commit import Tx
 from imagemill.db.locks import lock_names
 from imagemill.domain.clock import SECOND, now_us, uuid7
+from imagemill.domain.dataclass import dataclass
 from imagemill.observability.metrics import Metrics
 
 _calls = tables.provider_calls.c

@@ -3,7 +3,6 @@
 import csv
 import io
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from imagemill.accounts.store import AccountStore, Owner
 from imagemill.credits.ledger import Balance, Ledger, LedgerEntry, Posting, StatementPage, Transfer
@@ -11,6 +10,7 @@ from imagemill.credits.pricing import Prices
 from imagemill.domain.access import MAX_END_USER, Caller, Role, Scope, end_user
 from imagemill.domain.clock import now_us, to_datetime
 from imagemill.domain.credits import EntryKind, shown
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import Forbidden, InvalidInput, NotFound
 
 _PAGE = 500

@@ -4,10 +4,10 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from imagemill.db.engine import create_private_file
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import StorageError
 
 _BUSY_S = 60.0

@@ -6,7 +6,7 @@ import sqlite3
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 
 from imagemill.db import tables
 from imagemill.db.address import schema_in
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.durability import flush_folder, make_folder
 from imagemill.domain.errors import StorageError
 

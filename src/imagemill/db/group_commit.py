@@ -17,12 +17,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import field
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import exc
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 
 from imagemill.db.engine import explain
 from imagemill.db.statements import (
@@ -34,10 +34,14 @@ from imagemill.db.statements import (
     run_together,
 )
 from imagemill.domain.credits import Settlement
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import StorageError
 from imagemill.domain.events import ChangedList, Notice
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.jobs import JobStatus
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql
 
 log = logging.getLogger(__name__)
 
@@ -146,7 +150,11 @@ class Tx(CommitSummary):
 
     def insert(self, table: sa.Table) -> "sqlite.Insert | postgresql.Insert":
         """Return an INSERT that supports ON CONFLICT, which both databases spell alike."""
-        return sqlite.insert(table) if self.conn.dialect.name == "sqlite" else postgresql.insert(table)
+        if self.conn.dialect.name == "sqlite":
+            return sqlite.insert(table)
+        from sqlalchemy.dialects.postgresql import insert
+
+        return insert(table)
 
 
 Write = Callable[[Tx, Sequence[Any]], Sequence[Any]]

@@ -1,7 +1,6 @@
 """Locks between processes: named locks for the length of a transaction, and leader roles held for longer."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import sqlalchemy as sa
 
@@ -9,6 +8,7 @@ from imagemill.db import tables
 from imagemill.db.database import Database
 from imagemill.db.group_commit import Tx
 from imagemill.db.statements import Statement
+from imagemill.domain.dataclass import dataclass
 
 _LOCK = Statement(sa.text("SELECT pg_advisory_xact_lock(hashtext(:name))"))
 

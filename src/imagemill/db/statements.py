@@ -11,11 +11,12 @@ see `run_together`.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 from pydantic_core import from_json, to_json
+
+from imagemill.domain.dataclass import dataclass
 
 Parameters = Mapping[str, Any]
 

@@ -17,12 +17,12 @@ from imagemill.db.account_tables import (
     tickets,
     users,
 )
-from imagemill.db.columns import INSTANT, OWNER, metadata
+from imagemill.db.columns import INSTANT, OWNER, metadata, partial_index
 from imagemill.db.columns import owned as _owned
 
 __all__ = ["api_keys", "audit", "browser_sessions", "metadata", "resets", "sessions", "tickets", "users"]
 
-REVISION = "0021"
+REVISION = "0022"
 """The Alembic head of this code; compared at start without importing Alembic."""
 
 CLAIMABLE = "status = 'queued' AND run_after IS NULL"
@@ -48,12 +48,6 @@ def _of_job(primary_key: bool = False, **options: bool) -> sa.Column[str]:
         nullable=False,
         **options,  # pyright: ignore[reportArgumentType] - only flags of Column reach this
     )
-
-
-def _partial(name: str, *columns: str, where: str, unique: bool = False) -> sa.Index:
-    """A partial index with a literal condition; see `CLAIMABLE`."""
-    condition = sa.text(where)
-    return sa.Index(name, *columns, unique=unique, sqlite_where=condition, postgresql_where=condition)
 
 
 # Jobs and queues
@@ -124,12 +118,7 @@ _INDEXES = (
     ("ix_jobs_held", ("owner",), "held IS NOT NULL"),
 )
 for _name, _columns, _where in _INDEXES:
-    sa.Index(
-        _name,
-        *(jobs.c[column] for column in _columns),
-        sqlite_where=sa.text(_where) if _where else None,
-        postgresql_where=sa.text(_where) if _where else None,
-    )
+    partial_index(_name, *(jobs.c[column] for column in _columns), where=_where)
 
 
 events = sa.Table(
@@ -168,9 +157,9 @@ artifacts = sa.Table(
     # The time at which its owner deleted it; null also where its retention has ended.
     sa.Column("deleted_at", _instant),
     sa.Index("ix_artifacts_owner", "owner", "created_at", "id"),
-    _partial("ix_artifacts_rating", "owner", "rating", "created_at", "id", where="rating IS NOT NULL"),
+    partial_index("ix_artifacts_rating", "owner", "rating", "created_at", "id", where="rating IS NOT NULL"),
     # Those of all owners. Few are rated, so that both cost little.
-    _partial("ix_artifacts_rated", "rating", "created_at", "id", where="rating IS NOT NULL"),
+    partial_index("ix_artifacts_rated", "rating", "created_at", "id", where="rating IS NOT NULL"),
 )
 
 dependencies = sa.Table(
@@ -273,7 +262,7 @@ batch_callbacks = sa.Table(
     sa.Column("due_at", _instant),
     sa.Column("tries", sa.Integer, nullable=False),
     sa.Column("last_error", sa.Text),
-    _partial("ix_batch_callbacks_due", "due_at", where="due_at IS NOT NULL"),
+    partial_index("ix_batch_callbacks_due", "due_at", where="due_at IS NOT NULL"),
 )
 
 resources = sa.Table(
@@ -299,7 +288,7 @@ deliveries = sa.Table(
     sa.Column("tries", sa.Integer, nullable=False),
     sa.Column("delivered_at", _instant),
     sa.Column("last_error", sa.Text),
-    _partial("ix_deliveries_due", "due_at", where="due_at IS NOT NULL"),
+    partial_index("ix_deliveries_due", "due_at", where="due_at IS NOT NULL"),
 )
 
 nodes = sa.Table(
@@ -381,9 +370,9 @@ ledger = sa.Table(
     sa.Column("key", sa.String(200)),
     sa.Column("note", sa.Text, nullable=False),
     # A job is held, settled and released at most once each.
-    _partial("ux_ledger_job", "job_id", "kind", unique=True, where="job_id IS NOT NULL"),
+    partial_index("ux_ledger_job", "job_id", "kind", unique=True, where="job_id IS NOT NULL"),
     # An administrator's action with an idempotency key is booked once.
-    _partial("ux_ledger_key", "actor", "key", "kind", unique=True, where="key IS NOT NULL"),
+    partial_index("ux_ledger_key", "actor", "key", "kind", unique=True, where="key IS NOT NULL"),
 )
 
 # Quotas
@@ -442,7 +431,7 @@ messages = sa.Table(
     sa.Column("delivered_at", _instant),
     sa.Index("ix_messages_endpoint", "endpoint_id", "id"),
     sa.Index("ix_messages_order", "endpoint_id", "job_id", "seq"),
-    _partial("ix_messages_due", "endpoint_id", "due_at", where="due_at IS NOT NULL"),
+    partial_index("ix_messages_due", "endpoint_id", "due_at", where="due_at IS NOT NULL"),
 )
 
 attempts = sa.Table(
@@ -541,6 +530,7 @@ processes = sa.Table(
     sa.Column("version", sa.String(32), nullable=False),
     sa.Column("started_at", _instant, nullable=False),
     sa.Column("seen_at", _instant, nullable=False),
+    sa.Column("nodes", sa.Text),  # a worker's own nodes as JSON; NULL if all of its nodes are shared
 )
 
 # What operators have paused. Queued jobs of a paused owner or recipe have a `run_after` far in the future.
@@ -581,5 +571,5 @@ operations = sa.Table(
     sa.Column("finished_at", _instant),
     sa.Index("ix_operations_owner", "owner", "id"),
     sa.Index("ix_operations_actor", "actor", "id"),
-    _partial("ix_operations_open", "id", where="finished_at IS NULL"),
+    partial_index("ix_operations_open", "id", where="finished_at IS NULL"),
 )

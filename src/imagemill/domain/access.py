@@ -3,9 +3,9 @@
 import hashlib
 import re
 import secrets
-from dataclasses import dataclass
 from enum import StrEnum
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import InvalidInput
 
 

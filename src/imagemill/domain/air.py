@@ -8,10 +8,12 @@ only; the model registry expands it. A model that has no AIR of its own gets one
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, unquote
+
+from imagemill.domain.dataclass import dataclass
 
 MAX_LENGTH = 512
 MAX_TYPE = 64

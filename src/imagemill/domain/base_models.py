@@ -1,7 +1,8 @@
 """The base models that Civitai names, such as "SDXL 1.0" or "Flux.1 D": their ecosystem and their family."""
 
 import re
-from dataclasses import dataclass
+
+from imagemill.domain.dataclass import dataclass
 
 _SEPARATORS = re.compile(r"[^a-z0-9]+")
 

@@ -3,7 +3,8 @@
 import hashlib
 import re
 import uuid
-from dataclasses import dataclass
+
+from imagemill.domain.dataclass import dataclass
 
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-")
 _LONGEST_FOLDER = 96

@@ -12,10 +12,10 @@ The digest of an upload does not say whose it is, so in v2 its ``sig`` begins wi
 """
 
 import re
-from dataclasses import dataclass
 from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
 from imagemill.domain.blob_keys import OutputId, UploadId, parse_blob_id
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.signing import UrlSigner
 
 PATH = "/blobs"

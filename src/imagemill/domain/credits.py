@@ -4,9 +4,9 @@ Amounts are whole thousandths of a credit, so that sums are exact.
 """
 
 import math
-from dataclasses import dataclass
 from enum import StrEnum
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.images import RenderSize
 
 CREDIT = 1000

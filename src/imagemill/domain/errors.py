@@ -96,11 +96,11 @@ A line of the drawing names the class, the module that defines it, and its meani
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from typing import Any, Self
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.quotas import QuotaStatus
 

@@ -1,10 +1,10 @@
 """The event log of a job. Events are numbered from 1 without a gap; the last one is terminal."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.jobs import JobStatus
 
 

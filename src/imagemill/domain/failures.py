@@ -1,7 +1,8 @@
 """Failure codes and their retry policies: whether, where and how often a job is retried."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from imagemill.domain.dataclass import dataclass
 
 
 class FailureCode(StrEnum):

@@ -6,9 +6,10 @@ jobs, failures and retries are unknown, so the estimates are those of the queue 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from imagemill.domain.clock import SECOND
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.jobs import LaneKey
 from imagemill.domain.placement import Choice, Fleet, PlacementRules, Policy, choose
 from imagemill.domain.scheduling import LaneHead, Offer, QueuedJob, mismatch_reason

@@ -1,8 +1,10 @@
 """Render specifications that every backend understands, their size and cost, and the table of samplers."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
+
+from imagemill.domain.dataclass import dataclass
 
 MAX_SEED = 2**32 - 1
 """The largest seed of a text-to-image request, and the largest that is drawn. Seeds in ComfyUI graphs may be

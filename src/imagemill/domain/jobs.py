@@ -8,10 +8,11 @@ A waiting job never fails: when a dependency does not succeed, the job is cancel
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Any
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.failures import Failure
 from imagemill.domain.moderation import ModerationRecord
 

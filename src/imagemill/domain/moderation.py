@@ -1,7 +1,8 @@
 """Inputs and results of prompt checks and picture classifiers."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from imagemill.domain.dataclass import dataclass
 
 
 class Verdict(StrEnum):

@@ -1,8 +1,10 @@
 """ComfyUI nodes: their configuration, and reports on their state."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
+
+from imagemill.domain.dataclass import dataclass
 
 SLOTS = 2
 """Default number of prompts in flight on a node: one renders, the next is queued, so the GPU is never idle.

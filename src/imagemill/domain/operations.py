@@ -1,10 +1,11 @@
 """Operations: one action on all jobs that match a filter."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Any
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.jobs import IDLE, OPEN, JobStatus
 
 SAMPLES = 20

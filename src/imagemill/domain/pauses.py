@@ -1,7 +1,8 @@
 """Pauses: what an operator keeps from starting, and why."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from imagemill.domain.dataclass import dataclass
 
 PARKED = 240_000_000_000_000_000
 """A job of a paused owner or recipe cannot be claimed before this instant plus the one of its retry. It is in

@@ -16,9 +16,10 @@ The end of the module explains a job's wait to its owner.
 
 import math
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from imagemill.domain.clock import SECOND
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.jobs import LaneKey
 from imagemill.domain.scheduling import (
     LaneHead,

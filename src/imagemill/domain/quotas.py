@@ -2,7 +2,9 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
+
+from imagemill.domain.dataclass import dataclass
 
 REQUESTS, JOBS, MEGAPIXELS = "requests", "jobs", "megapixels"
 COOLDOWN = "cooldown:"

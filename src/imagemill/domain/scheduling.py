@@ -9,9 +9,9 @@ by a bounded amount, and a waiting job is overtaken ever more rarely.
 """
 
 from collections.abc import Container, Iterable
-from dataclasses import dataclass
 
 from imagemill.domain.clock import SECOND
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.jobs import LaneKey
 
 PRIORITY_STEP_S = 6.0

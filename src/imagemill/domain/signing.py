@@ -4,9 +4,9 @@ import base64
 import hashlib
 import hmac
 import secrets
-from dataclasses import dataclass
 
 from imagemill.domain.clock import SECOND, now_us
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.events import EventType
 
 

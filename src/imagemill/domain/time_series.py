@@ -7,10 +7,11 @@ percentile is exact to about 9 %.
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from imagemill.domain.clock import SECOND
+from imagemill.domain.dataclass import dataclass
 
 MINUTE_S, HOUR_S = 60, 3600
 ALL_OWNERS = "*"

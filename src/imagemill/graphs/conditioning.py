@@ -7,10 +7,11 @@ without a catalogue by the outputs that are in use, as all nodes return the posi
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from typing import Any, Literal
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.graphs.catalogue import Catalogue
 from imagemill.graphs.graph import TEXT_INPUTS, find_value
 from imagemill.graphs.json_access import mapping, number

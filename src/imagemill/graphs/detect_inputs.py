@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.graphs.catalogue import Catalogue
 from imagemill.graphs.conditioning import ConditioningTracer
 from imagemill.graphs.files import file_kind

@@ -4,9 +4,10 @@ A slot is a value of the request or a link to another node; rows name slots as `
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.images import Control, ImageSpec
 from imagemill.graphs import builder_parts
 from imagemill.graphs.catalogue import Catalogue

@@ -7,9 +7,9 @@ trainers, which other trainers write too.
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.graphs.json_access import mapping, number
 
 MOST_WORDS = 5

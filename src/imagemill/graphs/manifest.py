@@ -9,10 +9,10 @@ import math
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from imagemill.domain import air
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import FieldError, InvalidInput
 from imagemill.graphs.errors import InvalidGraph, InvalidWorkflow
 from imagemill.graphs.graph import SEEDS, Graph, Link, copy, insert_lora, is_air, normalise

@@ -6,9 +6,10 @@ with the links to it (``images.image0``).
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.graphs.files import MODEL_FILES
 from imagemill.graphs.json_access import is_array, mapping, number, sequence, text
 

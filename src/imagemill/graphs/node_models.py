@@ -1,8 +1,9 @@
 """The model files of a node, by kind, as its core loaders list them."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.graphs.catalogue import Catalogue
 from imagemill.graphs.file_metadata import NO_METADATA, FileMetadata
 from imagemill.graphs.files import MODEL_FILES

@@ -5,9 +5,10 @@ but some fail without certain inputs.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.graphs.graph import Graph, add
 
 _SWITCH = ("enable", "disable")

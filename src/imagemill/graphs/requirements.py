@@ -1,7 +1,7 @@
 """The files and node classes that a render requires of a node."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass  # noqa: TID251 - with an order
 
 from imagemill.domain.images import Control, GraphSpec, ImageSpec, PageSpec, RenderSpec, TaskSpec
 from imagemill.graphs.builder import LORA_TYPES, family_of

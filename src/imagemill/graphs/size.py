@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.images import PAGE_STEPS, ImageSpec, PageSpec, RenderSize, RenderSpec, TaskSpec
 from imagemill.graphs.graph import Graph, executed, find_value, outputs, whole_number
 from imagemill.graphs.json_access import mapping, number

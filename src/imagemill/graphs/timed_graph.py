@@ -1,9 +1,9 @@
 """A graph as people look at it: its nodes with their values, the links between them, and the time of each."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.graphs.json_access import mapping, number, sequence, text
 
 TIMES = "graphTimes"

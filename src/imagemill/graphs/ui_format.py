@@ -6,9 +6,10 @@ input is really connected to, the second part assembles the graph.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, cast
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.graphs.catalogue import Catalogue
 from imagemill.graphs.errors import CannotConvert
 from imagemill.graphs.graph import Graph, is_ui_format, normalise, outputs, unwrap

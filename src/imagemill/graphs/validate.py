@@ -5,10 +5,10 @@ every value that looks like a link, and its worker thread ends at one that leads
 """
 
 from collections.abc import Container, Iterator, Mapping
-from dataclasses import dataclass
 from math import isfinite
 from typing import Any, Literal, cast
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.graphs.errors import KIND_WORDS
 from imagemill.graphs.files import MODEL_FILES, file_kind
 from imagemill.graphs.json_access import format_value, mapping, number, sequence

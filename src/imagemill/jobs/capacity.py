@@ -4,10 +4,10 @@ All reports of health, and the coverage of models, are made from this.
 """
 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from imagemill.backends.base import Backend, Node, renderers
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.jobs import SIMULATOR
 from imagemill.domain.pauses import Pause, PauseScope
 from imagemill.domain.scheduling import REMOTE, RENDER, TASKS
@@ -55,7 +55,8 @@ class Capacity:
     ``queues``: the queues of the recipes. ``workers``: returns the queues of each living worker process, and
     ``serves`` whether one with these queues serves a queue. ``has_scheduler``: returns whether some process
     sweeps and delivers. ``queues_with_work``: returns the queues with claimable jobs. ``pauses``: returns
-    what is paused.
+    what is paused. ``is_idle``: whether a node of this process takes no jobs, as the process runs none.
+    ``elsewhere``: returns the nodes that other worker processes have of their own.
     """
 
     def __init__(
@@ -67,7 +68,11 @@ class Capacity:
         has_scheduler: Callable[[], bool],
         queues_with_work: Callable[[], Container[str]],
         pauses: Callable[[], Sequence[Pause]] = tuple,
+        is_idle: Callable[[Node], bool] = lambda node: False,
+        elsewhere: Callable[[], Sequence[Node]] = tuple,
     ) -> None:
+        self._is_idle = is_idle
+        self._elsewhere = elsewhere
         self._pauses = pauses
         self._backends = backends
         self._queues = tuple(sorted(set(queues)))
@@ -86,6 +91,11 @@ class Capacity:
             simulated=bool(usable) and all(node.backend == SIMULATOR for node in usable),
             problems=tuple(problems),
         )
+
+    def nodes(self) -> list[Node]:
+        """Return the nodes that render for the installation. Raises `StorageError`."""
+        known = [node for node in renderers(self._backends.values()) if not self._is_idle(node)]
+        return [*known, *self._elsewhere()]
 
     def missing_worker(self, queue: str) -> str:
         """Return why no process runs jobs of this queue, and the remedy; empty if one does."""

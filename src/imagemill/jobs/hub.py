@@ -11,10 +11,11 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol, Self
 
 from imagemill.backends.base import Progress
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import ImagemillError, StorageError
 from imagemill.domain.events import Notice
 from imagemill.jobs.store.queries import View

@@ -10,7 +10,6 @@ import hashlib
 import re
 import threading
 import time
-from dataclasses import dataclass
 from urllib.parse import unquote
 
 import httpx2
@@ -27,6 +26,7 @@ from imagemill.domain.blob_keys import (
     parse_blob_id,
 )
 from imagemill.domain.blob_urls import own_picture
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import (
     BackendError,
     Conflict,

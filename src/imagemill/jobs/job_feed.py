@@ -13,12 +13,13 @@ from bisect import bisect_right
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import islice
 
 from imagemill.backends.base import Progress
 from imagemill.domain.access import EVERY_OWNER
 from imagemill.domain.clock import now_us
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import InvalidInput, StorageError
 from imagemill.domain.events import ChangedList, EventType, ListName, Notice, terminal_event
 from imagemill.domain.jobs import JobStatus

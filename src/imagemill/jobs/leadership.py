@@ -5,17 +5,18 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from filelock import lock_descriptor
 
+from imagemill.backends.base import Backend, Node, renderers
 from imagemill.db.locks import AcquireRole, LeaderLeases, ReleaseRole
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.durability import make_folder, write_once
 from imagemill.domain.errors import StorageError
-from imagemill.jobs.processes import ProcessStore
+from imagemill.jobs.processes import Process, ProcessStore
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,13 @@ class ProcessLock:
     def suffix(self) -> str:
         """The random part of the worker's name, for names of other things that only this process has."""
         return self.worker.rpartition("-")[2]
+
+    def has(self, node: Node) -> bool:
+        """Whether only this process has the node, as those of the simulator."""
+        return node.name.endswith(f".{self.suffix}")
+
+    def own_nodes(self, backends: Mapping[str, Backend]) -> list[Node]:
+        return [node for node in renderers(backends.values()) if self.has(node)]
 
     def dead_processes(self, workers: Iterable[str]) -> tuple[str, ...]:
         """Return those of ``workers`` that ran on this machine and have ended."""
@@ -168,7 +176,8 @@ class WorkerDirectory:
         """Return the queues of each living worker process; None means all queues."""
         with self._lock:
             if time.monotonic() - self._read_at >= _KNOWN_S:
-                self._workers = self._living()
+                found = self._living().values()
+                self._workers = [None if each.queues is None else frozenset(each.queues) for each in found]
                 self._read_at = time.monotonic()
             return self._workers
 
@@ -176,8 +185,12 @@ class WorkerDirectory:
         holders = self._leases.holders(_ROLE, now_us())
         return any(not self._process_lock.dead_processes([holder]) for holder in holders.values())
 
-    def _living(self) -> Sequence[frozenset[str] | None]:
+    def nodes(self) -> list[Node]:
+        """Return the nodes that the other living worker processes have of their own."""
+        return self._processes.nodes([name for name in self._living() if name != self._process_lock.worker])
+
+    def _living(self) -> dict[str, Process]:
         found = {each.name: each for each in self._processes.living() if "worker" in each.roles}
         for name in self._process_lock.dead_processes(found):
             del found[name]
-        return [None if each.queues is None else frozenset(each.queues) for each in found.values()]
+        return found

@@ -1,11 +1,12 @@
 """The state of a model on the nodes: which of them have it, and which load it now for a job."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from imagemill.backends.base import Backend, Node
 from imagemill.domain.air import NO_FAMILY, InvalidAir, Resource, parse
 from imagemill.domain.clock import SECOND
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.events import EventType
 from imagemill.domain.images import ImageSpec, VideoLength
 from imagemill.domain.jobs import SIMULATOR, Job, JobStatus

@@ -4,7 +4,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import zip_longest
 from typing import Protocol
 
@@ -12,6 +12,7 @@ from imagemill.backends.base import Output, RenderCanceled, RenderControl
 from imagemill.blobs.base import BlobStore, NewBlob
 from imagemill.domain.blob_keys import artifact_id, blob_key, owner_folder, owner_hash
 from imagemill.domain.clock import now_us
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import BackendError, Conflict, StorageError
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.images import ImageSpec

@@ -8,7 +8,6 @@ process make no offers.
 import logging
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,6 +16,7 @@ from imagemill.db import tables
 from imagemill.db.database import Database
 from imagemill.db.group_commit import Tx
 from imagemill.domain.clock import now_us
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import Conflict, NotFound, StorageError
 from imagemill.domain.events import ChangedList, ListName
 from imagemill.domain.pauses import Pause, PauseScope

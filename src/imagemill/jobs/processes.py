@@ -1,18 +1,20 @@
 """The processes of an installation, as each of them reports itself to the database."""
 
+import json
 import logging
 import os
 import socket
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 import sqlalchemy as sa
 
+from imagemill.backends.base import Node
 from imagemill.db import tables
 from imagemill.db.database import Database
 from imagemill.db.group_commit import Tx
 from imagemill.domain.clock import SECOND, now_us
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import StorageError
 from imagemill.domain.jobs import JobStatus
 
@@ -24,7 +26,10 @@ LOST_S = 20.0
 """Seconds without a report after which a process counts as lost."""
 _FORGOTTEN_S = 86_400.0
 """Seconds after which a lost process is no longer listed."""
+_MOST_NODES = 200
+"""Nodes of a process that are reported; a worker of tests may simulate thousands."""
 _processes, _jobs, _leaders = tables.processes.c, tables.jobs.c, tables.leaders.c
+_WITHOUT_NODES = [column for column in tables.processes.c if column.name != "nodes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +61,9 @@ class ProcessStore:
         self._write = database.write
         self._read = database.read
 
-    def report(self, process: Process) -> None:
-        self._write(_report, process)
+    def report(self, process: Process, nodes: Sequence[Node] = ()) -> None:
+        """Record that a process lives. ``nodes``: those that it has of its own."""
+        self._write(_report, (process, nodes))
 
     def remove(self, name: str) -> None:
         """Remove a process that stops."""
@@ -67,13 +73,17 @@ class ProcessStore:
         """Return the processes that are not lost. One of this machine may have ended since its report."""
         return self._read(_living, now_us() - round(LOST_S * SECOND))
 
+    def nodes(self, names: Sequence[str]) -> list[Node]:
+        """Return the nodes that the processes of these names have of their own, as last reported."""
+        return self._read(_own_nodes, tuple(names))
+
     def all(self) -> list[ProcessView]:
         """Return the processes, the oldest first, with those that were lost within a day."""
         return self._read(_all)
 
 
-def _report(tx: Tx, reports: Sequence[Process]) -> list[None]:
-    for each in reports:
+def _report(tx: Tx, reports: Sequence[tuple[Process, Sequence[Node]]]) -> list[None]:
+    for each, nodes in reports:
         row = {
             "name": each.name,
             "roles": ",".join(each.roles),
@@ -83,9 +93,11 @@ def _report(tx: Tx, reports: Sequence[Process]) -> list[None]:
             "version": each.version,
             "started_at": each.started_at,
             "seen_at": each.seen_at,
+            "nodes": json.dumps([_node_row(node) for node in nodes[:_MOST_NODES]]) if nodes else None,
         }
         insert = tx.insert(tables.processes).values(row)
-        tx.conn.execute(insert.on_conflict_do_update(index_elements=["name"], set_={"seen_at": each.seen_at}))
+        changes = {name: row[name] for name in ("seen_at", "nodes")}
+        tx.conn.execute(insert.on_conflict_do_update(index_elements=["name"], set_=changes))
         before = each.seen_at - round(_FORGOTTEN_S * SECOND)
         tx.conn.execute(sa.delete(tables.processes).where(_processes.seen_at < before))
     return [None] * len(reports)
@@ -96,13 +108,39 @@ def _remove(tx: Tx, names: Sequence[str]) -> list[None]:
     return [None] * len(names)
 
 
+def _node_row(node: Node) -> dict[str, object]:
+    return {
+        "name": node.name,
+        "backend": node.backend,
+        "queues": sorted(node.queues),
+        "slots": node.slots,
+        "loaded_models": sorted(node.loaded_models),
+        "healthy": node.healthy,
+        "draining": node.draining,
+        "problem": node.problem,
+    }
+
+
+def _own_nodes(conn: sa.Connection, names: Sequence[str]) -> list[Node]:
+    statement = sa.select(_processes.nodes).where(_processes.name.in_(names), _processes.nodes.is_not(None))
+    rows = [
+        row
+        for text in conn.execute(statement.order_by(_processes.name)).scalars()
+        for row in json.loads(text)
+    ]
+    return [
+        Node(**row | {"queues": frozenset(row["queues"]), "loaded_models": frozenset(row["loaded_models"])})
+        for row in rows
+    ]
+
+
 def _living(conn: sa.Connection, since: int) -> list[Process]:
-    rows = conn.execute(sa.select(tables.processes).where(_processes.seen_at >= since)).all()
+    rows = conn.execute(sa.select(*_WITHOUT_NODES).where(_processes.seen_at >= since)).all()
     return [_process(row) for row in rows]
 
 
 def _all(conn: sa.Connection) -> list[ProcessView]:
-    rows = conn.execute(sa.select(tables.processes).order_by(_processes.started_at, _processes.name)).all()
+    rows = conn.execute(sa.select(*_WITHOUT_NODES).order_by(_processes.started_at, _processes.name)).all()
     leaders = set(conn.execute(sa.select(_leaders.holder)).scalars())
     running: dict[str, list[str]] = {}
     statement = sa.select(_jobs.worker, _jobs.id).where(_jobs.status == JobStatus.RUNNING.value)
@@ -134,12 +172,14 @@ class ProcessReporter:
         roles: Sequence[str],
         queues: frozenset[str] | None,
         version: str,
+        nodes: Callable[[], Sequence[Node]] = tuple,
     ) -> None:
         self._store = store
         self._name = name
         self._roles = tuple(roles)
         self._queues = tuple(sorted(queues)) if queues is not None else None
         self._version = version
+        self._nodes = nodes
         self._started_at = now_us()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="imagemill-processes", daemon=True)
@@ -168,6 +208,6 @@ class ProcessReporter:
             self._name, self._roles, self._queues, host, pid, self._version, self._started_at, now
         )
         try:
-            self._store.report(process)
+            self._store.report(process, self._nodes())
         except StorageError as error:
             log.debug("this process could not be reported: %s", error)

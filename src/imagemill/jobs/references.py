@@ -6,11 +6,11 @@ text of the input as a mark, as no value is known when the job is submitted.
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, cast
 
 from pydantic_core import to_json
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.jobs import Job

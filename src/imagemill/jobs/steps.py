@@ -1,11 +1,11 @@
 """The steps of an attempt: prepare, send, follow, check, store."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from imagemill.backends.base import OUTPUT, Backend, RenderCanceled, RenderRequest, RenderResult
 from imagemill.blobs.base import BlobStore
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import BackendError
 from imagemill.domain.events import Stage
 from imagemill.domain.failures import FailureCode

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from imagemill.backends.base import Backend, PaidBackend, PartnerBackend, kind_run_by
 from imagemill.credits.pricing import Prices
 from imagemill.domain.clock import SECOND, new_trace, now_us, uuid7
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import Conflict, FieldError, Forbidden, InvalidInput, UnsupportedFamily
 from imagemill.domain.field_messages import field_message, field_path, merge_unions
 from imagemill.domain.images import GraphSpec, RenderSpec, WorkerSpec, WorkKind, kind_of, render_cost_s

@@ -5,7 +5,6 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 
 from imagemill.blobs.base import BlobInfo, BlobStore
@@ -13,6 +12,7 @@ from imagemill.blobs.settings import BlobSettings, Retention
 from imagemill.credits.provider_calls import ProviderCalls
 from imagemill.domain.blob_keys import attempt_of, owner_hash, owner_hash_of, thumbnail_keys, thumbnail_place
 from imagemill.domain.clock import SECOND, now_us
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import StorageError
 from imagemill.jobs.leadership import ProcessLock
 from imagemill.jobs.store.finish import Expire, ReclaimLeases, ReleaseRetries

@@ -8,11 +8,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import ImagemillError
 from imagemill.language.answers import ChatAnswer
 from imagemill.language.settings import ChatLimits

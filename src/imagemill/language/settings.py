@@ -1,10 +1,10 @@
 """Settings of the language model that tasks use, such as captions and chat completions."""
 
-from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from pydantic import Field, SecretStr, model_validator
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.settings import SettingsGroup
 
 

@@ -9,12 +9,12 @@ subject, and the one that explains C best is used. If none does, F is assumed to
 The first part measures the background, the second part removes it.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageFilter
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.media.layout import InvalidImage
 
 Array = Any

@@ -7,8 +7,8 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.media.encoding import open_checked
 from imagemill.media.layout import InvalidImage
 from imagemill.media.pixels import on_white

@@ -4,10 +4,10 @@ import base64
 import html
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from PIL import Image, ImageDraw, ImageFont
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.media.pictures import EXTENSIONS
 from imagemill.media.pixels import plain
 

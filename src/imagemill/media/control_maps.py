@@ -7,12 +7,12 @@ whose names the kinds have, so that ControlNets trained on those take them.
 import hashlib
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any, Literal
 
 from PIL import Image
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.media.encoding import open_checked
 from imagemill.media.layout import InvalidImage
 from imagemill.media.pixels import on_white

@@ -5,11 +5,11 @@
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from PIL import Image, ImageDraw, ImageFile, ImageFilter, ImageSequence, PngImagePlugin
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.media.layout import InvalidImage, is_profile
 from imagemill.media.metadata import exif_comment
 from imagemill.media.pixels import on_white, plain

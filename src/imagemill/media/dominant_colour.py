@@ -1,11 +1,11 @@
 """Find the dominant colour of a picture's subject, and the key colour that differs from it most."""
 
 import colorsys
-from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.media.chroma_key import Array, NoBackground, measure
 from imagemill.media.encoding import open_checked
 

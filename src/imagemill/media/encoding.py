@@ -5,11 +5,11 @@ They are encoded as WebP: lossy at a quality, lossless if transparent, within a 
 
 import io
 import math
-from dataclasses import dataclass
 from typing import Any
 
 from PIL import Image, ImageFile
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.media.layout import InvalidImage, is_profile
 from imagemill.media.pictures import FORMATS
 from imagemill.media.pixels import plain

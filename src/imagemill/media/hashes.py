@@ -7,13 +7,13 @@ on white and made grey first. Bits are in rows from the upper left, written as h
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 from typing import Any, Literal
 
 from PIL import Image
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.media.encoding import open_checked
 from imagemill.media.pixels import on_white
 from imagemill.media.transforms import OutputFile, TransformContext

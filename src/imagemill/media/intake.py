@@ -1,8 +1,7 @@
 """Sanitize pictures that clients send: parse, decode under limits, and remove everything but pixels and
 profile."""
 
-from dataclasses import dataclass
-
+from imagemill.domain.dataclass import dataclass
 from imagemill.media import jpeg, png, webp
 from imagemill.media.layout import InvalidImage, NotAccepted, ParsedImage
 from imagemill.media.pictures import FORMATS, PictureInfo

@@ -1,8 +1,9 @@
 """Read the segments of a JPEG (ITU-T T.81, annex B)."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.media.layout import (
     MOST_PARTS,
     InvalidImage,

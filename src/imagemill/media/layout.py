@@ -1,8 +1,8 @@
 """Facts that can be read from a picture's file without decoding it; shared by the three formats."""
 
 import zlib
-from dataclasses import dataclass
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import ImagemillError
 
 MOST_PARTS = 65_536

@@ -8,11 +8,12 @@ import json
 import struct
 import unicodedata
 import zlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Literal
 from xml.sax.saxutils import escape
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.media.pictures import with_png_text
 
 Metadata = Literal["full", "anonymous", "none"]

@@ -5,8 +5,10 @@ The press sends the work to the process as a pickle; only data comes back. See `
 
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Protocol
+
+from imagemill.domain.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

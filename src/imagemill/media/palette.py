@@ -3,8 +3,8 @@ it."""
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.media.layout import InvalidImage
 from imagemill.media.transforms import OutputFile, TransformContext, check_pixels
 

@@ -7,9 +7,9 @@ import io
 import os
 import struct
 import zlib
-from dataclasses import dataclass
 from queue import SimpleQueue
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.media.layout import InvalidImage
 
 FORMATS = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}

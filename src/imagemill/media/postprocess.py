@@ -7,9 +7,10 @@ so that building one loads neither.
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.media.layout import is_profile
 from imagemill.media.metadata import (
     ImageMetadata,

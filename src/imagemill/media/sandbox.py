@@ -13,9 +13,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import ImagemillError
 from imagemill.media.layout import InvalidImage
 from imagemill.media.sandbox_child import LENGTHS

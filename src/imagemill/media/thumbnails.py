@@ -1,8 +1,8 @@
 """Thumbnails of finished pictures, and contact sheets of them, as transforms for the confined process."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.media.contact_sheet import Tile, draw
 from imagemill.media.encoding import MEDIA_TYPE, encode_webp, open_checked, thumbnail
 from imagemill.media.layout import InvalidImage

@@ -7,9 +7,9 @@ decoder; see `imagemill.media.sandbox_child`. The server sends it there as a pic
 import base64
 import pickle
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import MissingExtra
 from imagemill.media.layout import InvalidImage
 

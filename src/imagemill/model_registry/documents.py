@@ -6,12 +6,13 @@ version of a model as the API of Civitai's site answers it.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, cast
 
 from imagemill.domain.air import TYPES, type_of_word
 from imagemill.domain.base_models import find_base_model
 from imagemill.domain.clock import to_datetime
+from imagemill.domain.dataclass import dataclass
 
 _MOST_DESCRIPTION = 10_000
 _MOST_MS = 10**14

@@ -1,10 +1,11 @@
 """Registering many models: the files of a node, and documents about models."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 from imagemill.domain.air import InvalidAir, Resource
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import Conflict
 from imagemill.graphs.families.finding import FamilySource, FoundFamily
 from imagemill.model_registry.names import InstalledModel, same_name

@@ -3,10 +3,11 @@
 import difflib
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache, partial
 
 from imagemill.domain.air import EXAMPLE, FILE, Air, Resource, file_air, parse
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.images import GraphSpec, ImageSpec, RenderSpec
 from imagemill.graphs.families.finding import FoundFamily, ModelFacts, find_family
 from imagemill.graphs.families.table import Families, built_in

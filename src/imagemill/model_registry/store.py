@@ -1,7 +1,6 @@
 """The model registry in the database."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,6 +10,7 @@ from imagemill.db.database import Database, WriteMode
 from imagemill.db.group_commit import Tx
 from imagemill.db.statements import dump, load
 from imagemill.domain.air import Resource, parse
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import Conflict, NotFound
 
 _resources = tables.resources.c

@@ -4,13 +4,14 @@ import logging
 import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import PurePath
 from typing import Any, Protocol
 from urllib.parse import SplitResult, urlsplit
 
 from imagemill.db.database import WriteMode
 from imagemill.domain.clock import now_us
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import Conflict, FieldError, InvalidInput, NotFound, StorageError
 from imagemill.domain.nodes import Finding, NodeConfig, NodeReport, server_address
 from imagemill.net.addresses import is_same_server

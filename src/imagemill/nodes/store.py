@@ -1,7 +1,6 @@
 """Nodes that operators added, and the drain marks of all nodes, in the database."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,6 +9,7 @@ from imagemill.db import tables
 from imagemill.db.database import Database, WriteMode
 from imagemill.db.group_commit import Tx
 from imagemill.db.statements import dump, load
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import Conflict, NotFound
 from imagemill.domain.events import ChangedList, ListName
 from imagemill.domain.nodes import NodeConfig

@@ -5,12 +5,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Metric, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import ImagemillError, StorageError
 
 log = logging.getLogger(__name__)

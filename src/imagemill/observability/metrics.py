@@ -6,12 +6,12 @@ Children are looked up once and kept, as a lookup by label costs as much as the 
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
 
 from imagemill.domain.clock import SECOND, now_us
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.jobs import Job
 
 _FAST_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)

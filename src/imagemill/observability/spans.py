@@ -2,9 +2,10 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.jobs import Job
 
 Value = str | int | float | bool

@@ -5,11 +5,12 @@ every process and by the command line, so it imports nothing heavy at the top: t
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from imagemill.domain.dataclass import dataclass
 
 if TYPE_CHECKING:
     import typer

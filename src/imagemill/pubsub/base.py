@@ -2,11 +2,11 @@
 facts."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Protocol, Self
 
 from imagemill.backends.base import Progress
 from imagemill.db.group_commit import CommitSummary
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.events import ChangedList, Notice
 
 

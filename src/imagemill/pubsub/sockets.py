@@ -16,13 +16,14 @@ import socket
 import tempfile
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from pathlib import Path
 
 from pydantic_core import from_json, to_json
 
 from imagemill.backends.base import Progress
+from imagemill.domain.dataclass import dataclass
 from imagemill.pubsub.base import ClusterEvent, EventHandlers
 from imagemill.pubsub.codec import merge, pack, pack_progress, unpack, unpack_progress
 from imagemill.pubsub.peer_link import FrameKind, PeerLink, frame

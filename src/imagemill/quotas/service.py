@@ -4,10 +4,10 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from imagemill.domain.access import Caller
 from imagemill.domain.clock import SECOND, now_us
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import QueueFull, StorageError
 from imagemill.domain.jobs import Draft
 from imagemill.domain.quotas import QuotaPolicy, QuotaStatus, Workload, accounts_of

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 import sqlalchemy as sa
 
@@ -13,6 +12,7 @@ from imagemill.db.locks import lock_names
 from imagemill.db.statements import Statement
 from imagemill.domain import quotas
 from imagemill.domain.clock import SECOND
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import NotFound, QueueFull, RateLimited, TryLater
 from imagemill.domain.quotas import Limits, QuotaPolicy, QuotaStatus, accounts_of
 

@@ -1,13 +1,14 @@
 """The recipe interface: an input model, the preparation of an input, and the plan of a render."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Protocol
 
 from pydantic import BaseModel
 
 from imagemill.domain.air import Resource
 from imagemill.domain.credits import Rate
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.images import RenderSpec
 from imagemill.domain.moderation import PromptTexts
 from imagemill.media.transforms import ImageTransform, OutputFile, Role, TransformContext

@@ -1,7 +1,8 @@
 """Ages stated in a text, in digits and in English, Portuguese and Spanish words."""
 
-import re
 from collections.abc import Iterator
+
+from imagemill.safety.normalize import LatePattern
 
 ADULT_AGE = 18
 
@@ -42,7 +43,7 @@ _PERSON = (
     r"(?:garot[ao]s?|moc[ao]s?|rapaz(?:es)?|guri[as]?|girls?|boys?|chic[ao]s?|muchach[ao]s?|lass"
     r"|el[ae]s? tem|ella tiene|el tiene|s?he is|s?hes)"
 )
-_AGE = re.compile(
+_AGE = LatePattern(
     rf"(?<![\w.])({_NUMBER})\s*-?\s*{_YEARS}"
     rf"|\bage[ds]?\s*(?:of\s*)?:?\s*({_NUMBER})\b"
     rf"|\b(?:idade|edad)\s*(?:de\s*)?:?\s*({_NUMBER})\b(?!\s*(?:media|da|de|del)\b)"
@@ -50,7 +51,7 @@ _AGE = re.compile(
     r"(?=\s*(?:$|[,.;:!?)\n]|(?:nu[as]?|nus|sem|sin|pelad\w+|desnud\w+|naked|nude|in)\b))"
     rf"|\blooks?\s+(?:like\s+)?(?:(?:s?he|they)(?:\s+(?:is|are)|s)?\s+)?({_NUMBER})\b"
 )
-_NO_AGE = re.compile(
+_NO_AGE = LatePattern(
     rf"\b(?:ha|faz(?:em)?|hace|durante|ultim[ao]s|proxim[ao]s|whisk(?:e)?y(?: de)?|vin(?:h)?os? de|ron|rum)"
     rf"\s+(?:mais de |mas de |quase |casi )?{_NUMBER}\s+anos?\b"
     rf"|\b{_NUMBER}\s+anos?\s+(?:atras|depois|despues|antes|mais tarde|mas tarde"
@@ -60,7 +61,7 @@ _NO_AGE = re.compile(
     r"(?:whisk\w+|scotch|bourbon|malt|rum|wine|port|cognac|brandy|barrels?|cask|cheese|oak|trees?|house|car)\b"
 )
 """Periods, and ages of things."""
-_YOUNGER = re.compile(
+_YOUNGER = LatePattern(
     r"\b(?:under|below|younger than|menos de|menor(?:es)? de|abaixo de)\s+(?:os\s+|los\s+)?"
     r"(?:1[0-8]|eighteen|dezoito|dieciocho)\b"
     r"|\b\d{1,2}\s*-?\s*months?[\s-]*olds?\b|\bmeses de (?:idade|edad|vida)\b"
@@ -72,11 +73,11 @@ _YOUNGER = re.compile(
 
 def stated_ages(text: str) -> Iterator[int]:
     """Yield the ages in a text that `imagemill.safety.normalize.fold` has folded."""
-    for found in _AGE.finditer(_NO_AGE.sub(" ", text)):
+    for found in _AGE.compiled.finditer(_NO_AGE.compiled.sub(" ", text)):
         number = next(filter(None, found.groups()))
         yield int(number) if number.isdigit() else _VALUES.get(number, _OTHERS)
 
 
 def states_minor(text: str) -> bool:
     """Whether a folded text states an age below `ADULT_AGE`."""
-    return bool(_YOUNGER.search(text)) or any(age < ADULT_AGE for age in stated_ages(text))
+    return bool(_YOUNGER.compiled.search(text)) or any(age < ADULT_AGE for age in stated_ages(text))

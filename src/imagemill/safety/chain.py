@@ -2,9 +2,10 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import ImagemillError
 from imagemill.domain.moderation import (
     ModerationInput,

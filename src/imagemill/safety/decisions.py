@@ -4,13 +4,13 @@ text."""
 import logging
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 
 import sqlalchemy as sa
 
 from imagemill.db import tables
 from imagemill.db.database import Database
 from imagemill.db.group_commit import Tx
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.moderation import ModerationRecord, Verdict
 
 log = logging.getLogger(__name__)

@@ -2,12 +2,12 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pydantic import BaseModel
 
 from imagemill.domain.clock import now_us, uuid7
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import BackendError, ContentBlocked
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.jobs import Draft, Job

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from imagemill.domain.moderation import ALLOWED, ModerationInput, ModerationResult, Verdict
 from imagemill.safety.ages import ADULT_AGE, stated_ages, states_minor
-from imagemill.safety.normalize import fold, words
+from imagemill.safety.normalize import LatePattern, fold, words
 from imagemill.safety.words import TermList
 
 NAME = "minors"
@@ -47,7 +47,7 @@ _YOUNG = TermList(
 _ACCENTED = re.compile(r"\b(?:ni\u00f1[oa]s?|beb[\u00ea\u00e9]s?)\b")
 """Words for a child that are other words without their accent: "nino" is a name, "bebe" is "drinks"."""
 _ADJECTIVE = re.compile(r"\bnovinh[oa]s?\b")
-_NEW = re.compile(
+_NEW = LatePattern(
     r"\bnovinh[oa]s? em folha\b"
     r"|\b(?:casa|carro|moto|motocicleta|bicicleta|bike|roupa|vestido|camisa|blusa|lingerie|biquini|bolsa"
     r"|sapatos?|botas?|tenis|guitarra|violao|camera|cama|mochila|boneca|bola|pele)s? novinh[oa]s?\b"
@@ -85,7 +85,7 @@ _SEXUAL = TermList(
         *("putaria", "putinh*", "orgia", "orgias", "nackt*"),
     )
 )
-_UNDRESSED = re.compile(
+_UNDRESSED = LatePattern(
     r"\b(?:sem|sin) (?:(?:as?|nenhum\w*|qualquer|sua|suas|nada de|ninguna|su|la) )*"
     r"(?:roup\w+|ropas?|calcinh\w+|sutias?|vestes|bragas|cuecas?)\b"
     r"|\bwithout (?:any |her |his |their )?(?:clothes|clothing|underwear|panties|bra)\b"
@@ -95,13 +95,13 @@ _UNDRESSED = re.compile(
     r"|\bquit\w+ (?:toda )?(?:la|su) ropa\b(?! del? )"
 )
 """Phrases for missing clothes, searched in the normalised words."""
-_FOOTBALL = re.compile(
+_FOOTBALL = LatePattern(
     r"\b(?:uma|numa|a|da|na|as|das|nas|de|jog\w+|bat\w+|disput\w+)\s+peladas?\b"
     r"(?=.{0,80}\b(?:bola|futebol|campinho|quadra|gols?|racha|time|domingo|rua|varzea|amigos)\b)"
     r"|\bjog\w+\s+(?:uma\s+)?peladas?\b"
 )
 """"Pelada" is an informal game of football, too."""
-_HARMLESS = re.compile(
+_HARMLESS = LatePattern(
     r"\bnaked (?:mole rats?|eye|oats?|flames?|trees?|branch(?:es)?|twigs?|cakes?|truth|bulbs?|rocks?|walls?"
     r"|blades?|swords?|neck chickens?)\b"
     r"|\bnude[\s-](?:pink|beige|lips?|lipstick|heels?|colou?rs?|colou?red|tones?|shades?|palette|nails?|tights"
@@ -168,7 +168,7 @@ def is_young(text: str) -> bool:
         return True
     if _ACCENTED.search(unicodedata.normalize("NFC", text.lower())) or _UNDER_AGE.search(folded):
         return True
-    if _ADJECTIVE.search(" ".join(found)) and _ADJECTIVE.search(_NEW.sub(" ", " ".join(found))):
+    if _ADJECTIVE.search(" ".join(found)) and _ADJECTIVE.search(_NEW.compiled.sub(" ", " ".join(found))):
         return True
     return _PUPIL.within(found) and not (
         _GROWN_UP.within(found) or any(age >= ADULT_AGE for age in stated_ages(folded))
@@ -179,8 +179,8 @@ def is_sexual(text: str) -> bool:
     """Whether a text has a word for nakedness or sex that has no other meaning there."""
     plain = _GNU.sub(" ", unicodedata.normalize("NFC", text.lower()))
     folded = fold(plain)
-    found = words(_FOOTBALL.sub(" ", _HARMLESS.sub(" ", folded)))
-    return _SEXUAL.within(found) or bool(_UNDRESSED.search(" ".join(found)))
+    found = words(_FOOTBALL.compiled.sub(" ", _HARMLESS.compiled.sub(" ", folded)))
+    return _SEXUAL.within(found) or bool(_UNDRESSED.compiled.search(" ".join(found)))
 
 
 @lru_cache(maxsize=8192)

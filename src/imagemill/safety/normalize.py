@@ -4,7 +4,7 @@ letters."""
 import hashlib
 import re
 import unicodedata
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from imagemill.domain.moderation import PromptTexts
 
@@ -65,3 +65,14 @@ def digest(texts: PromptTexts) -> str:
     """Return the SHA-256 of the normalised words, so that a disguised text has the same digest."""
     text = "\n".join(" ".join(words(part)) for part in (texts.whole, texts.negative))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+class LatePattern:
+    """A regular expression that is compiled when it is first used: the long ones take 3 ms each."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    @cached_property
+    def compiled(self) -> re.Pattern[str]:
+        return re.compile(self._text)

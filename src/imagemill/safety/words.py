@@ -6,7 +6,7 @@ from functools import cached_property
 from importlib.resources import files
 
 from imagemill.domain.moderation import ALLOWED, ModerationInput, ModerationResult, Verdict
-from imagemill.safety.normalize import fold, words
+from imagemill.safety.normalize import LatePattern, fold, words
 
 _LISTS = files("imagemill.safety").joinpath("data")
 
@@ -26,15 +26,17 @@ class TermList:
                 stems.append(term[:-1])
             else:
                 self._words.add(term)
-        self._stems = re.compile("(?:^| )(?:" + "|".join(map(re.escape, stems)) + ")") if stems else None
+        self._stems = LatePattern("(?:^| )(?:" + "|".join(map(re.escape, stems)) + ")") if stems else None
 
     def has(self, word: str) -> bool:
         """Whether this single word is in the list."""
-        return word in self._words or bool(self._stems and self._stems.match(word))
+        return word in self._words or bool(self._stems and self._stems.compiled.match(word))
 
     def within(self, words: Sequence[str]) -> bool:
         """Whether the words contain a word or a phrase of the list."""
-        if not self._words.isdisjoint(words) or (self._stems and self._stems.search(" ".join(words))):
+        if not self._words.isdisjoint(words) or (
+            self._stems and self._stems.compiled.search(" ".join(words))
+        ):
             return True
         if self._phrases.keys().isdisjoint(words):
             return False

@@ -7,7 +7,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from io import BytesIO
 from typing import Any
 
@@ -23,6 +23,7 @@ from imagemill.backends.base import (
     RenderResult,
     kind_run_by,
 )
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.images import GraphSpec, ImageSpec, PageSpec, RenderSpec, TaskSpec, WorkerSpec, kind_of

@@ -9,8 +9,9 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+
+from imagemill.domain.dataclass import dataclass
 
 _STOP_TIMEOUT_S = 20.0
 _LOG_TAIL = 4000

@@ -8,7 +8,6 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Literal
 
 from fastapi import APIRouter, Request
@@ -19,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 from imagemill.blobs.base import BlobStore
 from imagemill.domain.blob_urls import PATH
 from imagemill.domain.clock import SECOND, now_us
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import NotFound
 from imagemill.domain.jobs import Artifact
 from imagemill.domain.signing import UrlSigner

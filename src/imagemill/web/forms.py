@@ -2,13 +2,13 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 from fastapi import Request
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData
 from starlette.formparsers import MultiPartException, MultiPartParser
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import InvalidInput, UnusablePicture
 
 IN_MEMORY_BYTES = 2**20

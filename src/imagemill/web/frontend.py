@@ -7,7 +7,6 @@ path has a policy and an unknown one is a 404; and it sends neither compressed f
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.routing import Route
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.web.policies import CorsClass, PathPolicy
 
 FOLDER = Path(__file__).with_name("console_files")

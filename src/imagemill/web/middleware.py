@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any, cast
 
@@ -15,6 +15,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.observability.tracing import Tracer
 from imagemill.web.http import CORS_ALLOWED, inbound_trace, trace_of
 from imagemill.web.policies import POLICY, REWRITTEN_PREFIX, PathPolicies, PathPolicy

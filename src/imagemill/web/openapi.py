@@ -3,8 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from http import HTTPStatus
 from typing import Any
 from warnings import catch_warnings, simplefilter
@@ -17,6 +16,7 @@ from starlette.routing import BaseRoute
 
 import imagemill
 from imagemill.domain.access import Scope
+from imagemill.domain.dataclass import dataclass
 from imagemill.web.policies import SAFE, ErrorShape, PathPolicies, PathPolicy
 from imagemill.web.route_table import flat
 
@@ -32,7 +32,7 @@ _TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"
 class Problem(BaseModel):
     """An error of a request (RFC 9457)."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", defer_build=True)
 
     type: str = Field(description="`urn:imagemill:problem:` and a code that does not change.")
     title: str = Field(description="The name of the status.")
@@ -350,10 +350,15 @@ def answered(status: int, description: str, *media_types: str) -> dict[str, Any]
 
 
 def body(*models: type[BaseModel]) -> dict[str, Any]:
-    """Return a JSON body of one of the models, inlined: the framework collects no definitions from here."""
+    """Return a JSON body of one of the models for ``openapi_extra``; its schema is made with the route."""
+    return {"requestBody": partial(_inlined_body, models)}
+
+
+def _inlined_body(models: Sequence[type[BaseModel]]) -> dict[str, Any]:
+    """Return a body with its schemas inlined, as the framework collects no definitions from here."""
     schemas = [deepcopy(_schema(model)) for model in models]
     schema = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+    return {"required": True, "content": {"application/json": {"schema": schema}}}
 
 
 @cache

@@ -6,13 +6,14 @@ for administrators only.
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum, auto
 from typing import Any
 
 from pydantic import BaseModel
 
 from imagemill.domain.access import Scope
+from imagemill.domain.dataclass import dataclass
 from imagemill.web.path_index import PathIndex
 
 ERROR_SHAPE = "imagemill.error_shape"

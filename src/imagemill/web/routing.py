@@ -79,6 +79,7 @@ class LazyRoute(APIRoute):
     """FastAPI's route, built when it is first called or described.
 
     Building one takes a millisecond: its signature is inspected, and a validator made of each parameter.
+    A value of ``openapi_extra`` may be a function that returns it, called then, too.
     """
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
@@ -102,9 +103,11 @@ class LazyRoute(APIRoute):
         return object.__getattribute__(self, name)
 
     def _build(self, options: Mapping[str, Any]) -> None:
+        extra: Mapping[str, Any] = options.get("openapi_extra") or {}
+        described = {name: value() if callable(value) else value for name, value in extra.items()}
         built = type(self).__new__(type(self))
         # A second object, as two threads may build at once and neither may see a half of it.
-        APIRoute.__init__(built, self.path, self.endpoint, **options)
+        APIRoute.__init__(built, self.path, self.endpoint, **{**options, "openapi_extra": described})
         with catch_warnings():
             # FastAPI ignores this warning where it declares a field. A field of a model whose own building is
             # deferred would cause it later, at the first request.

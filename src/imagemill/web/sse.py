@@ -6,7 +6,6 @@ items of `job_news` in the form of `streamed_event`.
 
 import base64
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
@@ -17,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from imagemill.backends.base import Progress
 from imagemill.domain.clock import to_datetime
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.events import Event
 from imagemill.jobs.hub import Hub, Watcher
 from imagemill.jobs.store.store import JobStore

@@ -12,7 +12,6 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from fastapi import WebSocket, WebSocketDisconnect
@@ -22,6 +21,7 @@ from starlette.requests import HTTPConnection
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from imagemill.backends.base import Progress
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import ImagemillError, InvalidInput
 from imagemill.domain.events import Event
 from imagemill.jobs.hub import Hub

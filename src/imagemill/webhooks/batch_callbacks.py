@@ -7,7 +7,7 @@ behind reads the events after its cursor. A crash repeats at most the messages o
 import json
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,6 +17,7 @@ from imagemill.db.database import Database
 from imagemill.db.group_commit import Tx
 from imagemill.db.statements import dump, load
 from imagemill.domain.clock import SECOND, now_us, random_fraction
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.events import Event
 from imagemill.domain.jobs import Job
 from imagemill.jobs.store.batches import BatchCallback, BatchRecord, read_records

@@ -3,10 +3,10 @@
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from imagemill.domain.clock import SECOND, now_us, random_fraction
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import StorageError
 from imagemill.net.guarded_client import UrlGuard
 from imagemill.observability import logs

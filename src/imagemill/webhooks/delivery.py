@@ -7,12 +7,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Generic, Protocol, TypeVar
 
 import httpx2
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import StorageError
 from imagemill.net.backoff import doubled_s
 from imagemill.net.guarded_client import Deadline, UrlGuard, guarded_client

@@ -1,11 +1,12 @@
 """The request and the answer of an attempt to deliver a webhook message, as they are stored with it."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 from pydantic_core import from_json
 
 from imagemill.db.statements import dump
+from imagemill.domain.dataclass import dataclass
 from imagemill.webhooks.delivery import PostAnswer
 
 

@@ -3,11 +3,11 @@
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from imagemill.accounts.store import AccountStore
 from imagemill.domain.clock import SECOND, now_us, random_fraction, uuid7
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.events import Event
 from imagemill.domain.signing import sign
 from imagemill.jobs.store.queries import View

@@ -1,7 +1,7 @@
 """The outboxes: due callbacks, one at a time and in order for each job, and messages to webhook endpoints."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -11,6 +11,7 @@ from imagemill.db.database import Database
 from imagemill.db.group_commit import Tx
 from imagemill.db.statements import Statement
 from imagemill.domain.clock import uuid7
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.events import Event
 from imagemill.domain.jobs import Job
 from imagemill.domain.signing import TYPES

@@ -4,7 +4,7 @@
 # The rows of a statement built from a tuple of columns have no static type.
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,6 +15,7 @@ from imagemill.db.database import Database
 from imagemill.db.group_commit import Tx
 from imagemill.db.statements import dump
 from imagemill.domain.clock import to_datetime
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import Conflict, NotFound
 from imagemill.webhooks.exchanges import Exchange, dump_exchange, load_exchange
 from imagemill.webhooks.outbox import invalidate_subscriptions

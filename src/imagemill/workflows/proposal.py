@@ -3,9 +3,10 @@
 import json
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any, Literal
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import FieldError, InvalidInput
 from imagemill.graphs import manifest
 from imagemill.graphs.catalogue import Catalogue

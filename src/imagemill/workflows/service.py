@@ -5,12 +5,13 @@ import json
 import threading
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from imagemill.db.database import WriteMode
 from imagemill.domain.access import Caller
 from imagemill.domain.clock import now_us
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import Conflict, FieldError, Forbidden, InvalidInput, NotFound
 from imagemill.graphs import graph, manifest
 from imagemill.graphs.catalogue import Catalogue

@@ -4,7 +4,6 @@ A workflow belongs to a space: that of an owner, or `SHARED`, which all owners s
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,6 +11,7 @@ import sqlalchemy as sa
 from imagemill.db import tables
 from imagemill.db.database import Database, WriteMode
 from imagemill.db.group_commit import Tx
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import Conflict, NotFound
 
 _workflows = tables.workflows.c

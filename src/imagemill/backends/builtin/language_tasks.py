@@ -130,7 +130,7 @@ _TagName = Annotated[str, Field(min_length=1, max_length=100)]
 class PictureTags(BaseModel):
     """The answer of the vision model, and the output of the task."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(defer_build=True, extra="ignore")
 
     tags: dict[_TagName, _Score] = Field(max_length=200)
     rating: dict[Literal["general", "sensitive", "questionable", "explicit"], _Score] = Field(default={})
@@ -191,7 +191,7 @@ _Remark = Annotated[str, Field(max_length=1000)]
 
 
 class _PromptIssue(BaseModel):
-    model_config = ConfigDict(strict=True)
+    model_config = ConfigDict(defer_build=True, strict=True)
 
     description: _Remark
     severity: Literal["info", "warning", "error"] = "info"
@@ -200,7 +200,7 @@ class _PromptIssue(BaseModel):
 class EnhancedPrompt(BaseModel):
     """The answer of the language model, and the output of the task."""
 
-    model_config = ConfigDict(strict=True)
+    model_config = ConfigDict(defer_build=True, strict=True)
 
     issues: list[_PromptIssue] = Field(default=[], max_length=50)
     recommendations: list[_Remark] = Field(default=[], max_length=50)

@@ -4,11 +4,11 @@ import logging
 import re
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from pydantic_core import from_json
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.graphs.json_access import is_object
 
 log = logging.getLogger(__name__)

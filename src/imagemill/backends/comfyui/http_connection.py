@@ -7,9 +7,10 @@ import contextlib
 import select
 import socket
 import ssl
-from dataclasses import dataclass
 
 import httptools
+
+from imagemill.domain.dataclass import dataclass
 
 _CHUNK = 256 * 1024
 _WRITTEN_AT_ONCE = 64 * 1024

@@ -5,13 +5,13 @@ exactly it. On older ones the queue and the history are searched.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from imagemill.backends.comfyui import errors
 from imagemill.backends.comfyui.errors import ComfyStatusError, PromptResult
 from imagemill.backends.comfyui.node import NodeConnection
+from imagemill.domain.dataclass import dataclass
 from imagemill.graphs.json_access import mapping, sequence
 
 

@@ -6,7 +6,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from imagemill.backends.base import Node
@@ -21,6 +21,7 @@ from imagemill.backends.comfyui.settings import ComfySettings
 from imagemill.backends.comfyui.websocket import NodeSocket
 from imagemill.domain import air
 from imagemill.domain.clock import now_us
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.nodes import NodeConfig, NodeReport
 from imagemill.graphs.catalogue import Catalogue
 from imagemill.graphs.errors import KIND_WORDS

@@ -6,12 +6,13 @@ followers may read it, and a slow follower skips intermediate states.
 
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from imagemill.backends.base import Progress
 from imagemill.backends.comfyui import events
 from imagemill.backends.comfyui.events import Event
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import BackendError
 from imagemill.graphs.graph import find_value, whole_number
 from imagemill.graphs.json_access import mapping, sequence

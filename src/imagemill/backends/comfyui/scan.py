@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 from imagemill.backends.comfyui.client import NodeClient
 from imagemill.backends.comfyui.errors import ComfyError
 from imagemill.backends.comfyui.node import SystemStats, read_system_stats
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.nodes import NodeConfig
 
 PORTS = (8188, 8189, 8190, 8191, 8000)

@@ -5,12 +5,12 @@ import base64
 import io
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from imagemill.backends.fal.settings import FalModel, FalSettings, is_path
 from imagemill.backends.paid_calls import MILLIONTHS
 from imagemill.domain.air import InvalidAir, parse
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.images import ImageSpec, RemoteCall, RenderSpec, WorkerSpec
 from imagemill.graphs.json_access import is_array, is_object, mapping
 from imagemill.media.intake import parse as parse_layout

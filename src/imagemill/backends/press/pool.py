@@ -8,13 +8,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import IO, Any
 
 from imagemill.backends.checked_call import CheckedCall
 from imagemill.backends.press import channel
 from imagemill.backends.press.scratch import ScratchFolder, remove_abandoned
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
 

@@ -5,7 +5,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,7 @@ from imagemill.backends.simulator.plan import (
 from imagemill.backends.simulator.settings import Fault, SimulatorSettings
 from imagemill.backends.simulator.timing import Clock, FifoLock, RenderClock, Sleep, pause
 from imagemill.backends.simulator.tuning import Tuning
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import BackendError
 from imagemill.domain.events import Stage
 from imagemill.domain.failures import FailureCode

@@ -4,7 +4,7 @@ import logging
 import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 
 import sqlalchemy as sa
 
@@ -16,6 +16,7 @@ from imagemill.db import tables
 from imagemill.db.database import Database
 from imagemill.db.group_commit import Tx
 from imagemill.db.statements import dump, load
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import Conflict, NotFound, StorageError
 
 log = logging.getLogger(__name__)

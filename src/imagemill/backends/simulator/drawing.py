@@ -3,12 +3,13 @@
 import colorsys
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
 from random import Random
 
 from PIL import Image, ImageDraw, ImageFont
+
+from imagemill.domain.dataclass import dataclass
 
 Colour = tuple[int, int, int]
 Point = tuple[float, float]

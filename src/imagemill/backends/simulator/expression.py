@@ -1,10 +1,11 @@
 """Read a person from a prompt: expression, pose, hair, eyes and the colours of clothes."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 from imagemill.backends.simulator.drawing import Colour
+from imagemill.domain.dataclass import dataclass
 
 Mouth = Literal["closed", "smile", "laugh", "frown", "teeth", "round", "small"]
 Brows = Literal["level", "angry", "sad", "raised"]

@@ -3,7 +3,6 @@
 Lengths are in half heads: the centre of the head is the origin, its chin at y = 1, its crown at y = -1.
 """
 
-from dataclasses import dataclass
 from itertools import pairwise
 from math import cos, pi, sin
 from random import Random
@@ -12,6 +11,7 @@ from PIL import ImageDraw
 
 from imagemill.backends.simulator.drawing import Colour, Point, mix
 from imagemill.backends.simulator.expression import Brows, Expression, Mouth
+from imagemill.domain.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import json
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from math import isfinite
 from pathlib import Path
 from random import Random
@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from imagemill.backends.base import RenderRequest
 from imagemill.backends.simulator import http_faults
 from imagemill.backends.simulator.settings import Fault, FaultRule, SimulatorSettings
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import BackendError, ImagemillError
 from imagemill.domain.failures import FailureCode
 

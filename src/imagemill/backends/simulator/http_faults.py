@@ -5,13 +5,14 @@ import secrets
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from http import HTTPStatus
 from random import Random
 from typing import Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
+
+from imagemill.domain.dataclass import dataclass
 
 MOST_RULES = 100
 MOST_COUNTED = 1000

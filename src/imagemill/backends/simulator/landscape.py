@@ -4,7 +4,6 @@ All sizes are shares of the canvas, so that a preview shows the same scene as th
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from math import cos, pi, sin
@@ -13,6 +12,7 @@ from random import Random
 from PIL import Image, ImageDraw
 
 from imagemill.backends.simulator.drawing import Colour, Hsv, Point, Scene, map_levels, mix, rgb, scale_image
+from imagemill.domain.dataclass import dataclass
 
 
 def _layer(scene: Scene, share: float) -> Colour:

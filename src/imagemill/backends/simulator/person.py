@@ -5,7 +5,6 @@ Lengths are in half heads: the centre of the head is the origin, its chin at y =
 
 from collections.abc import Sequence
 from colorsys import rgb_to_hsv
-from dataclasses import dataclass
 from math import cos, pi, sin
 from random import Random
 
@@ -14,6 +13,7 @@ from PIL import Image, ImageDraw
 from imagemill.backends.simulator.drawing import Colour, Point, mix, rgb
 from imagemill.backends.simulator.expression import Expression, Pose, read_expression, read_look
 from imagemill.backends.simulator.face import PersonCanvas, Skin, draw_face, draw_tears
+from imagemill.domain.dataclass import dataclass
 
 FULL_BODY_FROM = 1.2
 """Height over width from which the whole body is drawn; wider pictures get head and shoulders."""

@@ -1,7 +1,7 @@
 """Plan a simulated render: its pictures, its checkpoint, its fault; and make its output files."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from imagemill.backends.base import Output, RenderRequest
@@ -11,6 +11,7 @@ from imagemill.backends.simulator.graphs import read_graph
 from imagemill.backends.simulator.settings import Fault, FaultRule, SimulatorSettings
 from imagemill.backends.simulator.timing import RenderClock
 from imagemill.domain import air
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.images import GraphSpec, ImageSpec, PageSpec, RenderSpec, TaskSpec, WorkerSpec

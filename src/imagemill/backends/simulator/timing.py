@@ -4,10 +4,10 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from imagemill.backends.base import RenderCanceled, RenderControl
 from imagemill.backends.simulator.settings import SimulatorSettings
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
 

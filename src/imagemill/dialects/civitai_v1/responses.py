@@ -1,7 +1,6 @@
 """The answers of v1: job status and events, in the casing and the formats of Civitai's service."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic_core import to_json
@@ -9,6 +8,7 @@ from pydantic_core import to_json
 from imagemill.dialects.civitai_times import date_time, time_span
 from imagemill.domain.air import InvalidAir, family_of, parse
 from imagemill.domain.blob_keys import artifact_id
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.events import Event, EventType, Stage
 from imagemill.domain.jobs import Artifact, Job, JobStatus
 from imagemill.domain.signing import UrlSigner

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from pydantic.alias_generators import to_camel
@@ -23,6 +23,7 @@ from imagemill.dialects.civitai_v2.step_references import (
 from imagemill.dialects.civitai_v2.steps import registry
 from imagemill.dialects.civitai_v2.steps.base import RecipeInput, StepType
 from imagemill.domain.clock import now_us
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import InvalidInput
 from imagemill.domain.scheduling import NAMED_PRIORITIES
 from imagemill.jobs.submit import JobRequest, draw_ids

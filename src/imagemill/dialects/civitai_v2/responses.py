@@ -5,7 +5,6 @@ Everything that can be derived from the jobs is derived here; the record holds o
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from imagemill.dialects.civitai_times import date_time, time_span
@@ -24,6 +23,7 @@ from imagemill.dialects.civitai_v2.step_references import Reference, find_value
 from imagemill.dialects.civitai_v2.steps import registry
 from imagemill.dialects.civitai_v2.steps.base import JobResult
 from imagemill.domain.clock import SECOND
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.signing import UrlSigner
 from imagemill.jobs.store.batches import BatchRecord
 

@@ -1,11 +1,11 @@
 """The status words of v2, and the state of a job, a step and a workflow."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from imagemill.dialects.civitai_times import date_time
 from imagemill.domain.clock import SECOND
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.jobs import Job, JobStatus
 from imagemill.domain.placement import loads_model

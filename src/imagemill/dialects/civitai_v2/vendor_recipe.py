@@ -23,7 +23,7 @@ _ASSUMED_SIDE = 1024
 
 
 class VendorImage(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(defer_build=True, extra="forbid")
 
     endpoint: str = Field(
         max_length=80, description="The path of fal's endpoint, one of those that are known."

@@ -1,13 +1,14 @@
 """The table of imageGen's engines of other vendors: their fields, and the endpoints of fal that run them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from imagemill.dialects.civitai_v2.steps.fields import MAX_PROMPT, Seed, StepFields
 from imagemill.dialects.civitai_v2.steps.leaves import CREATE, EDIT
+from imagemill.domain.dataclass import dataclass
 from imagemill.web.body_fields import Real, Whole, one_of
 
 Definition = tuple[Any, Any]

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -15,6 +15,7 @@ from imagemill.dialects.civitai_v2.states import StateReader
 from imagemill.dialects.civitai_v2.statuses import JobState, is_final
 from imagemill.domain.access import Caller, Scope
 from imagemill.domain.clock import now_us, uuid7
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import Conflict, InvalidInput, NotFound
 from imagemill.domain.events import Event, EventType
 from imagemill.domain.jobs import Draft, Job

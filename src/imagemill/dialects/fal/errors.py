@@ -4,7 +4,7 @@ import logging
 import math
 import re
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from fastapi import Request, Response
@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import (
     ContentBlocked,
     FieldError,

@@ -4,7 +4,6 @@ import asyncio
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from fastapi import Request
@@ -18,6 +17,7 @@ from imagemill.dialects.fal.settings import SIZES, App
 from imagemill.domain.blob_keys import input_key
 from imagemill.domain.blob_urls import own_picture
 from imagemill.domain.clock import SECOND, now_us
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import Conflict, InvalidInput, MissingExtra, NotFound
 from imagemill.domain.jobs import Draft
 from imagemill.domain.scheduling import NAMED_PRIORITIES

@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import NotFound
 from imagemill.settings import JsonSetting, Listed, Mapped, SettingsGroup
 

@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Literal
 
 from imagemill.domain.air import NO_FAMILY, family_of
 from imagemill.domain.base_models import family_of_base_model
+from imagemill.domain.dataclass import dataclass
 from imagemill.graphs.families.table import Families, FamilyMatch
 from imagemill.graphs.file_metadata import NO_METADATA, FileMetadata
 

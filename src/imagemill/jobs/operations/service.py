@@ -2,10 +2,11 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from imagemill.domain.access import EVERY_OWNER
 from imagemill.domain.clock import SECOND, least_uuid7, now_us, uuid7
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.jobs import JobStatus
 from imagemill.domain.operations import (
     Ineligible,

@@ -6,7 +6,7 @@ chunk, and each action has an effect once however often it is repeated.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,6 +18,7 @@ from imagemill.db.database import Database
 from imagemill.db.group_commit import Tx
 from imagemill.db.statements import dump
 from imagemill.domain.access import EVERY_OWNER
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import Conflict, NotFound
 from imagemill.domain.events import ChangedList, ListName
 from imagemill.domain.operations import (

@@ -4,11 +4,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeVar
 
 from imagemill.blobs.base import BlobStore
 from imagemill.domain.clock import SECOND, now_us
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import ImagemillError, StorageError
 from imagemill.domain.jobs import Job, JobStatus
 from imagemill.domain.operations import (

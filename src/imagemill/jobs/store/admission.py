@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import sqlalchemy as sa
 
 from imagemill.credits.ledger import Balances
 from imagemill.db import tables
 from imagemill.db.group_commit import Tx
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import CreditsInsufficient, ImagemillError
 from imagemill.domain.jobs import Draft
 from imagemill.domain.quotas import QuotaPolicy

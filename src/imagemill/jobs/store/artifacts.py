@@ -1,7 +1,7 @@
 """Artifacts by filter, newest first; their rating and their deletion."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from imagemill.db import tables
 from imagemill.db.group_commit import Tx
 from imagemill.db.statements import load
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import InvalidInput, NotFound
 from imagemill.domain.jobs import Artifact
 from imagemill.jobs.store import listing

@@ -4,7 +4,7 @@ A record has the id of its batch (`Job.batch`) and is deleted with the last job 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,6 +13,7 @@ from imagemill.db import tables
 from imagemill.db.database import Database
 from imagemill.db.group_commit import Tx
 from imagemill.db.statements import Statement, dump, load
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import ImagemillError, NotFound
 from imagemill.domain.jobs import JobStatus
 

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,6 +9,7 @@ import sqlalchemy as sa
 from imagemill.db import tables
 from imagemill.db.group_commit import Tx
 from imagemill.db.statements import Statement, driver, run_together
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.events import ChangedList, EventType, ListName
 from imagemill.domain.jobs import Claim, Job, JobStatus
 from imagemill.domain.placement import Choice, Fleet, PlacementRules, Policy, choose

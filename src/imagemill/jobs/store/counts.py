@@ -5,7 +5,7 @@ their end, and subtracted when they are deleted; those of the last minute are co
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any
 
@@ -16,6 +16,7 @@ from imagemill.db.console_tables import ended_jobs
 from imagemill.db.group_commit import Tx
 from imagemill.db.locks import lock_names
 from imagemill.domain.clock import SECOND
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.jobs import OPEN, TERMINAL, JobStatus
 from imagemill.jobs.store import listing
 from imagemill.jobs.store.kept_figures import KeptFigures

@@ -4,12 +4,12 @@ In two transactions, as the last event of a cancelled job is written at the end 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import sqlalchemy as sa
 
 from imagemill.db import tables
 from imagemill.db.group_commit import Tx
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.jobs import JobStatus
 from imagemill.jobs.store.transitions import apply, close, lock
 

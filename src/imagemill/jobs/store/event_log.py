@@ -1,7 +1,7 @@
 """Appending to the event log and, for jobs with a callback, to its outbox."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import sqlalchemy as sa
@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from imagemill.db import tables
 from imagemill.db.group_commit import Tx
 from imagemill.db.statements import Statement, dump
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.events import EventType, Notice
 from imagemill.domain.jobs import JobStatus
 

@@ -1,7 +1,7 @@
 """The writes that end an attempt or a job, each for all requests of one transaction."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,6 +10,7 @@ from imagemill.db import tables
 from imagemill.db.group_commit import Tx
 from imagemill.db.statements import Statement
 from imagemill.domain.clock import random_fraction
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import NotFound, Superseded
 from imagemill.domain.events import Event, EventType
 from imagemill.domain.failures import Backoff, Failure, FailureCode, next_try

@@ -1,7 +1,6 @@
 """Heartbeats: they extend leases, log coarse progress and return cancellation requests."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -9,6 +8,7 @@ import sqlalchemy as sa
 
 from imagemill.db import tables
 from imagemill.db.group_commit import Tx
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import Superseded
 from imagemill.domain.events import EventType
 from imagemill.domain.jobs import Claim, JobStatus

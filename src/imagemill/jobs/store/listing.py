@@ -6,7 +6,7 @@ looked for among the jobs of the owner: at most `READ_ROWS` rows at a time, afte
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from imagemill.db import tables
 from imagemill.db.statements import dump, load
 from imagemill.domain.clock import SECOND, least_uuid7
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.jobs import OPEN, Job, JobStatus
 from imagemill.jobs.store.lanes import JOB_COLUMNS, Lanes, job_from
 from imagemill.jobs.store.queries import Filter

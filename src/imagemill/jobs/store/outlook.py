@@ -1,13 +1,13 @@
 """The facts that a forecast needs, in a few bounded reads: waiting jobs, running jobs and speeds."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import sqlalchemy as sa
 
 from imagemill.db import tables
 from imagemill.db.statements import driver
 from imagemill.domain.clock import SECOND
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.forecast import MOST_JOBS, FinishedWork, WaitingJob
 from imagemill.domain.jobs import Job, JobStatus, LaneKey
 from imagemill.domain.placement import MOST_PEEKED, Fleet, Peek, loads_model

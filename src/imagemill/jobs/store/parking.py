@@ -5,13 +5,13 @@ lane, so they cost a claim nothing.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import sqlalchemy as sa
 
 from imagemill.db import tables
 from imagemill.db.group_commit import Tx
 from imagemill.db.statements import BoundStatement, Statement
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.pauses import PARKED, PauseScope
 
 _jobs = tables.jobs.c

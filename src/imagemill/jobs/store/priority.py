@@ -1,12 +1,12 @@
 """The change of a waiting job's priority, which moves it within its lane."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import sqlalchemy as sa
 
 from imagemill.db import tables
 from imagemill.db.group_commit import Tx
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import Conflict, NotFound
 from imagemill.domain.jobs import IDLE, JobStatus
 from imagemill.domain.scheduling import priority_offset_s

@@ -4,7 +4,7 @@
 # The rows of a statement built from a tuple of columns have no static type.
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,6 +14,7 @@ from imagemill.db.group_commit import Tx
 from imagemill.db.statements import Statement, dump, load
 from imagemill.domain.blob_keys import attempt_of
 from imagemill.domain.clock import SECOND
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import NotFound
 from imagemill.domain.events import Event, EventType
 from imagemill.domain.jobs import Artifact, Job, JobStatus

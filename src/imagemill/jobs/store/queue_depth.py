@@ -1,12 +1,12 @@
 """The depth and workload of queues, read from the indexes of open jobs only."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import sqlalchemy as sa
 
 from imagemill.db import tables
 from imagemill.domain.clock import SECOND, uuid7_us
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.jobs import LaneKey
 from imagemill.domain.quotas import Workload
 

@@ -1,11 +1,11 @@
 """The relations of a job: jobs that it needs or that need it, its deliveries and its ledger entries."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import sqlalchemy as sa
 
 from imagemill.db import tables
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.jobs import Job, JobStatus
 
 _MOST = 100

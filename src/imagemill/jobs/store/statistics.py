@@ -1,7 +1,7 @@
 """Statistics by the minute: computed from ended jobs in small reads, stored, added up to hours, and read."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,6 +13,7 @@ from imagemill.db.group_commit import Tx
 from imagemill.db.statements import Statement, dump, load
 from imagemill.db.statistics_table import statistics
 from imagemill.domain.clock import SECOND, uuid7_us
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.jobs import JobStatus, LaneKey
 from imagemill.domain.placement import loads_model
 from imagemill.domain.time_series import (

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,6 +11,7 @@ from imagemill.db import tables
 from imagemill.db.group_commit import Tx
 from imagemill.db.locks import lock_names
 from imagemill.db.statements import Statement, dump, run_together
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import Conflict, ImagemillError
 from imagemill.domain.events import EventType
 from imagemill.domain.jobs import OPEN, Draft, Job, JobStatus

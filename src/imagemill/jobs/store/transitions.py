@@ -5,7 +5,7 @@ names its precondition, and the event and the changes of dependent jobs follow i
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,6 +14,7 @@ from imagemill.db import tables
 from imagemill.db.group_commit import StatusChange, Tx
 from imagemill.db.statements import Statement, run_together
 from imagemill.domain.credits import Settlement
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import IllegalTransition
 from imagemill.domain.events import EventType, Notice, terminal_event
 from imagemill.domain.failures import Failure

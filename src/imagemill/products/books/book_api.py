@@ -1,7 +1,6 @@
 """The dependencies of the handlers of books, and the parameters of their paths."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Path, Query, Request, Response
@@ -9,6 +8,7 @@ from fastapi import Path, Query, Request, Response
 from imagemill.api.base import Services
 from imagemill.api.dependencies import context
 from imagemill.domain.access import EVERY_OWNER
+from imagemill.domain.dataclass import dataclass
 from imagemill.net import pools
 from imagemill.products.books.book_catalogue import BookCatalogue
 from imagemill.products.books.book_views import BookFiles, PersonalizationView

@@ -6,10 +6,11 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from hashlib import sha256
 from pathlib import Path
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import Conflict, FieldError, NotFound
 from imagemill.media.layout import InvalidImage
 from imagemill.products.books.book_checks import AssetFile, manifest_path, read_folder, read_inside

@@ -10,7 +10,6 @@ import stat
 import tomllib
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from io import BytesIO
 from itertools import chain
@@ -19,6 +18,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import FieldError, InvalidInput
 from imagemill.media.intake import parse
 from imagemill.media.layout import InvalidImage

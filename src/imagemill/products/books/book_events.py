@@ -6,7 +6,6 @@ Events have ids that begin with their time, so a client resumes by the last id i
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from fastapi import Response
@@ -17,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 from imagemill.api.jobs_schemas import moment
 from imagemill.backends.base import Progress
 from imagemill.domain.clock import SECOND
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import InvalidInput, NotFound
 from imagemill.domain.jobs import Job, JobStatus
 from imagemill.jobs.hub import Hub, TooManyOwnStreams, TooManyStreams, Watcher

@@ -1,9 +1,10 @@
 """Personalised books as clients see them: the requests, and the views of a book, its pages and files."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.products.books.book_states import REFERENCE, BookAction, BookState, PageState
 from imagemill.products.books.facts import (
     BookRow,

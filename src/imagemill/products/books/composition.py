@@ -5,13 +5,13 @@ The name of the child is read here only, and goes into page layouts only: prompt
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from imagemill.blobs.base import BlobStore
 from imagemill.db.statements import load
 from imagemill.domain.clock import SECOND
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import BackendError, Conflict, NotFound
 from imagemill.domain.failures import FailureCode
 from imagemill.media.layout import InvalidImage

@@ -5,12 +5,13 @@ Facts are what clients have asked for, what jobs have made, and how the jobs sta
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
 from imagemill.domain.clock import SECOND
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.jobs import OPEN, JobStatus
 from imagemill.products.books.book_manifest import BookManifest, Cover, FillPage, Illustration, Page
 from imagemill.products.books.book_states import (

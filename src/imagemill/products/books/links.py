@@ -1,6 +1,5 @@
 """Expiring links to files and pictures of books, for browsers, which send no key."""
 
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -9,6 +8,7 @@ from starlette.exceptions import HTTPException
 
 from imagemill.api.jobs_schemas import moment
 from imagemill.domain.clock import SECOND
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import NotFound
 from imagemill.domain.signing import UrlSigner
 from imagemill.products.books.book_views import PersonalizationView, SharedLink

@@ -1,7 +1,8 @@
 """The plural forms of whole numbers by language, as the Unicode CLDR counts them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+from imagemill.domain.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,11 @@ neither make a page twice nor forget one.
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from imagemill.domain.clock import SECOND, now_us, random_below
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import (
     Conflict,
     ImagemillError,

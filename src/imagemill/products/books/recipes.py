@@ -4,7 +4,7 @@ So nothing about a child stands in a job's input, and none can be made that its 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, Any
@@ -16,6 +16,7 @@ from imagemill.db.statements import dump
 from imagemill.domain.blob_keys import owner_folder
 from imagemill.domain.clock import now_us
 from imagemill.domain.credits import Rate
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import BackendError, NotFound
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.images import PageSpec

@@ -1,11 +1,11 @@
 """The records that the jobs of books leave, written in the transactions of their successes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from imagemill.backends.base import OUTPUT
 from imagemill.db.group_commit import Tx
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.jobs import Artifact
 from imagemill.jobs.store.finish import Recorded
 from imagemill.products.books.facts import AnalysisFact, FileFact, FileKind

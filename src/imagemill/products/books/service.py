@@ -8,11 +8,11 @@ import logging
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from imagemill.blobs.base import BlobStore
 from imagemill.domain.clock import SECOND, now_us, random_bytes, uuid7
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import (
     FieldError,
     ImagemillError,

@@ -1,7 +1,7 @@
 """Personalised books in the database: facts are read whole, and changed by a decision over them."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, field, fields
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -13,6 +13,7 @@ from imagemill.db.group_commit import Tx
 from imagemill.db.locks import lock_names
 from imagemill.db.statements import dump, load
 from imagemill.domain.clock import SECOND
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import ImagemillError, NotFound
 from imagemill.domain.jobs import TERMINAL, JobStatus
 from imagemill.jobs.store.lanes import failure_from

@@ -2,6 +2,8 @@
 
 import sqlalchemy as sa
 
+from imagemill.db.columns import partial_index
+
 metadata = sa.MetaData()
 _instant = sa.BigInteger
 _id = sa.String(36)
@@ -59,14 +61,11 @@ personalizations = sa.Table(
     sa.Column("share_until", _instant),
     sa.Column("created_at", _instant, nullable=False),
     sa.Index("ix_book_personalizations_owner", "owner", "id"),
-    sa.Index(
-        "ix_book_personalizations_due", "due_at", sqlite_where=sa.text(_DUE), postgresql_where=sa.text(_DUE)
-    ),
-    sa.Index(
+    partial_index("ix_book_personalizations_due", "due_at", where=_DUE),
+    partial_index(
         "ix_book_personalizations_photo",
         "created_at",
-        sqlite_where=sa.text(_HAS_PHOTO),
-        postgresql_where=sa.text(_HAS_PHOTO),
+        where=_HAS_PHOTO,
     ),
 )
 
@@ -134,11 +133,10 @@ jobs = sa.Table(
     sa.UniqueConstraint(
         "personalization_id", "kind", "page", "version", "edition", "resume", name="uq_book_jobs_work"
     ),
-    sa.Index(
+    partial_index(
         "ix_book_jobs_unseen",
         "personalization_id",
-        sqlite_where=sa.text(_UNSEEN),
-        postgresql_where=sa.text(_UNSEEN),
+        where=_UNSEEN,
     ),
 )
 

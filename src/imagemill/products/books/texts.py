@@ -7,10 +7,10 @@ then; the name of a child is put in as data, so nothing in it is read as markup.
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.products.books.plurals import choose_form
 
 Run = tuple[str, bool]

@@ -3,9 +3,9 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from imagemill.blobs.base import BlobStore
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import NotFound
 from imagemill.media.colour_distance import ListColours, WeightedColour, colour_distance, read_colours
 from imagemill.media.layout import InvalidImage

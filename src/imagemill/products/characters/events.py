@@ -9,11 +9,12 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from imagemill.backends.base import Progress
 from imagemill.domain.clock import SECOND, now_us, to_datetime
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.events import Event, EventType
 from imagemill.domain.jobs import Job
 from imagemill.jobs.hub import Hub, Watcher

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 from imagemill.domain.air import EXAMPLE, parse
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import InvalidInput
 from imagemill.domain.images import ImageSpec, Network
 from imagemill.media.postprocess import PostProcess

@@ -1,8 +1,7 @@
 """The tools of a worker that prepare inputs: translations, colours, earlier pictures."""
 
-from dataclasses import dataclass
-
 from imagemill.domain.clock import now_us
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
 from imagemill.media import palette

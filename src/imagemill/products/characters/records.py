@@ -1,7 +1,8 @@
 """The record that a character's image leaves besides its job, written in the transaction of its success."""
 
-from dataclasses import dataclass
 from typing import Literal
+
+from imagemill.domain.dataclass import dataclass
 
 Subject = Literal["character", "story", "chat"]
 """The kind of thing a picture is of; ids of different kinds are different, even if equal."""

@@ -4,12 +4,13 @@ import asyncio
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, cast
 
 from fastapi import Request
 
 from imagemill.api.base import Services
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import Conflict, InvalidInput, NotFound, UnsupportedPicture, UnusablePicture
 from imagemill.domain.jobs import Draft, JobStatus
 from imagemill.jobs.store.submit import Accepted

@@ -1,7 +1,6 @@
 """Answers of the API of characters: their models, and bodies of jobs and pictures."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
@@ -10,6 +9,7 @@ from pydantic import ConfigDict, Field
 from imagemill.api.jobs_schemas import moment
 from imagemill.backends.base import Progress
 from imagemill.domain.clock import now_us
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.events import EventType
 from imagemill.domain.jobs import Artifact, Job, JobStatus
 from imagemill.domain.signing import UrlSigner

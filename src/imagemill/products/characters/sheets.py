@@ -5,7 +5,6 @@
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,6 +13,7 @@ from pydantic_core import from_json
 from imagemill.db.database import Database
 from imagemill.db.group_commit import Tx
 from imagemill.db.locks import lock_names
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import Conflict, NotFound
 from imagemill.products.characters import tables
 

@@ -4,7 +4,7 @@
 # The rows of a statement built from a tuple of columns have no static type.
 
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, replace
 
 import sqlalchemy as sa
 
@@ -13,6 +13,7 @@ from imagemill.db.database import Database
 from imagemill.db.group_commit import Tx
 from imagemill.db.locks import lock_names
 from imagemill.domain.clock import SECOND, now_us, uuid7
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import NotFound
 from imagemill.domain.jobs import OPEN, Job, JobStatus
 from imagemill.jobs.store.finish import Recorded

@@ -2,6 +2,7 @@
 
 import sqlalchemy as sa
 
+from imagemill.db.columns import partial_index
 from imagemill.db.tables import metadata
 
 _instant = sa.BigInteger
@@ -31,7 +32,7 @@ character_images = sa.Table(
     sa.Column("seed", sa.BigInteger),
     sa.Column("created_at", _instant, nullable=False),
     sa.Column("deleted_at", _instant),
-    sa.Index(
+    partial_index(
         "ux_character_images_active",
         "owner",
         "subject",
@@ -39,8 +40,7 @@ character_images = sa.Table(
         "type",
         "emotion",
         unique=True,
-        sqlite_where=sa.text(_ACTIVE),
-        postgresql_where=sa.text(_ACTIVE),
+        where=_ACTIVE,
     ),
     sa.Index("ix_character_images_owner", "owner", "subject", "character_id", "id"),
     sa.Index("ix_character_images_image", "image_key"),

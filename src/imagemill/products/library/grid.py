@@ -1,10 +1,11 @@
 """The grid of the model library: five parameters with fixed values, and the prompt of each cell."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from itertools import product
 from typing import Literal, cast, get_args
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import FieldError, InvalidInput
 
 Gender = Literal["male", "female"]

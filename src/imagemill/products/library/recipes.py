@@ -48,7 +48,7 @@ def _check_template(value: str) -> str:
 class Parameters(BaseModel):
     """The parameters of a fashion model."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(defer_build=True, extra="forbid")
 
     gender: _choice_type("gender")  # pyright: ignore[reportInvalidTypeForm] - a type made of the closed set
     age_range: _choice_type("age_range")  # pyright: ignore[reportInvalidTypeForm]

@@ -1,8 +1,10 @@
 """The record that a fashion model leaves besides its job, written in the transaction of its success."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
+
+from imagemill.domain.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,11 @@
 """The model library: order pictures of cells, fill the gaps of a grid, edit models."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from imagemill.blobs.base import BlobStore
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import InvalidInput, NotFound
 from imagemill.domain.jobs import Artifact, Draft, Job
 from imagemill.jobs.inputs import InputPictures

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,6 +11,7 @@ from imagemill.db.database import Database
 from imagemill.db.group_commit import Tx
 from imagemill.db.locks import lock_names
 from imagemill.domain.clock import uuid7
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import NotFound
 from imagemill.domain.jobs import OPEN, JobStatus
 from imagemill.jobs.store.finish import Recorded

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
 
 from imagemill.db.statements import dump, load
 from imagemill.db.tables import metadata
@@ -41,8 +40,7 @@ class JsonObject(sa.types.TypeDecorator[Mapping[str, Any]]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: sa.Dialect) -> Any:
-        kind: Any = postgresql.JSONB() if dialect.name == "postgresql" else sa.Text()
-        return dialect.type_descriptor(kind)
+        return dialect.type_descriptor(_jsonb() if dialect.name == "postgresql" else sa.Text())
 
     def process_bind_param(self, value: Mapping[str, Any] | None, dialect: sa.Dialect) -> Any:
         given = value or {}
@@ -54,12 +52,32 @@ class JsonObject(sa.types.TypeDecorator[Mapping[str, Any]]):
         return load(value) if value else {}
 
 
+class UuidText(sa.types.TypeDecorator[str]):
+    """A UUID as a text; ``uuid`` on PostgreSQL."""
+
+    impl = sa.String(36)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> Any:
+        return dialect.type_descriptor(_uuid() if dialect.name == "postgresql" else sa.String(36))
+
+
+def _jsonb() -> Any:
+    from sqlalchemy.dialects.postgresql import JSONB
+
+    return JSONB()
+
+
+def _uuid() -> Any:
+    from sqlalchemy.dialects.postgresql import UUID
+
+    return UUID(as_uuid=False)
+
+
 model_library = sa.Table(
     "model_library",
     metadata,
-    sa.Column(
-        "id", sa.String(36).with_variant(postgresql.UUID(as_uuid=False), "postgresql"), primary_key=True
-    ),
+    sa.Column("id", UuidText, primary_key=True),
     sa.Column("owner", _owner, nullable=False, server_default="local"),
     sa.Column("template_id", sa.String(100), nullable=False),
     sa.Column("version", sa.Integer, server_default="1"),

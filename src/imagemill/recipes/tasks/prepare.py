@@ -1,13 +1,13 @@
 """The recipe ``prepareResource``: a node loads a model, so that the next pictures need not wait for it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from imagemill.domain.clock import now_us, to_datetime
 from imagemill.domain.credits import Rate
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import InvalidInput
 from imagemill.domain.moderation import PromptTexts
 from imagemill.recipes import text_to_image

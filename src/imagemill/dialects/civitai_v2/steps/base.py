@@ -1,10 +1,11 @@
 """The interface of a step type: from a step's input to jobs, and from the results of jobs to its output."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from imagemill.api.base import Services
+from imagemill.domain.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

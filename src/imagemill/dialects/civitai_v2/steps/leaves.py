@@ -1,7 +1,6 @@
 """The table of imageGen's bodies that nodes can run: their fields, ranges, defaults and model families."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, Literal, cast
 
@@ -17,6 +16,7 @@ from imagemill.dialects.civitai_v2.steps.fields import (
     StepFields,
 )
 from imagemill.domain import images
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import InvalidInput
 from imagemill.web.body_fields import Real, Whole, one_of
 

@@ -1,9 +1,10 @@
 """The data that the ways of putting a face onto a page have in common, and their interface."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal, Protocol
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import BackendError, Conflict, MissingExtra
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.images import RenderSpec

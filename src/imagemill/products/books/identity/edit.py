@@ -5,8 +5,8 @@ The model gets the part of the page around the face, the approved reference shee
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.images import ImageSpec
 from imagemill.graphs.families.rows import Variant
 from imagemill.graphs.families.table import Families

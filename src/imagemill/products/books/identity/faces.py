@@ -1,6 +1,5 @@
 """Find faces and their landmarks with dlib's models; needs the extra ``faces``."""
 
-from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -12,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import MissingExtra
 from imagemill.products.books.identity.rasters import Pixels
 

@@ -1,8 +1,8 @@
 """The work that puts the faces of photos onto an illustration, on the CPU."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.media.page_work import PageFile, PageResult
 from imagemill.products.books.identity.base import FaceTarget, Size, check_faces
 

@@ -1,12 +1,12 @@
 """The places where faces belong: their geometry, and feathered masks."""
 
-from dataclasses import dataclass
 from math import cos, radians, sin
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.products.books.book_manifest import Box
 from imagemill.products.books.identity.base import FaceTarget
 from imagemill.products.books.identity.faces import FoundFace, find_faces

@@ -1,11 +1,12 @@
 """The part of an illustration that a node draws, and the place of the faces in it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import reduce
 
 import numpy as np
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.products.books.book_manifest import Box
 from imagemill.products.books.identity.base import FaceTarget, PictureRequest
 from imagemill.products.books.identity.masks import FaceArea, face_area

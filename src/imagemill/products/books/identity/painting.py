@@ -1,13 +1,13 @@
 """Warp faces of photos onto the faces of an illustration."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import cos, radians, sin
 from random import Random
 
 import cv2
 import numpy as np
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.media.layout import InvalidImage
 from imagemill.products.books.identity.base import FACE_INPUT, FaceTarget
 from imagemill.products.books.identity.blends import Floats, lab, lay_over, match_tone, meet_edge, rgb

@@ -1,8 +1,8 @@
 """Crop the part of an illustration around a face for a node, and put the node's picture back."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.media.transforms import OutputFile, TransformContext
 from imagemill.products.books.book_manifest import Box
 from imagemill.products.books.identity.base import CropBox, FaceTarget, Size, check_faces

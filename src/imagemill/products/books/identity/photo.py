@@ -1,8 +1,8 @@
 """The work that analyses a photo, and what a parent reads about a photo that cannot be used."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.media.page_work import PageFile, PageResult
 from imagemill.products.books.identity.base import PhotoProblem, check_faces
 

@@ -1,9 +1,11 @@
 """Findings of the preflight: what a print shop would refuse or a reader would notice."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from enum import StrEnum
 from typing import Any, Literal
+
+from imagemill.domain.dataclass import dataclass
 
 Level = Literal["error", "warning"]
 

@@ -1,8 +1,9 @@
 """Where pages and covers lie on their sheets. Points from the sheet's top left corner."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Self
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.products.books.book_manifest import Box
 from imagemill.products.books.layout.page_layouts import PageKind
 from imagemill.products.books.layout.profiles import PrintProfile, points

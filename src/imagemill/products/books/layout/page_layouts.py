@@ -6,9 +6,9 @@ Lengths of text are in points; boxes are fractions of a picture.
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.products.books.book_manifest import Box, Position, TextLayer, TextStyle, Typography
 from imagemill.products.books.layout.profiles import PrintProfile
 

@@ -5,7 +5,6 @@ A picture's JPEG is embedded byte for byte. The same input gives the same bytes.
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
@@ -15,6 +14,7 @@ import pikepdf
 from pikepdf import Array, Dictionary, Name, Pdf, Stream, String
 from PIL import Image, ImageCms
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.products.books.layout.frames import Rect, Sheet
 from imagemill.products.books.layout.preflight import LaidPage, PagePicture
 from imagemill.products.books.layout.shadows import ShadowPicture, cast_shadow

@@ -6,7 +6,6 @@ A finding cites no text, which may hold the child's name.
 import io
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import combinations
 from math import floor
 
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.products.books.layout.findings import FindingCode, Level, PrintFinding
 from imagemill.products.books.layout.frames import PageFrame, Rect, barcode_box
 from imagemill.products.books.layout.page_layouts import FontFiles, PageLayout

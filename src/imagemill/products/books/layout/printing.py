@@ -2,11 +2,12 @@
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import pypdfium2
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.media.page_work import PageFile, PageResult, report
 from imagemill.products.books.book_manifest import TextStyle
 from imagemill.products.books.layout import pdf_files

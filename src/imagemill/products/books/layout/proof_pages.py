@@ -1,9 +1,10 @@
 """The contents of a proof sheet."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.products.books.layout.page_layouts import BUILT_IN_FONTS, FontFiles
 from imagemill.products.books.layout.profiles import PrintProfile
 

@@ -1,9 +1,8 @@
 """Blurred shadows of text: pictures beneath the vector text, since a PDF has no blur."""
 
-from dataclasses import dataclass
-
 from PIL import Image, ImageFilter
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.products.books.layout.frames import Rect
 from imagemill.products.books.layout.typesetter import PX_PER_POINT, MeasuredBlock
 

@@ -10,7 +10,7 @@ import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any
 import typst
 from PIL import Image
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.products.books.book_manifest import TextStyle
 from imagemill.products.books.layout.frames import PageFrame, Rect
 from imagemill.products.books.layout.page_layouts import BUILT_IN_FONTS, FontFiles, TextBlock, TextRun

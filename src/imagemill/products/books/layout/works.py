@@ -4,8 +4,8 @@ The press runs it in a child process. Typst, pikepdf and pypdfium2 are loaded th
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import MissingExtra
 from imagemill.media.page_work import PageResult
 from imagemill.products.books.layout.page_layouts import BUILT_IN_FONTS, BookLayout, FontFiles, PageLayout

@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.products.characters.prompts import sanitize
 from imagemill.products.characters.prompts.lexicon import Language, LexiconEntry, fold, lexicons
 from imagemill.products.characters.prompts.losses import lost_positions

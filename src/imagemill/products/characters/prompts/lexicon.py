@@ -3,10 +3,12 @@
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from importlib.resources import files
 from typing import Literal
+
+from imagemill.domain.dataclass import dataclass
 
 Language = Literal["pt", "es", "en"]
 LANGUAGES: tuple[Language, ...] = ("pt", "es", "en")

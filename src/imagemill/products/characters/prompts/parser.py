@@ -5,8 +5,9 @@ a comma, until the next noun, unless their gender or number shows that they desc
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.products.characters.prompts.lexicon import Concept, Language, LexiconEntry
 from imagemill.products.characters.prompts.tokenizer import Unit, split_units
 
@@ -243,7 +244,7 @@ _OF_HAIR = ("tips", "slicked-back hair")
 _CONTRAST = frozenset(("outro", "outra", "otro", "otra", "other", "one"))
 
 
-@dataclass
+@dataclass()
 class ParsedText:
     """The parsed field. ``items`` are in the order of the text: noun phrases, and concepts with their
     position."""

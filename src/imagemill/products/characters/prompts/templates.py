@@ -3,8 +3,9 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import InvalidInput
 from imagemill.products.characters.prompts import sanitize
 from imagemill.products.characters.prompts.types import Appearance, Gender, SceneDescription

@@ -3,9 +3,9 @@
 import re
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.products.characters.prompts.lexicon import (
     LANGUAGES,
     Language,

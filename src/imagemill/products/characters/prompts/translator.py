@@ -13,9 +13,10 @@ import threading
 import unicodedata
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any, Protocol, cast
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.language.chat import LlmClient, LlmFailed
 from imagemill.products.characters.prompts import glossary, sanitize
 from imagemill.products.characters.prompts.glossary import allowed_tags, truncated_tags

@@ -1,7 +1,8 @@
 """Character sheets and stories as users write them, and their translations for image models."""
 
-from dataclasses import dataclass
 from typing import Literal
+
+from imagemill.domain.dataclass import dataclass
 
 Gender = Literal["female", "male", "unknown"]
 Source = Literal["glossary", "llm", "cache"]

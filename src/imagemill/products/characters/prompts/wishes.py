@@ -1,9 +1,9 @@
 """A user's own words for a picture (prompt, instructions, action of a sticker) as tags."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from imagemill.domain.dataclass import dataclass
 from imagemill.products.characters.prompts import glossary, sanitize
 from imagemill.products.characters.prompts.types import MOST_UNTRANSLATED, CharacterSheet, Source
 

@@ -1,0 +1,138 @@
+"""Dataclasses whose methods cost nothing until they are called.
+
+The standard library compiles six methods for each frozen dataclass while its module is imported, which takes
+half a millisecond; we have some 700 of them, and a process uses a part. Here ``__init__``, ``__eq__`` and
+``__hash__`` are compiled at their first call, and the others are shared by all classes.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import MISSING, FrozenInstanceError, fields
+from reprlib import recursive_repr
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dataclasses import dataclass as dataclass  # noqa: TID251 - its type
+else:
+
+    def dataclass(*, frozen: bool = False, slots: bool = False, eq: bool = True) -> Callable[[type], type]:
+        """Make a dataclass as `dataclasses.dataclass` does. No further options."""
+        return lambda cls: _complete(cls, frozen, slots, eq)
+
+
+def _complete(cls: Any, frozen: bool, slots: bool, eq: bool) -> type:
+    own = cls.__dict__
+    documented = cls.__doc__
+    cls.__doc__ = documented or cls.__name__  # the standard library would else compose a signature
+    base = dataclasses.dataclass(init=False, repr=False, eq=False, slots=slots)  # noqa: TID251 - for fields
+    cls = base(cls)
+    cls.__doc__ = documented
+    compiled = {"__init__": lambda: _compile_init(cls, frozen)}
+    methods: dict[str, Any] = {"__repr__": _repr}
+    if eq:
+        compiled["__eq__"] = lambda: _compile_eq(cls)
+        methods["__hash__"] = None
+    if eq and frozen:
+        compiled["__hash__"] = lambda: _compile_hash(cls)
+    if frozen:
+        methods |= {"__setattr__": _refuse_assignment, "__delattr__": _refuse_deletion}
+    if frozen and slots:
+        methods |= {"__getstate__": _state, "__setstate__": _set_state}
+    methods |= {name: _first_call(cls, name, build) for name, build in compiled.items()}
+    for name, method in methods.items():
+        # A class that defines __eq__ has a __hash__ of None, unless it defines that, too.
+        if name not in own or (name == "__hash__" and own[name] is None):
+            setattr(cls, name, method)
+    return cls
+
+
+def _first_call(cls: Any, name: str, build: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
+    """Return a method that replaces itself by what ``build`` compiles."""
+
+    def method(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        built = build()
+        setattr(cls, name, built)
+        return built(self, *args, **kwargs)
+
+    method.__name__ = name
+    return method
+
+
+def _compile(cls: Any, name: str, parameters: str, lines: list[str], **scope: Any) -> Callable[..., Any]:
+    exec(f"def {name}({parameters}):\n " + "\n ".join(lines), scope)  # noqa: S102 - only names of fields
+    function = scope[name]
+    function.__qualname__ = f"{cls.__qualname__}.{name}"
+    return function
+
+
+def _compile_init(cls: Any, frozen: bool) -> Callable[..., None]:
+    """Return ``__init__``; parameters of keywords alone come last, as in the standard library."""
+    scope: dict[str, Any] = {"_missing_": MISSING, "_set_value_": object.__setattr__}
+    positional: list[str] = []
+    keywords: list[str] = []
+    body: list[str] = []
+    for field in fields(cls):
+        name = field.name
+        value = name
+        given = keywords if field.kw_only else positional
+        if field.default_factory is not MISSING:
+            scope[f"_make_{name}_"] = field.default_factory
+            value = f"_make_{name}_()"
+            if field.init:
+                value = f"{value} if {name} is _missing_ else {name}"
+            default = "_missing_"
+        else:
+            scope[f"_default_{name}_"] = field.default
+            default = f"_default_{name}_" if field.default is not MISSING else ""
+        if field.init:
+            given.append(f"{name}={default}" if default else name)
+        elif not default:
+            continue  # __post_init__ sets it
+        elif field.default_factory is MISSING:
+            value = default
+        body.append(f"_set_value_(self, {name!r}, {value})" if frozen else f"self.{name} = {value}")
+    if hasattr(cls, "__post_init__"):
+        body.append("self.__post_init__()")
+    parameters = ", ".join(["self", *positional, *(["*", *keywords] if keywords else [])])
+    return _compile(cls, "__init__", parameters, body or ["pass"], **scope)
+
+
+def _compile_eq(cls: Any) -> Callable[..., Any]:
+    lines = [
+        "if other.__class__ is self.__class__:",
+        f"    return {_compared(cls, 'self')} == {_compared(cls, 'other')}",
+        "return NotImplemented",
+    ]
+    return _compile(cls, "__eq__", "self, other", lines)
+
+
+def _compile_hash(cls: Any) -> Callable[..., Any]:
+    return _compile(cls, "__hash__", "self", [f"return hash({_compared(cls, 'self')})"])
+
+
+def _compared(cls: Any, name: str) -> str:
+    """Return the expression of the fields that are compared, as a tuple."""
+    return f"({''.join(f'{name}.{field.name}, ' for field in fields(cls) if field.compare)})"
+
+
+@recursive_repr()
+def _repr(self: Any) -> str:
+    shown = (f"{field.name}={getattr(self, field.name)!r}" for field in fields(self) if field.repr)
+    return f"{self.__class__.__qualname__}({', '.join(shown)})"
+
+
+def _refuse_assignment(self: Any, name: str, value: Any) -> None:
+    raise FrozenInstanceError(f"cannot assign to field {name!r}")
+
+
+def _refuse_deletion(self: Any, name: str) -> None:
+    raise FrozenInstanceError(f"cannot delete field {name!r}")
+
+
+def _state(self: Any) -> list[Any]:
+    return [getattr(self, field.name) for field in fields(self)]
+
+
+def _set_state(self: Any, state: list[Any]) -> None:
+    for field, value in zip(fields(self), state, strict=True):
+        object.__setattr__(self, field.name, value)
