@@ -247,7 +247,7 @@ class InlineDispatcher:
         while (node := self._needed_by(backend, slot)) is not None:
             queues, wakeups_seen = node.queues, self._idle.count_wakeups(node.queues)
             try:
-                ran = self._run_jobs(backend, key, queues)
+                ran = self._run_jobs(slot, queues)
             except StorageError as error:
                 log.warning("a slot of %s cannot claim a job: %s", slot[1], error)
                 self._closed.wait(_AFTER_ERROR_S)
@@ -269,8 +269,8 @@ class InlineDispatcher:
             self._slots.pop(slot, None)
         return None
 
-    def _run_jobs(self, backend: Backend, key: NodeKey, queues: frozenset[str]) -> bool:
+    def _run_jobs(self, slot: _SlotKey, queues: frozenset[str]) -> bool:
         def offer() -> Offer | None:
-            return None if self._closed.is_set() else self._offers.find(backend.name, key[1])
+            return None if self._closed.is_set() else self._offers.find(*slot)
 
-        return self._run_all(offer, lambda: self._on_claim(key, queues))
+        return self._run_all(offer, lambda: self._on_claim(slot[:2], queues))

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeGuard, cast
 
-
 _PLAIN = frozenset({str, int, float, bool, type(None), list, tuple})
 
 
