@@ -241,3 +241,15 @@ def test_after_missed_wake_ups_one_question_finds_what_waits():
     pool.dispatcher.wake_own("")
     wait_until(lambda: pool.took == ["dispatch-3"])
     pool.dispatcher.close()
+
+
+def test_a_job_that_wakes_a_slot_the_node_has_no_more_is_taken_by_another():
+    """A node may have had a slot only for a while."""
+    pool = Floor(node("dispatch-e", slots=8), heads=[], is_relayed=True, poll_s=60)
+    pool.dispatcher._start_slots()  # pyright: ignore[reportPrivateUsage] - without the monitor, which polls
+    wait_until(lambda: len(pool.asked) == 8)
+    pool.backend.there[:] = [node("dispatch-e")]
+    pool.takers, pool.heads = {"dispatch-e"}, [head()]
+    pool.dispatcher.wake("gpu")
+    wait_until(lambda: pool.took == ["dispatch-e"])
+    pool.dispatcher.close()

@@ -33,3 +33,9 @@ def test_a_node_with_prompts_of_others_leaves_jobs_to_nodes_without() -> None:
 def test_when_all_nodes_have_prompts_of_others_none_waits_for_another() -> None:
     made = offers(BUSY, replace(BUSY, name="also", backlog=1))
     assert {offer.local_first_s for offer in made.values()} == {0.0}
+
+
+def test_only_the_slots_that_a_node_has_now_are_offered() -> None:
+    backends: Any = {"comfyui": Nodes(FREE)}
+    made = Offers(backends, worker="w", served_queues=None)
+    assert [made.find("comfyui", "free", slot) is not None for slot in range(4)] == [True, True, False, False]

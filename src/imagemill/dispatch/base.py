@@ -108,10 +108,12 @@ class Offers:
         """Return the queues of which some node can take jobs now."""
         return frozenset[str]().union(*(offer.queues for offer in self.all()))
 
-    def find(self, backend: str, name: str) -> Offer | None:
-        """Return a node's offer; None when the node is gone, unhealthy, draining or paused."""
+    def find(self, backend: str, name: str, slot: int = 0) -> Offer | None:
+        """Return a node's offer; None when the node is gone, unhealthy, draining or paused, or does not have
+        the slot of this number any more."""
         node = find(self._backends[backend], name)
-        return self.offer_of(node) if node is not None and self._takes_jobs(node) else None
+        is_offered = node is not None and slot < node.slots and self._takes_jobs(node)
+        return self.offer_of(node) if node is not None and is_offered else None
 
     def offer_of(self, node: Node) -> Offer:
         """Return the offer of a node, whatever its state."""

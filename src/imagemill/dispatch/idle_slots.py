@@ -54,11 +54,12 @@ class IdleSlots:
         sleeper.lock.acquire()
 
     def wake(self, queue: str) -> None:
-        """Wake some slots of nodes that have the queue; `wake_more` wakes others if these claim nothing."""
+        """Wake a slot of some nodes that have the queue. `wake_more` wakes others: of other nodes if these
+        claim nothing, of the same ones if more jobs wait."""
         with self._lock:
             self._wakeups[queue] += 1
             self._asked[queue] = set()
-            self._wake(queue, _WOKEN_AT_ONCE)
+            self._wake(queue, _WOKEN_AT_ONCE, each_once=True)
 
     def wake_more(self, queue: str) -> None:
         """Wake slots of nodes that were not asked yet, as many as were before."""
@@ -73,14 +74,13 @@ class IdleSlots:
             self._asked[queue] = set()
             self._wake(queue, len(self._idle), each_once=True)
 
-    def wake_node(self, node: NodeKey) -> None:
-        """Wake a slot of a node, for a reason that concerns it alone; one that is not idle is not told."""
+    def wake_nodes(self, nodes: Iterable[NodeKey]) -> None:
+        """Wake all slots of these nodes."""
         with self._lock:
-            sleepers = self._idle.get(node)
-            if sleepers:
-                sleepers.pop().lock.release()
-                if not sleepers:
-                    del self._idle[node]
+            self._wakeups[""] += 1
+            for node in nodes:
+                for sleeper in self._idle.pop(node, ()):
+                    sleeper.lock.release()
 
     def wake_all(self) -> None:
         with self._lock:

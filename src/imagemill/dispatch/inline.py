@@ -269,14 +269,14 @@ class InlineDispatcher:
                 thread.start()
             superfluous = self._slots.keys() - slots.keys()
         if superfluous:
-            self._idle.wake_all()
+            self._idle.wake_nodes({slot[:2] for slot in superfluous})
 
     def _serve(self, backend: Backend, slot: _SlotKey) -> None:
         key, was_woken = slot[:2], False
         while (node := self._needed_by(backend, slot)) is not None:
             queues, wakeups_seen = node.queues, self._idle.count_wakeups(node.queues)
             try:
-                ran = self._run_jobs(backend, key, queues)
+                ran, wakeups_seen = self._run_jobs(slot, queues)
             except StorageError as error:
                 log.warning("a slot of %s cannot claim a job: %s", slot[1], error)
                 self._closed.wait(_AFTER_ERROR_S)
@@ -284,10 +284,9 @@ class InlineDispatcher:
             except Exception:
                 log.exception("running a job on a slot of %s failed; the slot continues", slot[1])
                 ran = False
-            if not ran:
-                self._on_refusal(queues, was_woken)
-                self._idle.wait(key, queues, wakeups_seen)
-            was_woken = not ran
+            self._on_refusal(queues, was_woken and not ran)
+            self._idle.wait(key, queues, wakeups_seen)
+            was_woken = True
 
     def _needed_by(self, backend: Backend, slot: _SlotKey) -> Node | None:
         """Return the node that the slot is of; None removes the slot, as it is no longer needed."""
@@ -296,10 +295,20 @@ class InlineDispatcher:
             return node
         with self._condition:
             self._slots.pop(slot, None)
+        if not self._closed.is_set():
+            # It may have been woken for a job; the slots that the node still has look for it.
+            self._idle.wake_nodes({slot[:2]})
         return None
 
-    def _run_jobs(self, backend: Backend, key: NodeKey, queues: frozenset[str]) -> bool:
-        def offer() -> Offer | None:
-            return None if self._closed.is_set() else self._offers.find(backend.name, key[1])
+    def _run_jobs(self, slot: _SlotKey, queues: frozenset[str]) -> tuple[bool, int]:
+        """Run jobs until a claim finds none. Return whether there was one, and how many wake-ups there were
+        before that claim: without a later one the next claim would find none, either."""
+        wakeups_seen = self._idle.count_wakeups(queues)
 
-        return self._run_all(offer, lambda: self._on_claim(key, queues))
+        def offer() -> Offer | None:
+            nonlocal wakeups_seen
+            wakeups_seen = self._idle.count_wakeups(queues)
+            return None if self._closed.is_set() else self._offers.find(*slot)
+
+        ran = self._run_all(offer, lambda: self._on_claim(slot[:2], queues))
+        return ran, wakeups_seen

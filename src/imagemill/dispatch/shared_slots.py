@@ -140,7 +140,7 @@ class SharedSlots:
         except Exception:
             log.exception("running a job on a slot of %s failed; the slot continues", node)
             # It has not looked for another job.
-            self._idle.wake_node(self._key)
+            self._idle.wake_nodes((self._key,))
         finally:
             with self._lock:
                 self._busy[node] -= 1

@@ -1,6 +1,7 @@
 """Find the inputs that name model files, the kind of each, and a node's own spelling of a file."""
 
 import re
+from functools import lru_cache
 
 MODEL_FILES = (".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin", ".gguf", ".onnx", ".pkl")
 
@@ -29,12 +30,21 @@ _BY_INPUT: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 )
 
 
+_LONGEST_NAME = 200
+"""Characters of an input's name; longer ones name no file, and are not kept."""
+
+
 def file_kind(class_type: str, input_name: str) -> str | None:
     """The kind of model file an input holds, judged by its name; None if it holds none."""
     known = _BY_CLASS.get((class_type, input_name))
     if known is not None:
         return known
-    return next((kind for pattern, kind in _BY_INPUT if pattern.fullmatch(input_name)), None)
+    return _kind_of_input(input_name) if len(input_name) <= _LONGEST_NAME else None
+
+
+@lru_cache(4096)
+def _kind_of_input(name: str) -> str | None:
+    return next((kind for pattern, kind in _BY_INPUT if pattern.fullmatch(name)), None)
 
 
 def names_a_file(input_name: str, value: str) -> bool:

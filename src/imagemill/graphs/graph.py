@@ -43,6 +43,11 @@ DEEPEST = 32
 """Most levels of nested values in an input; deeper ones exhaust the stack of recursive readers, and no node
 has them."""
 
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+"""Types of values that hold no others. Asked for first, as graphs are walked several times for each job."""
+_HARMLESS = frozenset({int, bool, type(None)})
+"""Types of which every value can be sent to a node as it is."""
+
 _WHOLE = re.compile(r"[+-]?\d{1,25}", re.ASCII)
 _NO_OUTPUT = re.compile(
     r"(?:Basic|CFG|DualCFG)Guider|CLIP|Checkpoint|Conditioning|ControlNet|Empty|Flux|HypernetworkLoader|Image[A-Z]"
@@ -129,7 +134,8 @@ def _normal_node(id_: str, raw: object) -> dict[str, Any]:
     normal: dict[str, Any] = {
         "class_type": class_type,
         "inputs": {
-            name: _copy_value(value, f"{where}: {name}", id_, 0) for name, value in mapping(inputs).items()
+            name: value if type(value) in _HARMLESS else _copy_value(value, f"{where}: {name}", id_, 0)
+            for name, value in mapping(inputs).items()
         },
     }
     title = mapping(node.get("_meta", node.get("meta"))).get("title")
@@ -183,7 +189,11 @@ def values(graph: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Path, 
     list."""
     for id_, node in graph.items():
         for name, value in node["inputs"].items():
-            yield from ((id_, path, leaf) for path, leaf in _leaves((name,), value))
+            if type(value) in _PLAIN:
+                yield id_, (name,), value
+            else:
+                for path, leaf in _leaves((name,), value):
+                    yield id_, path, leaf
 
 
 def _leaves(path: Path, value: Any) -> Iterator[tuple[Path, Any]]:
@@ -201,6 +211,8 @@ def replace_values(graph: Mapping[str, Mapping[str, Any]], changes: Mapping[tupl
     """A copy with other values at the given (node id, path) places, as `values` and `air_inputs` yield
     them."""
     changed = copy(graph)
+    if not changes:
+        return changed
     for (id_, path), value in changes.items():
         inputs = changed[id_]["inputs"]
         inputs[path[0]] = _set(inputs.get(path[0]), path[1:], value)

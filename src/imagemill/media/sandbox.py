@@ -5,14 +5,17 @@ program they run.
 """
 
 import contextlib
-import io
 import json
 import math
 import os
+import socket
+import struct
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from imagemill.domain.dataclass import dataclass
@@ -35,6 +38,12 @@ p99 of `/health`."""
 _START_S = 60.0
 """Longest time until a new process answers, on a very busy machine."""
 _LONGEST_HEAD = 4096
+_SENT_AT_ONCE, _FIRST_PIECE, _PIECE = 64 * 1024, 8192, 1024 * 1024
+"""Bytes: the largest picture that is sent in one piece with its head, and the sizes of other pieces."""
+
+
+class _Gone(Exception):
+    """The process had ended before it was asked."""
 
 
 class DecodersBusy(ImagemillError):
@@ -74,7 +83,10 @@ class DecoderPool:
 
     def __init__(self, limits: DecodeLimits, count: int | None = None) -> None:
         self._limits = limits
-        self._free = threading.BoundedSemaphore(count or max(1, (os.cpu_count() or 1) // 2))
+        # Unlike a semaphore of `threading`, it waits without code in Python.
+        self._free: SimpleQueue[None] = SimpleQueue()
+        for _ in range(count or max(1, (os.cpu_count() or 1) // 2)):
+            self._free.put(None)
         self._idle: list[_Child] = []
         self._lock = threading.Lock()
         self._closed = False
@@ -109,9 +121,14 @@ class DecoderPool:
     def close(self) -> None:
         with self._lock:
             self._closed = True
+        self._kill_idle()
+
+    def _kill_idle(self) -> None:
+        with self._lock:
             idle, self._idle = self._idle, []
         for child in idle:
-            child.kill()
+            if child.owner == os.getpid():  # a forked process shares its parent's children
+                child.kill()
 
     @property
     def processes(self) -> list[int]:
@@ -120,17 +137,31 @@ class DecoderPool:
             return [child.pid for child in self._idle]
 
     def _ask(self, head: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
-        with self._child() as child:
-            answer, body = child.ask(head, data, self._limits.seconds)
+        try:
+            answer, body = self._ask_once(head, data)
+        except _Gone:
+            # It ended while it was idle, such as for want of memory; others may have, too.
+            self._kill_idle()
+            try:
+                answer, body = self._ask_once(head, data)
+            except _Gone as error:
+                raise InvalidImage("cannot be decoded: the process for it ends at once") from error
         if "error" in answer:
             raise InvalidImage(f"cannot be decoded: {str(answer['error'])[:80]}")
         return answer, body
 
+    def _ask_once(self, head: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+        with self._child() as child:
+            return child.ask(head, data, self._limits.seconds)
+
     @contextlib.contextmanager
     def _child(self) -> Iterator["_Child"]:
         # As long as a few earlier callers may take.
-        if not self._free.acquire(timeout=4 * self._limits.seconds + _START_S):
-            raise DecodersBusy("all pictures that may be decoded at once are being decoded; try again")
+        try:
+            self._free.get(timeout=4 * self._limits.seconds + _START_S)
+        except Empty:
+            message = "all pictures that may be decoded at once are being decoded; try again"
+            raise DecodersBusy(message) from None
         try:
             child = self._take_idle() or _Child(self._limits)
             try:
@@ -140,17 +171,14 @@ class DecoderPool:
                 raise
             self._put_back(child)
         finally:
-            self._free.release()
+            self._free.put(None)
 
     def _take_idle(self) -> "_Child | None":
         with self._lock:
             while self._idle:
                 child = self._idle.pop()
-                if child.owner != os.getpid():
-                    continue  # a forked process shares its parent's pipes, which only one may use
-                if child.alive:
+                if child.owner == os.getpid():
                     return child
-                child.kill()
         return None
 
     def _put_back(self, child: "_Child") -> None:
@@ -162,27 +190,34 @@ class DecoderPool:
 
 
 class _Child:
+    """One process, reached over a socket whose time limits the kernel keeps: asking takes two system calls,
+    and no timer."""
+
     def __init__(self, limits: DecodeLimits) -> None:
         self.owner = os.getpid()
         self._most = limits.bytes
-        self._process = subprocess.Popen(  # noqa: S603 - our own module
-            [
-                sys.executable,
-                "-I",
-                "-m",
-                "imagemill.media.sandbox_child",
-                str(limits.memory_bytes),
-                str(math.ceil(limits.seconds)),
-                str(limits.nice),
-            ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            # One thread per process: more would compete for the cores, and each takes memory.
-            env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
-        )
-        with self._time_limit(_START_S):
-            ready = self._read()
+        self._socket, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: S603 - our own module
+                [
+                    sys.executable,
+                    "-I",
+                    "-m",
+                    "imagemill.media.sandbox_child",
+                    str(limits.memory_bytes),
+                    str(math.ceil(limits.seconds)),
+                    str(limits.nice),
+                ],
+                stdin=theirs.fileno(),
+                stdout=theirs.fileno(),
+                stderr=subprocess.DEVNULL,
+                # One thread per process: more would compete for the cores, and each takes memory.
+                env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+            )
+        try:
+            ready = self._read(time.monotonic() + _START_S)
+        except OSError:
+            ready = None
         if ready is None or "ready" not in ready[0]:
             self.kill()
             raise RuntimeError("the process that decodes pictures does not start")
@@ -191,65 +226,65 @@ class _Child:
     def pid(self) -> int:
         return self._process.pid
 
-    @property
-    def alive(self) -> bool:
-        return self._process.poll() is None
-
     def ask(self, head: dict[str, Any], data: bytes, seconds: float) -> tuple[dict[str, Any], bytes]:
-        text = json.dumps(head).encode()
-        with self._time_limit(seconds) as late:
-            try:
-                stream = self._process.stdin
-                assert stream is not None  # noqa: S101 - it is a pipe
-                stream.write(LENGTHS.pack(len(text), len(data)) + text)
-                stream.write(data)
-                stream.flush()
-                answer = self._read()
-            except OSError:
-                answer = None
+        """Send a request and return the answer. Raises `InvalidImage`, and `_Gone` if it had ended before."""
+        end = time.monotonic() + seconds
+        try:
+            self._send(head, data, end)
+            answer = self._read(end)
+        except BlockingIOError as error:
+            raise InvalidImage(f"cannot be decoded: its decoding takes longer than {seconds:g} s") from error
+        except ConnectionError:
+            answer = None
         if answer is None:
-            why = f"takes longer than {seconds:g} s" if late.is_set() else "exceeds the limits"
-            raise InvalidImage(f"cannot be decoded: its decoding {why}")
+            raise InvalidImage("cannot be decoded: its decoding exceeds the limits")
         return answer
 
-    def _read(self) -> tuple[dict[str, Any], bytes] | None:
+    def _send(self, head: dict[str, Any], data: bytes, end: float) -> None:
+        text = json.dumps(head).encode()
+        start = LENGTHS.pack(len(text), len(data)) + text
+        self._limit(socket.SO_SNDTIMEO, end)
+        try:
+            if len(data) <= _SENT_AT_ONCE:
+                self._socket.sendall(start + data)
+                return
+            self._socket.sendall(start)
+        except ConnectionError as error:
+            raise _Gone from error
+        rest = memoryview(data)
+        while rest:
+            self._limit(socket.SO_SNDTIMEO, end)
+            rest = rest[self._socket.send(rest[:_PIECE]) :]
+
+    def _read(self, end: float) -> tuple[dict[str, Any], bytes] | None:
         """Read an answer: bounded, and data only, as a malicious file may control the decoder. None at its
-        end."""
-        stream = self._process.stdout
-        assert stream is not None  # noqa: S101 - it is a pipe
-        lengths = stream.read(LENGTHS.size)
-        if len(lengths) < LENGTHS.size:
-            return None
-        head, body = LENGTHS.unpack(lengths)
+        end. Raises `OSError`, a `BlockingIOError` after ``end``."""
+        start = bytearray()
+        while len(start) < LENGTHS.size:
+            if not (piece := self._receive(_FIRST_PIECE, end)):
+                return None
+            start += piece
+        head, body = LENGTHS.unpack_from(start)
         if head > _LONGEST_HEAD or body > self._most:
             return None
-        text, data = stream.read(head), stream.read(body)
-        if len(text) < head or len(data) < body:
-            return None
-        return json.loads(text), data
+        size = LENGTHS.size + head + body
+        while len(start) < size:
+            if not (piece := self._receive(min(_PIECE, size - len(start)), end)):
+                return None
+            start += piece
+        return json.loads(start[LENGTHS.size : size - body]), bytes(memoryview(start)[size - body : size])
 
-    @contextlib.contextmanager
-    def _time_limit(self, seconds: float) -> Iterator[threading.Event]:
-        late = threading.Event()
+    def _receive(self, most: int, end: float) -> bytes:
+        self._limit(socket.SO_RCVTIMEO, end)
+        return self._socket.recv(most)
 
-        def kill() -> None:
-            late.set()
-            self._process.kill()
-
-        timer = threading.Timer(seconds, kill)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield late
-        finally:
-            timer.cancel()
+    def _limit(self, direction: int, end: float) -> None:
+        left_us = round((end - time.monotonic()) * 1e6)
+        if left_us <= 0:
+            raise BlockingIOError
+        self._socket.setsockopt(socket.SOL_SOCKET, direction, struct.pack("@ll", *divmod(left_us, 1_000_000)))
 
     def kill(self) -> None:
         self._process.kill()
         self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout):
-            assert isinstance(stream, (io.BufferedReader, io.BufferedWriter))  # noqa: S101 - they are pipes
-            try:
-                stream.close()
-            except OSError:  # data that the process no longer read
-                stream.raw.close()
+        self._socket.close()

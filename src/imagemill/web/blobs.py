@@ -5,10 +5,12 @@ neither memory nor one long request to the store; or the client is redirected to
 """
 
 import asyncio
+import os
 import re
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, RedirectResponse, Response, StreamingResponse
@@ -24,8 +26,11 @@ from imagemill.domain.jobs import Artifact
 from imagemill.domain.signing import UrlSigner
 from imagemill.media.pictures import EXTENSIONS, UNKNOWN, extension_of
 from imagemill.net import pools
-from imagemill.web.routing import LazyRoute
+from imagemill.web.routing import PlainRoute
 
+_WHOLE_BYTES = 256 * 2**10
+"""The largest local file that is sent in one piece."""
+_CONDITIONS = frozenset({b"range", b"if-range", b"if-none-match", b"if-modified-since"})
 _PIECE_BYTES = 4 * 2**20
 """The largest piece. Most pictures are one piece, which is one request to the store."""
 _LEAST_PIECE_BYTES = 256 * 2**10
@@ -69,6 +74,14 @@ def span(value: str, size: int) -> tuple[int, int] | None:
 
 
 @dataclass(frozen=True, slots=True)
+class LocalFile:
+    """A file of this machine. ``data``: its content if it is small and was asked for as a whole."""
+
+    path: Path
+    data: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SignedUrl:
     url: str
     expires_at: int
@@ -92,7 +105,18 @@ def router(
     files: "ArtifactFiles",
 ) -> APIRouter:
     """Return the router. ``find`` returns an artifact by its id."""
-    routes = APIRouter(route_class=LazyRoute)
+    routes = APIRouter(route_class=PlainRoute)
+
+    def look_up(artifact_id: str, extension: str, *, whole: bool) -> tuple[Artifact, LocalFile | None]:
+        found = find(artifact_id)
+        if found is None:
+            raise HTTPException(404, _GONE)
+        artifact = found[0]
+        if not artifact.available:
+            raise HTTPException(410, _OVER)
+        if extension != _extension(artifact):
+            raise HTTPException(404, f"the picture is no .{extension[:20]}, it is a .{_extension(artifact)}")
+        return artifact, files.open(artifact, whole=whole)
 
     @routes.head(PATH + "/{name}", include_in_schema=False)
     @routes.get(
@@ -100,6 +124,7 @@ def router(
         tags=["files"],
         summary="A picture, by a signed URL from a job's answer",
         response_class=Response,
+        openapi_extra={"parameters": [_text_parameter("exp"), _text_parameter("sig")]},
         responses={
             200: {"content": {media: {} for media in EXTENSIONS}, "description": "The picture"},
             206: {"content": {media: {} for media in EXTENSIONS}, "description": "A range of it"},
@@ -112,21 +137,26 @@ def router(
             503: {"description": "The store is unavailable; try again"},
         },
     )
-    async def blob(request: Request, name: str, exp: str = "", sig: str = "") -> Response:
+    async def blob(request: Request, name: str) -> Response:
+        expires, signature = (request.query_params.get(field, "") for field in ("exp", "sig"))
         artifact_id, _, extension = name.partition(".")
-        if not signer.check(artifact_id, exp, sig):
+        if not signer.check(artifact_id, expires, signature):
             raise HTTPException(403, "this URL is wrong or has expired; ask for the job again for a new one")
-        found = await pools.read(find, artifact_id)
-        if found is None:
-            raise HTTPException(404, _GONE)
-        artifact = found[0]
-        if not artifact.available:
-            raise HTTPException(410, _OVER)
-        if extension != _extension(artifact):
-            raise HTTPException(404, f"the picture is no .{extension[:20]}, it is a .{_extension(artifact)}")
-        return await files.answer(request, artifact, seconds_left(exp))
+        # One call for row and file: each costs the event loop more than the call itself.
+        artifact, file = await pools.blob(look_up, artifact_id, extension, whole=is_for_whole_file(request))
+        return await files.answer_with(request, artifact, file, seconds_left(expires))
 
     return routes
+
+
+def _text_parameter(name: str) -> dict[str, Any]:
+    schema = {"type": "string", "default": "", "title": name.title()}
+    return {"name": name, "in": "query", "required": False, "schema": schema}
+
+
+def is_for_whole_file(request: Request) -> bool:
+    """Whether the answer is the whole file, if there is one: the request has no conditions and no range."""
+    return request.method == "GET" and not any(name in _CONDITIONS for name, _ in request.scope["headers"])
 
 
 def seconds_left(expires: str) -> int:
@@ -184,21 +214,49 @@ class ArtifactFiles:
         self._clients = 0
         """The number of clients that are sent pieces or wait for one."""
 
+    def open(self, artifact: Artifact, *, whole: bool) -> LocalFile | None:
+        """Return the file if it is on this machine, with its content if it is small and wanted ``whole``."""
+        path = self._blobs.location(artifact.blob_key)
+        if path is None or not whole or artifact.size > _WHOLE_BYTES:
+            return None if path is None else LocalFile(path)
+        try:
+            descriptor = os.open(path, os.O_RDONLY)
+        except OSError:
+            return LocalFile(path)
+        try:
+            data = os.read(descriptor, artifact.size + 1)
+        finally:
+            os.close(descriptor)
+        return LocalFile(path, data if len(data) == artifact.size else None)
+
     async def answer(
         self, request: Request, artifact: Artifact, left_s: int, disposition: str | None = None
     ) -> Response:
         """Return the file, or a redirect to it. ``disposition``: the Content-Disposition, which a redirect
         would lose."""
+        file = await pools.blob(self.open, artifact, whole=is_for_whole_file(request))
+        return await self.answer_with(request, artifact, file, left_s, disposition)
+
+    async def answer_with(
+        self,
+        request: Request,
+        artifact: Artifact,
+        file: LocalFile | None,
+        left_s: int,
+        disposition: str | None = None,
+    ) -> Response:
+        """Return what `answer` does. ``file``: what `open` has returned."""
         headers = _headers(artifact, left_s)
         if disposition is not None:
             headers["Content-Disposition"] = disposition
-        path = await pools.blob(self._blobs.location, artifact.blob_key)
-        if path is None:
+        if file is None:
             redirects = self._redirect and disposition is None
             return await self._from_store(request, artifact, headers, left_s if redirects else None)
         if _is_cached(request, headers["ETag"]):
             return Response(status_code=304, headers=headers)
-        return PictureFile(str(path), media_type=artifact.media_type, headers=headers)
+        if file.data is not None:
+            return Response(file.data, 200, {**headers, "Accept-Ranges": "bytes"}, artifact.media_type)
+        return PictureFile(str(file.path), media_type=artifact.media_type, headers=headers)
 
     async def _from_store(
         self, request: Request, artifact: Artifact, headers: dict[str, str], redirect_s: int | None

@@ -1,12 +1,17 @@
 """Nodes that others use too, that are listed twice, or that guard their door; workers that take over."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from uuid import uuid4
 
 import pytest
 
 from imagemill.backends.base import RenderCanceled, RenderControl
 from imagemill.backends.comfyui.backend import ComfyUI
+from imagemill.backends.comfyui.loop import NodeLoop
+from imagemill.backends.comfyui.node import QUICK_PROMPTS, QUICK_S, QUICK_SLOTS, SLOW_S, NodeConnection
+from imagemill.backends.comfyui.prompt import PromptRun, outline_of
 from imagemill.domain.nodes import NodeConfig
 from tests.backends.comfyui.support import (
     FILES,
@@ -177,3 +182,80 @@ def test_the_prompts_of_other_clients_are_the_backlog_of_a_node(comfy: ComfyUI, 
     node.behave(stalled=False)
     assert comfy.follow(asked, asked.reference, RenderControl()).outputs
     until(lambda: comfy.nodes()[0].backlog == 0, "all are done")
+
+
+# How many prompts a node has at once.
+
+
+class _NoTimers(NodeLoop):
+    def call_later(self, seconds: float, call: Callable[[], None]) -> None:
+        pass
+
+
+class _Series:
+    """Prompts that a node reports to have run, by a clock of their own."""
+
+    def __init__(self, slots: int = 2) -> None:
+        self.now = 100.0
+        self.node = NodeConnection(
+            NodeConfig("a", "http://127.0.0.1:9", slots=slots),
+            settings(),
+            lambda _: None,
+            lambda: self.now,
+            _NoTimers(),
+        )
+
+    def begin(self) -> PromptRun:
+        run = PromptRun(str(uuid4()), {}, outline_of({}), frozenset(), previews=False, sent_at=self.now)
+        run.followers = 1
+        self.node.register(run)
+        self.tell("execution_start", run)
+        return run
+
+    def end(self, run: PromptRun) -> None:
+        self.tell("execution_success", run)
+        self.node.release(run)
+
+    def tell(self, kind: str, run: PromptRun) -> None:
+        self.node.frame(json.dumps({"type": kind, "data": {"prompt_id": run.reference}}))
+
+    def ran(self, seconds: float, times: int = QUICK_PROMPTS) -> None:
+        for _ in range(times):
+            run = self.begin()
+            self.now += seconds
+            self.end(run)
+
+    @property
+    def slots(self) -> int:
+        return self.node.view("comfyui").slots
+
+
+def test_a_node_whose_prompts_are_quick_gets_more_of_them_at_once() -> None:
+    series = _Series()
+    series.ran(0.9 * QUICK_S, QUICK_PROMPTS - 1)
+    assert series.slots == 2
+    series.ran(0.9 * QUICK_S, 1)
+    assert series.slots == QUICK_SLOTS
+    assert series.node.report().slots == 2  # as configured
+
+
+def test_a_slow_prompt_ends_the_series_while_it_runs_and_afterwards() -> None:
+    series = _Series()
+    series.ran(0.001)
+    slow = series.begin()
+    series.now += 0.9 * SLOW_S
+    assert series.slots == QUICK_SLOTS
+    series.now += 0.2 * SLOW_S
+    assert series.slots == 2
+    series.now += QUICK_PROMPTS * QUICK_S
+    series.end(slow)
+    assert series.slots == 2
+    series.ran(0.001)
+    assert series.slots == QUICK_SLOTS
+
+
+@pytest.mark.parametrize("slots", [1, QUICK_SLOTS, 12])
+def test_a_node_keeps_a_number_of_slots_that_was_chosen_for_a_reason(slots: int) -> None:
+    series = _Series(slots)
+    series.ran(0.001)
+    assert series.slots == slots

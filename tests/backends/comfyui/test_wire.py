@@ -56,6 +56,10 @@ class Canned:
                 if not self._stay:
                     return
 
+    @property
+    def connections(self) -> int:
+        return len(self._open)
+
     @staticmethod
     def _read(peer: socket.socket) -> bytes:
         data = b""
@@ -235,6 +239,20 @@ def test_a_node_that_hangs_is_given_up_in_time(serve: Serve) -> None:
     _, client = serve(b"", read_s=0.2)
     with pytest.raises(ComfyUnreachable, match="does not answer /queue in time"):
         client.queue()
+
+
+def test_requests_share_a_connection_that_the_server_keeps_open(serve: Serve) -> None:
+    server, client = serve(answer(STATS))
+    for _ in range(3):
+        client.system_stats()
+    assert server.connections == 1
+
+
+def test_a_connection_that_the_server_announces_to_close_is_not_used_again(serve: Serve) -> None:
+    server, client = serve(answer(STATS, more="Connection: close\r\n"))
+    for _ in range(3):
+        client.system_stats()
+    assert server.connections == 3
 
 
 def test_a_question_is_asked_again_when_a_kept_connection_was_closed(serve: Serve) -> None:

@@ -86,6 +86,8 @@ class ComfyUI:
         self._connections: tuple[NodeConnection, ...] = ()
         self._sent: OrderedDict[str, NodeConnection] = OrderedDict()
         self._loop = NodeLoop()
+        self._known_requirements: tuple[RenderSpec | None, tuple[Requirement, ...]] = (None, ())
+        """The render that was last asked about, and its requirements."""
         self.configure(tuple(configured_nodes(settings)))
 
     @property
@@ -179,7 +181,7 @@ class ComfyUI:
         if impossible is not None:
             return impossible
         try:
-            requirements = _requirements(work, self._families)
+            requirements = self._requirements_of(work)
         except InvalidGraph as error:
             return str(error)
         missing = self._missing(requirements)
@@ -234,15 +236,25 @@ class ComfyUI:
         ]
         try:
             requirements = [
-                requirement
-                for requirement in _requirements(work, self._families)
-                if requirement.kind != "checkpoint"
+                requirement for requirement in self._requirements_of(work) if requirement.kind != "checkpoint"
             ]
         except InvalidGraph:
             return ()  # `unsupported_reason` reports it
         return tuple(
             sorted({str(n) for n in requirements if not all(inventory.meets(n) for inventory in inventories)})
         )
+
+    def _requirements_of(self, work: RenderSpec) -> tuple[Requirement, ...]:
+        """The requirements of a render. Raises `InvalidGraph`.
+
+        A submission asks twice for the same one; of a large graph they take a millisecond.
+        """
+        known, requirements = self._known_requirements
+        if known is not work:
+            normal = replace(work, graph=normalise(work.graph)) if isinstance(work, GraphSpec) else work
+            requirements = requirements_of(normal, self._families)
+            self._known_requirements = work, requirements
+        return requirements
 
     def validate_hints(self, properties: Mapping[str, Any]) -> str | None:
         """Always None, as this backend has no hints."""
@@ -342,12 +354,6 @@ def _send(connection: NodeConnection, request: RenderRequest, *, known: bool) ->
 def _record_failure(connection: NodeConnection, error: BackendError) -> None:
     if error.counts and not isinstance(error, Interrupted) and error.failure in NODE_FAILURES:
         connection.breaker.fail(str(error))
-
-
-def _requirements(work: RenderSpec, families: Families) -> tuple[Requirement, ...]:
-    """The requirements of a render. Raises `InvalidGraph`."""
-    normal = replace(work, graph=normalise(work.graph)) if isinstance(work, GraphSpec) else work
-    return requirements_of(normal, families)
 
 
 def _missing_sentence(requirement: Requirement, lacking: list[str], all_: list[str]) -> str:

@@ -37,8 +37,9 @@ from imagemill.graphs.node_models import FOLDERS
 
 QUICK_S = 10.0
 """Read timeout of the small routes; a node's garbage collection pauses them for half a second."""
-POOL = 8
-"""Connections kept open to a node: two slots, the poller, a doctor, and some reserve."""
+POOL = 12
+"""Connections kept open to a node: eight slots while prompts are quick, the poller, a doctor, and some
+reserve."""
 JSON_BYTES = 256 * 2**20
 """Largest JSON answer accepted; /history of 10,000 entries is about 11 MB, /object_info 1 MB."""
 HEADER_BYTES = 4 * 2**20

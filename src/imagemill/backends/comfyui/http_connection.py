@@ -7,6 +7,7 @@ import contextlib
 import select
 import socket
 import ssl
+import struct
 
 import httptools
 
@@ -16,6 +17,8 @@ _CHUNK = 256 * 1024
 _WRITTEN_AT_ONCE = 64 * 1024
 _HEAD_BYTES = 256 * 1024
 """Largest head of an answer that is accepted."""
+_LATE = (TimeoutError, BlockingIOError)
+"""Errors of a call that took too long: by Python's timeout, and by the kernel's."""
 
 
 class ExchangeFault(Exception):
@@ -68,6 +71,8 @@ class HttpConnection:
         self._host, self._port, self._tls = host, port, tls
         self._socket: socket.socket | None = None
         self._poll = select.poll()
+        self._read_s = 0.0
+        """The read timeout that the socket has; 0 for none yet."""
 
     @property
     def is_open(self) -> bool:
@@ -87,11 +92,16 @@ class HttpConnection:
         """
         try:
             peer = self._socket or self._connect(connect_s)
-            peer.settimeout(connect_s)
+            if self._tls is not None:
+                peer.settimeout(connect_s)
             # A server may answer, and close, before it has read everything.
             with contextlib.suppress(ConnectionError):
                 _send(peer, head, body)
-            peer.settimeout(read_s)
+            if self._tls is not None:
+                peer.settimeout(read_s)
+            elif read_s != self._read_s:
+                peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(read_s))
+                self._read_s = read_s
             reading = _Reading(limits)
             answer = reading.read(peer)
         except BaseException:
@@ -115,10 +125,15 @@ class HttpConnection:
             peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._tls is not None:
                 peer = self._tls.wrap_socket(peer, server_hostname=self._host)
+            else:
+                # The kernel counts the time. Python would poll before each call, and release and take the
+                # interpreter lock for that, which other threads wait for.
+                peer.settimeout(None)
+                peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(connect_s))
         except OSError as error:
             peer.close()
             raise ConnectFault(str(error)) from error
-        self._socket = peer
+        self._socket, self._read_s = peer, 0.0
         self._poll = select.poll()
         self._poll.register(peer, select.POLLIN)
         return peer
@@ -133,8 +148,14 @@ def _send(peer: socket.socket, head: bytes, body: bytes) -> None:
         rest = memoryview(body)
         while rest:
             rest = rest[peer.send(rest[:_CHUNK]) :]  # each part has the whole time
-    except TimeoutError as error:
+    except _LATE as error:
         raise BrokenOff(str(error)) from error
+
+
+def _timeval(seconds: float) -> bytes:
+    """The C structure of a timeout; one of 0 would mean none."""
+    whole, micros = divmod(max(1, round(seconds * 1e6)), 1_000_000)
+    return struct.pack("@ll", whole, micros)
 
 
 class _Reading:
@@ -144,7 +165,7 @@ class _Reading:
         self._limits = limits
         self._parser = httptools.HttpResponseParser(self)
         self._status = 0
-        self._is_complete = self._has_more = False
+        self._is_complete = self._has_more = self._stays_open = False
         self._is_in_body = self._has_length = False
         self._content_type = ""
         self._parts: list[bytes] = []
@@ -158,7 +179,7 @@ class _Reading:
         while not self._is_complete:
             try:
                 data = peer.recv(_CHUNK)
-            except TimeoutError as error:
+            except _LATE as error:
                 raise ReadTimeout(str(error)) from error
             except OSError as error:
                 raise self._broken(str(error)) from error
@@ -171,7 +192,7 @@ class _Reading:
             if not self._is_in_body and self._received > _HEAD_BYTES + _CHUNK:
                 raise BrokenOff("the head is too long")
             self._feed(data)
-        self.is_reusable = self._parser.should_keep_alive() and not self._has_more
+        self.is_reusable = self._stays_open and not self._has_more
         return self._answer()
 
     def _feed(self, data: bytes) -> None:
@@ -224,7 +245,11 @@ class _Reading:
         self._parts.append(body)
 
     def on_message_complete(self) -> None:
+        if self._has_more:
+            return
         if self._is_in_body:
+            # The parser knows it only now: afterwards it waits for the next answer, and says no.
+            self._stays_open = self._parser.should_keep_alive()
             self._is_complete = True
         else:
             self._has_length = False  # an interim answer, such as 100; the answer follows

@@ -4,7 +4,7 @@ prompts."""
 import asyncio
 import threading
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -57,6 +57,16 @@ _KINDS = {
     "upscaler": "upscaler",
 }
 """An AIR's type -> the kind of its requirement."""
+
+
+QUICK_S = 0.025
+"""Mean seconds of a node's latest prompts below which it gets more of them at once: with two it would wait
+for the next one, as their files, checks and transactions take longer than they do."""
+QUICK_PROMPTS = 16
+"""Prompts of which the mean is taken."""
+QUICK_SLOTS = 8
+SLOW_S = 4 * QUICK_S
+"""Seconds after which a running prompt ends a series of quick ones."""
 
 
 class RenderTimeEstimator:
@@ -220,6 +230,8 @@ class NodeConnection:
             clock=clock,
         )
         self.render_times = RenderTimeEstimator(settings)
+        self._latest_s: deque[float] = deque(maxlen=QUICK_PROMPTS)
+        """Seconds that the latest prompts took on the node, without their wait."""
         self.stats = SystemStats()
         self.inventory: NodeInventory | None = None
         self.file_headers = FileHeaders(self.client)
@@ -278,13 +290,33 @@ class NodeConnection:
             return f"{self.name} is paused after repeated failures; the last one: {self.breaker.cause}"
         return "" if self.inventory else f"the models of {self.name} have not been read yet"
 
+    @property
+    def slots(self) -> int:
+        """The prompts that may be on it at once: more than configured while all are quick.
+
+        A node with one slot keeps it, as its operator wants one prompt at a time.
+        """
+        slots, latest = self.config.slots, self._latest_s
+        if (
+            not 1 < slots < QUICK_SLOTS
+            or len(latest) < QUICK_PROMPTS
+            or sum(latest) > QUICK_PROMPTS * QUICK_S
+        ):
+            return slots
+        since = self.clock() - SLOW_S
+        runs = tuple(self.prompt_runs.values())
+        is_slow = any(
+            run.started_at is not None and run.started_at < since and not run.ending for run in runs
+        )
+        return slots if is_slow else QUICK_SLOTS
+
     def view(self, backend: str) -> Node:
         config, problem = self.config, self.problem
         return Node(
             name=config.name,
             backend=backend,
             queues=config.queues,
-            slots=config.slots,
+            slots=self.slots,
             labels=config.labels,
             memory_mb=config.memory_mb or self.stats.memory_mb,
             loaded_models=frozenset(self._loaded_models),
@@ -369,8 +401,11 @@ class NodeConnection:
         fresh = prompt_run.started_at is None
         if (wait_s := prompt_run.apply(event, now)) is not None:
             self._loop.call_later(wait_s, lambda: prompt_run.show(self.clock()))
-        if isinstance(event, events.PromptEnded) and self.queue_remaining:
-            self.queue_remaining -= 1  # the node reports it a moment later
+        if isinstance(event, events.PromptEnded):
+            if self.queue_remaining:
+                self.queue_remaining -= 1  # the node reports it a moment later
+            if prompt_run.started_at is not None:
+                self._latest_s.append(now - prompt_run.started_at)
         if fresh and prompt_run.started_at is not None:
             self.mark_loaded(prompt_run.models)
 

@@ -113,6 +113,12 @@ _EVENTS_AFTER = (
     .limit(sa.bindparam("limit"))
 )
 
+_ARTIFACT = Statement(
+    sa.select(*ARTIFACT_COLUMNS, _jobs.owner)
+    .join_from(tables.artifacts, tables.jobs, _jobs.id == _artifacts.job_id)
+    .where(_artifacts.id == sa.bindparam("id"))
+)
+
 _AHEAD = (
     sa.select(_jobs.id)
     .where(sa.text(tables.CLAIMABLE), _jobs.lane == sa.bindparam("lane"), _jobs.tag < sa.bindparam("tag"))
@@ -259,13 +265,8 @@ def avoidance(conn: sa.Connection, job: Job, now: int) -> tuple[str, float]:
 
 def artifact(conn: sa.Connection, artifact_id: str) -> tuple[Artifact, str] | None:
     """Return an artifact and its owner."""
-    statement = (
-        sa.select(*ARTIFACT_COLUMNS, _jobs.owner)
-        .join_from(tables.artifacts, tables.jobs, _jobs.id == _artifacts.job_id)
-        .where(_artifacts.id == artifact_id)
-    )
-    row = conn.execute(statement).first()
-    return (artifact_from(row[:-1]), row[-1]) if row else None
+    rows = _ARTIFACT.run(conn, {"id": artifact_id})
+    return (artifact_from(rows[0][:-1]), rows[0][-1]) if rows else None
 
 
 def consumption(conn: sa.Connection, owner: str, start: int, end: int) -> Consumption:
