@@ -81,6 +81,8 @@ class Subject:
     sweeper: Sweeper
     ids: list[str]
     """Some finished jobs from all over the table."""
+    keys: list[str]
+    """Some jobs with an idempotency key, which is their id."""
     waiting: list[Job]
     """Some queued jobs, each of which is cancelled or changed once."""
     draw: random.Random = field(default_factory=lambda: random.Random(5))
@@ -110,6 +112,13 @@ def _submit(subject: Subject, pieces: int = 1) -> None:
         for _ in range(pieces)
     )
     subject.stores.jobs.submit(Submission(uuid7(), owner, drafts, now_us()))
+
+
+def _submit_again(subject: Subject) -> None:
+    """Send an old request again, as a client does that got no answer: its jobs are returned."""
+    job = subject.stores.jobs.job(subject.keys[subject.draw.randrange(len(subject.keys))])
+    submission = Submission(uuid7(), job.owner, (), now_us(), idempotency_key=job.id, digest="0")
+    assert subject.stores.jobs.submit(submission).repeated
 
 
 def _claim(subject: Subject) -> None:
@@ -189,6 +198,24 @@ def _waits(subject: Subject) -> None:
     subject.stores.jobs.queue_position(subject.waiting[-1], now_us())
 
 
+def _batch(subject: Subject) -> None:
+    jobs = subject.stores.jobs
+    id_ = subject.some_id()
+    assert jobs.batch(jobs.job(id_).owner, id_)
+
+
+def _batches(subject: Subject) -> None:
+    """The requests of `GET /v1/consumer/requests`."""
+    jobs = subject.stores.jobs
+    for batch in jobs.batches(LARGE_OWNER, None, 20):
+        jobs.views(jobs.batch(LARGE_OWNER, batch))
+
+
+def _relations(subject: Subject) -> None:
+    job = subject.stores.jobs.job(subject.some_id())
+    subject.stores.jobs.relations(job, [job.owner])
+
+
 def _chart(subject: Subject) -> None:
     now = now_us()
     query = StatisticsQuery("*", now - 3 * 3600 * SECOND, now)
@@ -205,6 +232,7 @@ def operations() -> Iterator[Operation]:
     few, one = 30, 7
     yield Operation("submit a job", _submit)
     yield Operation("submit 100 jobs", lambda each: _submit(each, 100), few)
+    yield Operation("submit again with the same key", _submit_again, few)
     yield Operation("place in the queue of a submission", _position)
     yield Operation("claim", _claim)
     yield Operation("finish", _finish)
@@ -213,6 +241,9 @@ def operations() -> Iterator[Operation]:
     yield Operation("pause and resume an owner", _pause_and_resume, one)
     yield Operation("read a job", lambda each: each.stores.jobs.view(each.some_id()))
     yield Operation("events of a job", lambda each: each.stores.jobs.events_after(each.some_id(), 0))
+    yield Operation("read a batch", _batch)
+    yield Operation("page of batches with their jobs", _batches, few)
+    yield Operation("relations of a job", _relations, few)
     yield Operation("why a job waits", _waits, few)
     yield from _lists(few)
     yield Operation("feed: newest states", lambda each: each.stores.jobs.recent_states([]), few)
@@ -336,8 +367,11 @@ def _subject(url: str, folder: Path) -> Subject:
     sweeper.count_ended()
     with stores.database.engines.reader.connect() as conn:
         ids = _spread(conn)
+        table = tables.submissions.c
+        newest_keys = sa.select(table.key).where(table.digest == "0").order_by(table.created_at.desc())
+        keys = list(conn.execute(newest_keys.limit(100)).scalars())
     newest = stores.jobs.list_jobs(Filter(None, statuses=frozenset({JobStatus.QUEUED}), limit=400))
-    return Subject(url, stores, sweeper, ids, [job for job in newest if job.run_after is None])
+    return Subject(url, stores, sweeper, ids, keys, [job for job in newest if job.run_after is None])
 
 
 def _spread(conn: sa.Connection) -> list[str]:

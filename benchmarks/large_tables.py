@@ -103,7 +103,7 @@ def _artifact_id(job_id: str) -> str:
 
 @contextmanager
 def _without_indexes(conn: sa.Connection) -> Iterator[None]:
-    indexes = [index for table in _BULKY for index in sorted(table.indexes, key=lambda each: str(each.name))]
+    indexes = _indexes(conn)
     for index in indexes:
         index.drop(conn)
     conn.commit()
@@ -111,6 +111,16 @@ def _without_indexes(conn: sa.Connection) -> Iterator[None]:
     for index in indexes:
         index.create(conn)
         conn.commit()
+
+
+def _indexes(conn: sa.Connection) -> list[sa.Index]:
+    """The indexes in the order in which the migrations made them: of two that are as good for a statement
+    SQLite takes the last one."""
+    indexes = {str(index.name): index for table in _BULKY for index in table.indexes}
+    if conn.dialect.name != "sqlite":
+        return list(indexes.values())
+    made = conn.execute(sa.text("SELECT name FROM sqlite_master WHERE type = 'index' ORDER BY rowid"))
+    return [indexes[name] for name in made.scalars() if name in indexes]
 
 
 # Kinds of jobs

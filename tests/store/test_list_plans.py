@@ -1,35 +1,43 @@
 """No list, count or round of the sweeper reads all rows: how SQLite reads each statement, without timing."""
 
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from sqlalchemy import event
 
 from imagemill.bootstrap.stores import Stores, build_stores
+from imagemill.domain.pauses import Pause, PauseScope
+from imagemill.jobs.store.admission import Submission
 from imagemill.jobs.store.artifacts import ArtifactFilter
+from imagemill.jobs.store.batches import BatchRecord
 from imagemill.jobs.store.counts import Dimension
 from imagemill.jobs.store.finish import Expire, ReclaimLeases, ReleaseRetries
 from imagemill.jobs.store.queries import Filter
+from imagemill.products.characters.store import CharacterStore
 from tests import databases
-from tests.store.build import T0, add, opened
+from tests.store.build import T0, add, draft, opened
 
 
 @pytest.fixture
 def plans(tmp_path: Any) -> Iterator[tuple[Stores, list[str]]]:
-    """A store, and the steps of the plans of all statements that it reads with."""
-    store = build_stores(opened(databases.sqlite_database(tmp_path / "plans.db")))
+    """A store, and the steps of the plans of all statements that it runs."""
+    url = databases.sqlite_database(tmp_path / "plans.db")
+    explaining = sqlite3.connect(url.removeprefix("sqlite:///"), check_same_thread=False)
     steps: list[str] = []
 
-    def explain(conn: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        del cursor
-        driver = conn.connection.driver_connection
-        steps.extend(str(row[-1]) for row in driver.execute(f"EXPLAIN QUERY PLAN {statement}", parameters))
+    def explain(statement: str) -> None:
+        if statement.lstrip().startswith(("SELECT", "WITH", "INSERT", "UPDATE", "DELETE")):
+            steps.extend(str(row[-1]) for row in explaining.execute(f"EXPLAIN QUERY PLAN {statement}"))
 
-    for engine in (store.database.engines.reader, store.database.engines.writer):
-        event.listen(engine, "before_cursor_execute", explain)
+    engines = opened(url)
+    for engine in (engines.reader, engines.writer):
+        event.listen(engine, "connect", lambda driver, _: driver.set_trace_callback(explain))
+    store = build_stores(engines)
     yield store, steps
     store.close()
+    explaining.close()
 
 
 @pytest.mark.parametrize("owner", ["ann", None])
@@ -102,3 +110,49 @@ def test_open_jobs_are_measured_in_their_indexes(plans: tuple[Stores, list[str]]
     found = {step for step in steps if "jobs" in step}
     assert found
     assert not [step for step in found if "autoindex" in step or step == "SCAN jobs"]
+
+
+def _submit_again(store: Stores) -> None:
+    for id_ in ("one", "two"):
+        store.jobs.submit(Submission(id_, "ann", (draft(),), T0, idempotency_key="key", digest="0"))
+
+
+def _delete_batch(store: Stores) -> None:
+    record = BatchRecord("one", "ann", "native", T0, {}, {}, (), ())
+    store.jobs.submit(Submission("one", "ann", (draft(),), T0, record=record))
+    store.batches.delete("one", "ann", "native", T0)
+
+
+def _pause(store: Stores) -> None:
+    store.pauses.add(Pause("one", PauseScope.OWNER, "ann", "", "admin", T0))
+    store.pauses.settle(T0)
+
+
+_OF_ONE_OWNER: dict[str, Callable[[Stores], object]] = {
+    "a batch": lambda store: store.jobs.batch("ann", "one"),
+    "some batches": lambda store: store.jobs.in_batches("ann", ["one", "two"]),
+    "a repeated request": _submit_again,
+    "its relations": lambda store: store.jobs.relations(add(store), ["ann"]),
+    "a batch that is deleted": _delete_batch,
+    "its open jobs": lambda store: store.quotas.open_jobs("ann"),
+    "its pause": _pause,
+    "its open jobs by status": lambda store: CharacterStore(store.database).open_counts("ann"),
+    "its recent jobs": lambda store: CharacterStore(store.database).jobs("ann", "native", T0),
+}
+"""Reads and writes of some jobs of an owner who may have millions."""
+
+
+@pytest.mark.parametrize("act", _OF_ONE_OWNER.values(), ids=_OF_ONE_OWNER)
+def test_not_all_jobs_of_an_owner_are_read_for_some(
+    plans: tuple[Stores, list[str]], act: Callable[[Stores], object]
+) -> None:
+    store, steps = plans
+    act(store)
+    assert steps
+    assert not [
+        step
+        for step in steps
+        if step.endswith(("ix_jobs_owner (owner=?)", "submissions_1 (owner=?)"))
+        or step.startswith(("SCAN jobs USING INDEX sqlite_autoindex", "SCAN submissions"))
+        or step == "SCAN jobs"
+    ]

@@ -172,14 +172,15 @@ def claims(conn: sa.Connection, job_id: str) -> list[Event]:
 
 
 def batch_jobs(conn: sa.Connection, owner: str, batch: str) -> list[Job]:
-    statement = sa.select(*JOB_COLUMNS).where(_jobs.owner == owner, _jobs.batch == batch).order_by(_jobs.id)
-    return [job_from(row) for row in conn.execute(statement)]
+    return in_batches(conn, owner, [batch])
 
 
 def in_batches(conn: sa.Connection, owner: str, batches_: Sequence[str]) -> list[Job]:
     """Return the jobs of several batches in the order of submission."""
     mine = sa.and_(_jobs.owner == owner, _jobs.batch.in_(batches_))
-    return [job_from(row) for row in conn.execute(sa.select(*JOB_COLUMNS).where(mine).order_by(_jobs.id))]
+    found = [job_from(row) for row in conn.execute(sa.select(*JOB_COLUMNS).where(mine))]
+    # Sorted here: for the order of their ids SQLite would read all jobs of the owner.
+    return sorted(found, key=lambda job: job.id)
 
 
 def batches(conn: sa.Connection, owner: str, before: str | None, limit: int) -> list[str]:
