@@ -29,6 +29,7 @@ from imagemill.jobs.store.lanes import lane_to
 KINDS = 997
 """A prime number, so that kinds and owners do not repeat together."""
 OWNERS = 200
+CHECKPOINT = "urn:air:sd1:checkpoint:civitai:4384@128713"
 LARGE_OWNER = "owner-0"
 """Has half of the jobs."""
 MODELS = 12
@@ -183,7 +184,7 @@ def _kind(draw: random.Random, number: int) -> dict[str, Any]:
             {
                 "prompt": " ".join(draw.choices(_WORDS, k=40)),
                 "negativePrompt": "blurred, low quality",
-                "model": f"model-{model}",
+                "model": CHECKPOINT,
                 "width": 1024,
                 "height": 1024,
                 "steps": 30,
