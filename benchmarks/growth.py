@@ -199,9 +199,8 @@ def _waits(subject: Subject) -> None:
 
 
 def _batch(subject: Subject) -> None:
-    jobs = subject.stores.jobs
-    id_ = subject.some_id()
-    assert jobs.batch(jobs.job(id_).owner, id_)
+    job = subject.stores.jobs.job(subject.some_id())
+    assert subject.stores.jobs.batch(job.owner, job.batch)
 
 
 def _batches(subject: Subject) -> None:
