@@ -1,4 +1,4 @@
-"""The cost of each operation with millions of finished and queued jobs, against a nearly empty database.
+"""The cost of each operation with millions of finished and queued jobs, against a database of 22,000.
 
 ``python -m benchmarks.growth --finished 10000000 --queued 1000000`` measures SQLite, with ``--postgres``
 PostgreSQL: the server in DATABASE_URL, else one of the development packages. ``--keep FOLDER`` fills the
@@ -21,7 +21,7 @@ from typing import Any
 import httpx2
 import sqlalchemy as sa
 
-from benchmarks.large_tables import LARGE_OWNER, MODELS, Size, fill
+from benchmarks.large_tables import CHECKPOINT, LARGE_OWNER, MODELS, Size, fill
 from benchmarks.processes import Row, imagemill
 from imagemill.blobs.local import LocalBlobs
 from imagemill.blobs.settings import BlobSettings
@@ -49,8 +49,8 @@ from imagemill.settings import JobSettings
 from tests import databases
 from tests.postgres import server_url
 
-SMALL = Size(2_000, 2_000)
-"""Tables that fill a page of each list, and not much more."""
+SMALL = Size(20_000, 2_000)
+"""40 MB. A list that searches 10,000 jobs of an owner has them here too, in the same states."""
 LARGE = Size(1_000_000, 100_000)
 """Two gigabytes."""
 ROUNDS = 200
@@ -81,6 +81,8 @@ class Subject:
     sweeper: Sweeper
     ids: list[str]
     """Some finished jobs from all over the table."""
+    keys: list[str]
+    """Some jobs with an idempotency key, which is their id."""
     waiting: list[Job]
     """Some queued jobs, each of which is cancelled or changed once."""
     draw: random.Random = field(default_factory=lambda: random.Random(5))
@@ -102,7 +104,7 @@ def _submit(subject: Subject, pieces: int = 1) -> None:
             "textToImage",
             "gpu",
             LaneKey("gpu", f"model-{subject.draw.randrange(MODELS)}"),
-            {"prompt": "a lighthouse on a cliff in a storm", "width": 1024, "height": 1024, "steps": 30},
+            {"prompt": "a lighthouse in a storm", "model": CHECKPOINT, "width": 64, "height": 64, "steps": 4},
             now_us() + 10**12,
             new_trace(),
             estimate_s=4.0,
@@ -110,6 +112,13 @@ def _submit(subject: Subject, pieces: int = 1) -> None:
         for _ in range(pieces)
     )
     subject.stores.jobs.submit(Submission(uuid7(), owner, drafts, now_us()))
+
+
+def _submit_again(subject: Subject) -> None:
+    """Send an old request again, as a client does that got no answer: its jobs are returned."""
+    job = subject.stores.jobs.job(subject.keys[subject.draw.randrange(len(subject.keys))])
+    submission = Submission(uuid7(), job.owner, (), now_us(), idempotency_key=job.id, digest="0")
+    assert subject.stores.jobs.submit(submission).repeated
 
 
 def _claim(subject: Subject) -> None:
@@ -189,6 +198,23 @@ def _waits(subject: Subject) -> None:
     subject.stores.jobs.queue_position(subject.waiting[-1], now_us())
 
 
+def _batch(subject: Subject) -> None:
+    job = subject.stores.jobs.job(subject.some_id())
+    assert subject.stores.jobs.batch(job.owner, job.batch)
+
+
+def _batches(subject: Subject) -> None:
+    """The requests of `GET /v1/consumer/requests`."""
+    jobs = subject.stores.jobs
+    for batch in jobs.batches(LARGE_OWNER, None, 20):
+        jobs.views(jobs.batch(LARGE_OWNER, batch))
+
+
+def _relations(subject: Subject) -> None:
+    job = subject.stores.jobs.job(subject.some_id())
+    subject.stores.jobs.relations(job, [job.owner])
+
+
 def _chart(subject: Subject) -> None:
     now = now_us()
     query = StatisticsQuery("*", now - 3 * 3600 * SECOND, now)
@@ -205,6 +231,7 @@ def operations() -> Iterator[Operation]:
     few, one = 30, 7
     yield Operation("submit a job", _submit)
     yield Operation("submit 100 jobs", lambda each: _submit(each, 100), few)
+    yield Operation("submit again with the same key", _submit_again, few)
     yield Operation("place in the queue of a submission", _position)
     yield Operation("claim", _claim)
     yield Operation("finish", _finish)
@@ -213,6 +240,9 @@ def operations() -> Iterator[Operation]:
     yield Operation("pause and resume an owner", _pause_and_resume, one)
     yield Operation("read a job", lambda each: each.stores.jobs.view(each.some_id()))
     yield Operation("events of a job", lambda each: each.stores.jobs.events_after(each.some_id(), 0))
+    yield Operation("read a batch", _batch)
+    yield Operation("page of batches with their jobs", _batches, few)
+    yield Operation("relations of a job", _relations, few)
     yield Operation("why a job waits", _waits, few)
     yield from _lists(few)
     yield Operation("feed: newest states", lambda each: each.stores.jobs.recent_states([]), few)
@@ -336,8 +366,11 @@ def _subject(url: str, folder: Path) -> Subject:
     sweeper.count_ended()
     with stores.database.engines.reader.connect() as conn:
         ids = _spread(conn)
+        table = tables.submissions.c
+        newest_keys = sa.select(table.key).where(table.digest == "0").order_by(table.created_at.desc())
+        keys = list(conn.execute(newest_keys.limit(100)).scalars())
     newest = stores.jobs.list_jobs(Filter(None, statuses=frozenset({JobStatus.QUEUED}), limit=400))
-    return Subject(url, stores, sweeper, ids, [job for job in newest if job.run_after is None])
+    return Subject(url, stores, sweeper, ids, keys, [job for job in newest if job.run_after is None])
 
 
 def _spread(conn: sa.Connection) -> list[str]:

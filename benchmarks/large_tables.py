@@ -29,6 +29,7 @@ from imagemill.jobs.store.lanes import lane_to
 KINDS = 997
 """A prime number, so that kinds and owners do not repeat together."""
 OWNERS = 200
+CHECKPOINT = "urn:air:sd1:checkpoint:civitai:4384@128713"
 LARGE_OWNER = "owner-0"
 """Has half of the jobs."""
 MODELS = 12
@@ -103,7 +104,7 @@ def _artifact_id(job_id: str) -> str:
 
 @contextmanager
 def _without_indexes(conn: sa.Connection) -> Iterator[None]:
-    indexes = [index for table in _BULKY for index in sorted(table.indexes, key=lambda each: str(each.name))]
+    indexes = _indexes(conn)
     for index in indexes:
         index.drop(conn)
     conn.commit()
@@ -111,6 +112,16 @@ def _without_indexes(conn: sa.Connection) -> Iterator[None]:
     for index in indexes:
         index.create(conn)
         conn.commit()
+
+
+def _indexes(conn: sa.Connection) -> list[sa.Index]:
+    """The indexes in the order in which the migrations made them: of two that are as good for a statement
+    SQLite takes the last one."""
+    indexes = {str(index.name): index for table in _BULKY for index in table.indexes}
+    if conn.dialect.name != "sqlite":
+        return list(indexes.values())
+    made = conn.execute(sa.text("SELECT name FROM sqlite_master WHERE type = 'index' ORDER BY rowid"))
+    return [indexes[name] for name in made.scalars() if name in indexes]
 
 
 # Kinds of jobs
@@ -173,7 +184,7 @@ def _kind(draw: random.Random, number: int) -> dict[str, Any]:
             {
                 "prompt": " ".join(draw.choices(_WORDS, k=40)),
                 "negativePrompt": "blurred, low quality",
-                "model": f"model-{model}",
+                "model": CHECKPOINT,
                 "width": 1024,
                 "height": 1024,
                 "steps": 30,

@@ -27,6 +27,9 @@ _CHECKPOINT_PAGES = 4_000
 """16 MB of WAL between checkpoints: each one flushes the database file, a pause of milliseconds."""
 _OLDEST_SQLITE = (3, 35, 0)
 """The first version with RETURNING."""
+_CACHE_KB = 16_000
+"""Pages that the writer keeps, 16 MB. With SQLite's 2 MB an end among 10 million jobs reads 14 pages from the
+file, with 16 MB 6 of them."""
 _JOURNAL_BYTES = 64 * 2**20
 """Size to which the WAL file is cut after a checkpoint; a long read can let it grow far beyond."""
 _POOL_WAIT_S = 10.0
@@ -134,6 +137,9 @@ def _open_sqlite(url: sa.URL, fsync: bool) -> Engines:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
+    def prepare_writer(connection: Any, _record: Any) -> None:
+        connection.execute(f"PRAGMA cache_size=-{_CACHE_KB}")
+
     def begin(connection: sa.Connection) -> None:
         file.check()
         connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -141,6 +147,7 @@ def _open_sqlite(url: sa.URL, fsync: bool) -> Engines:
     for engine in (writer, reader):
         event.listen(engine, "do_connect", check)
         event.listen(engine, "connect", prepare)
+    event.listen(writer, "connect", prepare_writer)
     event.listen(writer, "begin", begin)
     return Engines(writer, reader)
 

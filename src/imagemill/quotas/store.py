@@ -21,6 +21,8 @@ _own = tables.limits.c
 _counters = tables.counters.c
 _LOOK_AGAIN_S = 5.0
 """Seconds for Retry-After, since it is unknown when an open job will end."""
+_ALL = 2**62
+"""No bound on the jobs that are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ class QuotaStore:
         return self._read(_resolve, terms, sorted(set(owners)))
 
     def open_jobs(self, owner: str) -> int:
-        return self._read(_open_jobs, owner, None)
+        return self._read(_open_jobs, owner, _ALL)
 
     def used(self, owner: str, now: int) -> float:
         """Return the megapixels made today."""
@@ -164,7 +166,7 @@ class QuotaCounters:
 
     def _check_owner(self, owner: str, its: Limits, wanted: QuotaDemand) -> RateLimited | None:
         if its.jobs is not None:
-            left = its.jobs - self._open_of(owner)
+            left = its.jobs - self._open_of(owner, its.jobs)
             if wanted.jobs > left:
                 standing = QuotaStatus(quotas.JOBS, its.jobs, max(0.0, left), _LOOK_AGAIN_S)
                 return limited(f"{owner} may have {its.jobs:g} jobs in flight", standing)
@@ -233,9 +235,9 @@ class QuotaCounters:
             self._counts[place] = _counted(self._tx.conn, [owner], kind, span).get(owner, 0.0)
         return self._counts[place]
 
-    def _open_of(self, owner: str) -> int:
+    def _open_of(self, owner: str, most: float) -> int:
         if owner not in self._open:
-            self._open[owner] = _open_jobs(self._tx.conn, owner, None)
+            self._open[owner] = _open_jobs(self._tx.conn, owner, int(min(most, _ALL)) + 1)
         return self._open[owner]
 
     def _open_in_all(self, most: int) -> int:
@@ -287,10 +289,11 @@ def _resolve(conn: sa.Connection, terms: QuotaPolicy, owners: Sequence[str]) -> 
 
 _OPEN_OF = Statement(
     sa.text(
-        "SELECT (SELECT count(*) FROM jobs WHERE owner = :owner "
-        "AND status IN ('waiting', 'queued', 'running')) + (SELECT count(*) FROM jobs "
-        "JOIN owners ON owners.id = jobs.owner WHERE owners.parent = :owner "
-        "AND jobs.status IN ('waiting', 'queued', 'running'))"
+        "SELECT (SELECT count(*) FROM (SELECT 1 FROM jobs WHERE owner = :owner "
+        "AND status IN ('waiting', 'queued', 'running') LIMIT :most) AS own) "
+        "+ (SELECT count(*) FROM (SELECT 1 FROM jobs JOIN owners ON owners.id = jobs.owner "
+        "WHERE owners.parent = :owner AND jobs.status IN ('waiting', 'queued', 'running') "
+        "LIMIT :most) AS of_users)"
     )
 )
 _OPEN_IN_ALL = Statement(
@@ -301,11 +304,11 @@ _OPEN_IN_ALL = Statement(
 )
 
 
-def _open_jobs(conn: sa.Connection, owner: str | None, most: int | None) -> int:
-    """Return the open jobs of an account and its end users, counted in the index of open jobs."""
+def _open_jobs(conn: sa.Connection, owner: str | None, most: int) -> int:
+    """Return the open jobs of an account and its end users, or ``most`` or more where there are that many."""
     if owner is None:
         return _OPEN_IN_ALL.run(conn, {"most": most})[0][0]
-    return _OPEN_OF.run(conn, {"owner": owner})[0][0]
+    return _OPEN_OF.run(conn, {"owner": owner, "most": most})[0][0]
 
 
 def _used(conn: sa.Connection, owner: str, span: int) -> float:

@@ -263,6 +263,8 @@ def _delete(tx: Tx, requests: Sequence[_Deletion]) -> list[NotFound | None]:
         ).first()
         answers.append(None if gone else NotFound(f"there is no {request.id[:60]!r} here"))
         if gone:
-            mine = sa.and_(keys.owner == request.owner, keys.batch == request.id)
-            tx.conn.execute(sa.delete(tables.submissions).where(mine))
+            # A key has the time of its jobs, by which it is found among all keys of its owner.
+            times = sa.select(_jobs.created_at).where(_jobs.owner == request.owner, _jobs.batch == request.id)
+            its = sa.and_(keys.created_at.in_(times), keys.batch == request.id)
+            tx.conn.execute(sa.delete(tables.submissions).where(its))
     return answers

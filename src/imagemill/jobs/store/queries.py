@@ -178,14 +178,15 @@ def claims(conn: sa.Connection, job_id: str) -> list[Event]:
 
 
 def batch_jobs(conn: sa.Connection, owner: str, batch: str) -> list[Job]:
-    statement = sa.select(*JOB_COLUMNS).where(_jobs.owner == owner, _jobs.batch == batch).order_by(_jobs.id)
-    return [job_from(row) for row in conn.execute(statement)]
+    return in_batches(conn, owner, [batch])
 
 
 def in_batches(conn: sa.Connection, owner: str, batches_: Sequence[str]) -> list[Job]:
     """Return the jobs of several batches in the order of submission."""
     mine = sa.and_(_jobs.owner == owner, _jobs.batch.in_(batches_))
-    return [job_from(row) for row in conn.execute(sa.select(*JOB_COLUMNS).where(mine).order_by(_jobs.id))]
+    found = [job_from(row) for row in conn.execute(sa.select(*JOB_COLUMNS).where(mine))]
+    # Sorted here: for the order of their ids SQLite would read all jobs of the owner.
+    return sorted(found, key=lambda job: job.id)
 
 
 def batches(conn: sa.Connection, owner: str, before: str | None, limit: int) -> list[str]:
@@ -321,12 +322,15 @@ def referenced_attempts(conn: sa.Connection, pairs: Sequence[tuple[str, int]]) -
 
 
 def finished_before(conn: sa.Connection, instant: int, limit: int) -> list[str]:
+    """Return jobs that ended before the instant and have no renewed artifact, those that ended first."""
     renewed = sa.exists().where(_artifacts.job_id == _jobs.id, _artifacts.kept_from >= instant)
+    # Without an order PostgreSQL merges all jobs with all artifacts: 1.3 s with 5 million, at each call.
     statement = (
         sa.select(_jobs.id)
         .where(_jobs.finished_at.is_not(None), _jobs.finished_at < instant, ~renewed)
+        .order_by(_jobs.finished_at)
         .limit(limit)
-    )  # fmt: skip
+    )
     return list(conn.execute(statement).scalars())
 
 

@@ -69,7 +69,9 @@ def job_relations(conn: sa.Connection, job: Job, endpoint_owners: Sequence[str])
 
 
 def _related(conn: sa.Connection, *where: sa.ColumnElement[bool]) -> tuple[RelatedJob, ...]:
-    statement = sa.select(_jobs.id, _jobs.recipe, _jobs.status).where(*where).order_by(_jobs.id).limit(_MOST)
+    # As an expression, since for the order of the ids themselves SQLite would read all jobs of the owner.
+    in_order = sa.select(_jobs.id, _jobs.recipe, _jobs.status).where(*where).order_by(_jobs.id.concat(""))
+    statement = in_order.limit(_MOST)
     return tuple(RelatedJob(row.id, row.recipe, JobStatus(row.status)) for row in conn.execute(statement))
 
 

@@ -15,9 +15,10 @@ from imagemill.db.locks import lock_names
 from imagemill.domain.clock import SECOND, now_us, uuid7
 from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import NotFound
-from imagemill.domain.jobs import OPEN, Job, JobStatus
+from imagemill.domain.jobs import Job, JobStatus
 from imagemill.jobs.store.finish import Recorded
 from imagemill.jobs.store.lanes import JOB_COLUMNS, job_from
+from imagemill.jobs.store.listing import owner_to_check
 from imagemill.products.characters import tables as characters_tables
 from imagemill.products.characters.records import Subject
 
@@ -25,7 +26,6 @@ _images = characters_tables.character_images.c
 _jobs = tables.jobs.c
 _artifacts = tables.artifacts.c
 _translations = characters_tables.translations.c
-_OPEN = sorted(status.value for status in OPEN)
 
 
 # Pictures
@@ -170,23 +170,22 @@ def _of_jobs(conn: sa.Connection, owner: str, ids: Sequence[str]) -> dict[str, S
 
 
 def _recent(conn: sa.Connection, owner: str, dialect: str, since: int, limit: int) -> list[Job]:
-    query = (
-        sa.select(*JOB_COLUMNS)
-        .where(
-            _jobs.owner == owner,
-            _jobs.dialect == dialect,
-            sa.or_(_jobs.finished_at.is_(None), _jobs.finished_at > since),
-        )
-        .order_by(_jobs.id.desc())
-        .limit(limit)
-    )
-    return [job_from(row) for row in conn.execute(query)]
+    # Each from an index of its own: in the order of their ids all jobs of the owner would be read.
+    mine = sa.and_(owner_to_check(conn) == owner, _jobs.dialect == dialect)
+    of_open = sa.select(*JOB_COLUMNS).where(sa.text(tables.OPEN), _jobs.owner == owner, mine)
+    of_ended = sa.select(*JOB_COLUMNS).where(_jobs.finished_at.is_not(None), _jobs.finished_at > since, mine)
+    found = [
+        job_from(row)
+        for query, order in ((of_open, _jobs.id.desc()), (of_ended, _jobs.finished_at.desc()))
+        for row in conn.execute(query.order_by(order).limit(limit))
+    ]
+    return sorted(found, key=lambda job: job.id, reverse=True)[:limit]
 
 
 def _open_counts(conn: sa.Connection, owner: str) -> dict[JobStatus, int]:
     query = (
         sa.select(_jobs.status, sa.func.count())
-        .where(_jobs.owner == owner, _jobs.status.in_(_OPEN))
+        .where(sa.text(tables.OPEN), _jobs.owner == owner)
         .group_by(_jobs.status)
     )
     return {JobStatus(status): count for status, count in conn.execute(query)}
