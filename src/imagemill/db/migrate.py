@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import exc
 
-from imagemill.db import tables
+from imagemill.db import new_file, tables
 from imagemill.db.engine import (
     create_private_file,
     explain,
@@ -24,13 +24,14 @@ from imagemill.db.engine import (
 from imagemill.domain.errors import StorageError
 
 _VERSION_TABLE = "alembic_version"
+_VERSIONS = Path(__file__).parent / "migrations" / "versions"
 _REVISION = re.compile(r"""^revision\b[^=\n]*=\s*["']([^"'\n]+)["']\s*$""", re.M)
 _FORMER = re.compile(r"""^down_revision\b[^=\n]*=\s*(?:["']([^"'\n]+)["']|None)\s*$""", re.M)
 
 
-def current(url: str) -> str | None:
+def current(url: str, version_table: str = _VERSION_TABLE) -> str | None:
     """Return the revision of the database, or None for an empty one."""
-    return _revisions(url, [_VERSION_TABLE])[_VERSION_TABLE]
+    return _revisions(url, [version_table])[version_table]
 
 
 def _revisions(url: str, version_tables: Sequence[str]) -> dict[str, str | None]:
@@ -55,13 +56,26 @@ def upgrade(url: str, target: str = "head", products: Mapping[str, Path] | None 
     own = {f"alembic_version_{name}": folder for name, folder in (products or {}).items()}
     found = _revisions(url, [_VERSION_TABLE, *own])
     before = found[_VERSION_TABLE]
-    if target != "head" or before != tables.REVISION:
+    if target != "head" or (before != tables.REVISION and not _create(url, before, tables.REVISION)):
         _migrate(url, target)
     for table, folder in own.items():
         newest = _newest(folder)
-        if newest is None or found[table] != newest:
+        if newest is None or (
+            found[table] != newest and not _create(url, found[table], newest, table, folder)
+        ):
             _migrate(url, "head", version_table=table, versions=folder)
     return before
+
+
+def _create(
+    url: str, before: str | None, revision: str, version_table: str = _VERSION_TABLE, folder: Path = _VERSIONS
+) -> bool:
+    """Make the tables of a new SQLite file without Alembic; False where that is not possible."""
+    parsed = sa.make_url(normalise(url))
+    file = parsed.database if parsed.get_backend_name() == "sqlite" and not parsed.query else None
+    if before is not None or file is None or file in ("", ":memory:"):
+        return False
+    return new_file.create(Path(file), folder.parent / new_file.NAME, revision, version_table)
 
 
 def _newest(folder: Path) -> str | None:
@@ -77,6 +91,11 @@ def _newest(folder: Path) -> str | None:
         former.update(filter(None, followed))
     heads = revisions - former
     return heads.pop() if len(heads) == 1 else None
+
+
+def migrate_all(url: str, *, version_table: str = _VERSION_TABLE, versions: Path | None = None) -> None:
+    """Run the missing migrations, one after the other, also in a new file."""
+    _migrate(url, "head", version_table=version_table, versions=versions)
 
 
 def _migrate(
