@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from imagemill.backends.base import Node
+from imagemill.dispatch.base import Offers
 from imagemill.dispatch.inline import InlineDispatcher
+from imagemill.dispatch.slots import SlotPool
 from imagemill.domain.jobs import LaneKey
 from imagemill.domain.scheduling import LaneHead, Offer, QueuedJob
 from tests.service.build import FakeBackend, wait_until
@@ -42,7 +44,7 @@ class Jobs:
         offers: Callable[[Iterable[Any]], Sequence[Offer]],
         claimed: Callable[[], None],
         hand_over: Callable[[Any], None],
-    ) -> bool:
+    ) -> int:
         if self.failures:
             self.failures -= 1
             raise ZeroDivisionError
@@ -55,7 +57,7 @@ class Jobs:
             hand_over(attempt_on(name))
         if done or slow:
             claimed()
-        return bool(done or slow)
+        return done + len(slow)
 
     def run_on(self, attempt: Any, following: Callable[[], Offer | None]) -> None:
         assert self.go.wait(30)
@@ -169,3 +171,55 @@ def test_closing_waits_for_jobs_that_take_time(hall: Any):
     assert not closing.is_alive()
     # A closing slot asks for no more.
     assert it.jobs.ran == [""]
+
+
+# A pool that messages wake
+
+
+class Pool:
+    def __init__(self, *nodes: Node, max_jobs: int | None = None) -> None:
+        self.backend = FakeBackend()
+        self.backend.nodes = lambda: [*nodes]  # type: ignore[method-assign]
+        backends: Any = {"fake": self.backend}
+        self.jobs = Jobs()
+        self.pool = SlotPool(
+            lambda offer, claimed: pytest.fail("a slot has a thread of its own"),
+            Offers(backends, worker="w", served_queues=None),
+            set,
+            wakeup_s=60,
+            poll_s=60,
+            max_jobs=max_jobs,
+            shared=self.jobs,
+        )
+
+
+def test_a_wake_up_gets_all_free_slots_of_the_backend() -> None:
+    it = Pool(node("a", 2), node("b", 1))
+    it.jobs.quick = 2
+    assert it.pool.work() == (2, False)
+    assert it.jobs.offered == [["a", "b", "a"]]
+
+
+def test_so_many_jobs_at_most_run_in_a_pool() -> None:
+    it = Pool(node("a", 4), max_jobs=3)
+    it.jobs.quick = 5
+    assert it.pool.work() == (3, False)
+    assert it.pool.work() == (2, False)
+
+
+def test_a_slot_whose_job_takes_time_is_not_woken_until_it_is_done() -> None:
+    it = Pool(node("a", 2))
+    it.jobs.slow = ["a"]
+    assert it.pool.work() == (1, False)
+    it.jobs.quick = 2
+    assert it.pool.work() == (1, False)
+    it.jobs.go.set()
+    it.pool.close()
+    assert it.jobs.ran == [""]
+
+
+def test_without_work_a_wake_up_frees_its_slots() -> None:
+    it = Pool(node("a", 2))
+    assert it.pool.work() == (0, False)
+    it.jobs.quick = 2
+    assert it.pool.work() == (2, False)

@@ -78,8 +78,8 @@ class Shop:
     handed_over: list[Attempt] = field(default_factory=list[Attempt])
     claims: int = 0
 
-    def run(self, *offers: Offer) -> bool:
-        """Run all there is on these slots."""
+    def run(self, *offers: Offer) -> int:
+        """Run all there is on these slots; return how many jobs were claimed."""
 
         def free(waiting: Iterable[Attempt]) -> Sequence[Offer]:
             return offers[len([*waiting]) + len(self.handed_over) :]
@@ -115,7 +115,7 @@ def statuses(store: Stores, *ids: str) -> list[JobStatus]:
 
 def test_all_jobs_are_run_on_one_thread_and_their_files_stored_together(store: Stores, shop: Any):
     it, jobs = shop(), [add(store) for _ in range(10)]
-    assert it.run(*[offer()] * 8) is True
+    assert it.run(*[offer()] * 8) == 10
     assert statuses(store, *(job.id for job in jobs)) == [S.SUCCEEDED] * 10
     assert it.blobs.calls == [4, 4, 2]
     assert it.claims == 1
@@ -128,7 +128,7 @@ def test_all_jobs_are_run_on_one_thread_and_their_files_stored_together(store: S
 
 def test_without_work_there_is_nothing_to_run(shop: Any):
     it = shop()
-    assert it.run(offer(), offer()) is False
+    assert it.run(offer(), offer()) == 0
     assert it.claims == 0
 
 
@@ -142,7 +142,7 @@ def test_a_stage_is_timed_for_each_job(store: Stores, shop: Any):
 def test_a_render_that_takes_time_gets_a_thread_that_then_goes_on_with_its_slot(store: Stores, shop: Any):
     it, slow, others = shop(), add(store), [add(store) for _ in range(3)]
     it.backend.slow.add(slow.id)
-    assert it.run(offer(), offer()) is True
+    assert it.run(offer(), offer()) == 4
     assert statuses(store, slow.id, *(job.id for job in others)) == [S.RUNNING] + [S.SUCCEEDED] * 3
     (attempt,) = it.handed_over
     last = add(store)
@@ -261,4 +261,4 @@ def test_a_closing_runner_ends_what_it_has_and_claims_no_more(store: Stores, sho
     closing.join(30)
     assert statuses(store, *(job.id for job in jobs)).count(S.SUCCEEDED) == 2
     assert statuses(store, *(job.id for job in jobs)).count(S.QUEUED) == 2
-    assert it.run(offer()) is False
+    assert it.run(offer()) == 0

@@ -122,8 +122,7 @@ class Application:
             installed=InstalledModels(lambda: self.node_backend.models(), load_families(settings.data_dir)),
         )
         self.backends = self._backends()
-        alone = self.roles.is_single_process
-        wishes = {"notices": self.roles.api, "works": self.roles.worker}
+        alone, wishes = self.roles.is_single_process, {"notices": self.roles.api, "works": self.roles.worker}
         self.pubsub = build.build_pubsub(settings, self.process_lock, alone=alone, **wishes)
         self.hub = Hub(
             self.stores.jobs.progress_of,
@@ -148,6 +147,8 @@ class Application:
             served_queues=self.roles.queues,
             paused=self.pauses.stops,
         )
+        parts = settings, self.runner, self.backends, self.blobs, self.observer.tracer, self.roles.api
+        self.instant = build.instant_runner(*parts)
         self.inline = self._inline()
         self.fleet = self._fleet()
         self.dispatcher: Dispatcher = self.fleet or self.inline
@@ -354,8 +355,6 @@ class Application:
                 self.fleet.wake(queue)
 
     def _inline(self) -> InlineDispatcher:
-        is_traced = self.observer.tracer is not None
-        parts = self.runner, self.backends, self.blobs
         return InlineDispatcher(
             self.runner.run_all,
             self.backends,
@@ -365,7 +364,7 @@ class Application:
             poll_s=self.settings.scheduler_poll_ms / 1000,
             paused=self.pauses.stops,
             is_relayed=self._is_relayed,
-            shared=build.instant_runner(self.settings, *parts, answers=self.roles.api, traced=is_traced),
+            shared=self.instant,
         )
 
     def _fleet(self) -> "FleetDispatcher | None":
@@ -376,6 +375,7 @@ class Application:
             queues=self.roles.queues,
             under_celery=self.roles.under_celery,
             slots=self.roles.slots,
+            shared=self.instant,
         )
         return build.build_fleet(
             self.settings, post, self.runner.run_all, self.offers, self._queues_with_work, self._ask_workers

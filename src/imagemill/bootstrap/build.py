@@ -53,6 +53,7 @@ from imagemill.jobs.store.store import JobStore
 from imagemill.jobs.submit import SubmitDefaults, Submitter, is_remote
 from imagemill.model_registry.family_support import family_refusal
 from imagemill.model_registry.registry import Registry
+from imagemill.observability.tracing import Tracer
 from imagemill.quotas.service import QueueDeadlineCheck, Quotas, RequestLimiter
 from imagemill.quotas.store import QuotaStore
 from imagemill.recipes.base import Recipe, ResourceResolver
@@ -398,6 +399,7 @@ class WorkerProcess:
     queues: frozenset[str] | None
     under_celery: bool
     slots: int | None
+    shared: InstantRunner | None
 
 
 def build_pubsub(
@@ -434,17 +436,16 @@ def instant_runner(
     runner: Runner,
     backends: Mapping[str, Backend],
     blobs: BlobStore,
-    *,
+    tracer: Tracer | None,
     answers: bool,
-    traced: bool,
 ) -> InstantRunner | None:
     """Return what runs several jobs in turn on one thread.
 
-    None where they would wait for an object store one after the other, or are ``traced``: their spans would
+    None where they would wait for an object store one after the other, or are traced, as their spans would
     mix. ``answers``: whether this process also answers the clients. Where another one does, it goes on with
     them while this one goes on with the next jobs.
     """
-    if settings.s3.bucket is not None or traced:
+    if settings.s3.bucket is not None or tracer is not None:
         return None
     return InstantRunner(runner, backends, blobs, at_once=16 if answers else 4)
 
@@ -475,7 +476,13 @@ def build_fleet(
         return FleetDispatcher(tokens, waits, call, inline=post.inline)
     celery = settings.celery
     floor = SlotPool(
-        run_all, offers, waits, wakeup_s=celery.token_s, poll_s=celery.poll_s, max_jobs=post.slots
+        run_all,
+        offers,
+        waits,
+        wakeup_s=celery.token_s,
+        poll_s=celery.poll_s,
+        max_jobs=post.slots,
+        shared=post.shared,
     )
     dispatcher = FleetDispatcher(tokens, waits, call, pool=floor)
     if not post.under_celery:

@@ -16,7 +16,7 @@ from imagemill.jobs.attempt import Attempt
 
 log = logging.getLogger(__name__)
 
-_MOST_AT_ONCE = 16
+MOST_AT_ONCE = 16
 """Jobs that are claimed together; bounds how long the first waits until the last is done."""
 _AFTER_ERROR_S = 1.0
 
@@ -33,9 +33,63 @@ class RunShared(Protocol):
         claimed: Callable[[], None],
         hand_over: Callable[[Attempt], None],
         /,
-    ) -> bool: ...
+    ) -> int: ...
 
     def run_on(self, attempt: Attempt, following: Callable[[], Offer | None], /) -> None: ...
+
+
+def in_turns(rows: Sequence[Sequence[Offer]]) -> list[Offer]:
+    """Return the offers of nodes' slots, the first of all nodes first, as many as claim together."""
+    return [offer for column in zip_longest(*rows) for offer in column if offer][:MOST_AT_ONCE]
+
+
+class AttemptThreads:
+    """Threads for attempts that take time: each runs one to its end, and then goes on with its slot.
+
+    ``following`` returns the offer of a node's slot for its next job. ``release`` is called with the node
+    once there is no more, and whether a bug has ended the thread before it had looked.
+    """
+
+    def __init__(
+        self,
+        runner: RunShared,
+        following: Callable[[str], Offer | None],
+        release: Callable[[str, bool], None],
+    ) -> None:
+        self._runner = runner
+        self._following = following
+        self._release = release
+        self._lock = threading.Lock()
+        self._threads: set[threading.Thread] = set()
+
+    def start(self, attempt: Attempt) -> None:
+        node = attempt.claim.job.node or ""
+        name = f"imagemill-{node}-{attempt.claim.id[-4:]}"
+        thread = threading.Thread(target=self._run, args=(attempt, node), name=name, daemon=True)
+        with self._lock:
+            self._threads.add(thread)
+        thread.start()
+
+    def join(self) -> None:
+        while threads := self._running():
+            for thread in threads:
+                thread.join()
+
+    def _running(self) -> list[threading.Thread]:
+        with self._lock:
+            return list(self._threads)
+
+    def _run(self, attempt: Attempt, node: str) -> None:
+        is_bug = False
+        try:
+            self._runner.run_on(attempt, lambda: self._following(node))
+        except Exception:
+            log.exception("running a job on a slot of %s failed; the slot continues", node)
+            is_bug = True
+        finally:
+            self._release(node, is_bug)
+            with self._lock:
+                self._threads.discard(threading.current_thread())
 
 
 class SharedSlots:
@@ -67,7 +121,7 @@ class SharedSlots:
         self._lock = threading.Lock()
         self._busy: Counter[str] = Counter()
         """Slots with a thread of their own, by node."""
-        self._threads: set[threading.Thread] = set()
+        self._slow = AttemptThreads(runner, self._following, self._release)
         self._thread = threading.Thread(target=self._serve, name=f"imagemill-{backend.name}", daemon=True)
 
     def start(self) -> None:
@@ -77,13 +131,7 @@ class SharedSlots:
         """Wait until all slots are idle; they must have been closed."""
         if self._thread.is_alive():
             self._thread.join()
-        while threads := self._running():
-            for thread in threads:
-                thread.join()
-
-    def _running(self) -> list[threading.Thread]:
-        with self._lock:
-            return list(self._threads)
+        self._slow.join()
 
     def _serve(self) -> None:
         was_woken = False
@@ -120,28 +168,19 @@ class SharedSlots:
             offer = self._offers.find(self._backend.name, node.name) if free > 0 else None
             if offer is not None:
                 rows.append([offer] * free)
-        return [offer for column in zip_longest(*rows) for offer in column if offer][:_MOST_AT_ONCE]
+        return in_turns(rows)
 
     def _hand_over(self, attempt: Attempt) -> None:
-        node = attempt.claim.job.node or ""
-        name = f"imagemill-{node}-{attempt.claim.id[-4:]}"
-        thread = threading.Thread(target=self._run_on, args=(attempt, node), name=name, daemon=True)
         with self._lock:
-            self._busy[node] += 1
-            self._threads.add(thread)
-        thread.start()
+            self._busy[attempt.claim.job.node or ""] += 1
+        self._slow.start(attempt)
 
-    def _run_on(self, attempt: Attempt, node: str) -> None:
-        def following() -> Offer | None:
-            return None if self._closed.is_set() else self._offers.find(self._backend.name, node)
+    def _following(self, node: str) -> Offer | None:
+        return None if self._closed.is_set() else self._offers.find(self._backend.name, node)
 
-        try:
-            self._runner.run_on(attempt, following)
-        except Exception:
-            log.exception("running a job on a slot of %s failed; the slot continues", node)
+    def _release(self, node: str, is_bug: bool) -> None:
+        with self._lock:
+            self._busy[node] -= 1
+        if is_bug:
             # It has not looked for another job.
             self._idle.wake_nodes((self._key,))
-        finally:
-            with self._lock:
-                self._busy[node] -= 1
-                self._threads.discard(threading.current_thread())

@@ -4,13 +4,15 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from imagemill.dispatch.base import Offers, route
+from imagemill.dispatch.shared_slots import MOST_AT_ONCE, AttemptThreads, RunShared, in_turns
 from imagemill.domain.errors import StorageError
 from imagemill.domain.scheduling import Offer
+from imagemill.jobs.attempt import Attempt
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +35,7 @@ class SlotPool:
     ``wakeup_s``: seconds for which one wake-up continues to claim jobs. ``max_jobs``: concurrent jobs in this
     process; None means the number of its nodes' slots. ``poll_s``: seconds between two checks for work
     without a wake-up. ``queues_with_work`` is read first, so that idle slots cost a single query.
+    ``shared`` runs the jobs of its backends: a wake-up that gets a slot of one gets all that are free.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class SlotPool:
         wakeup_s: float,
         poll_s: float,
         max_jobs: int | None = None,
+        shared: RunShared | None = None,
     ) -> None:
         self._run_all = run_all
         self._offers = offers
@@ -51,6 +55,11 @@ class SlotPool:
         self._wakeup_s = wakeup_s
         self._poll_s = poll_s
         self._max_jobs = max_jobs
+        self._shared = shared
+        self._slow: dict[str, AttemptThreads] = {}
+        """Threads of attempts that take time, by backend."""
+        for name in shared.backends if shared is not None else ():
+            self._slow[name] = self._threads_of(name)
         self._lock = threading.Lock()
         self._busy: Counter[_Node] = Counter()
         self._stop = threading.Event()
@@ -73,6 +82,8 @@ class SlotPool:
         if self._poller.is_alive():
             self._poller.join()
         self._pollers.shutdown(wait=True)
+        for threads in self._slow.values():
+            threads.join()
 
     def check_queues(self) -> None:
         """Let a free slot check for work. Callable from any thread; does not wait for the check."""
@@ -88,10 +99,16 @@ class SlotPool:
         until = time.monotonic() + self._wakeup_s
         tried: set[_Node] = set()
         while not self._stop.is_set() and (node := self._acquire(tried, name)):
-            try:
-                ran, spent = self._run_on(node, until, claimed)
-            finally:
-                self._release(node)
+            if node[0] in self._slow:
+                ran, spent = self._run_shared(node, until, claimed, name)
+                tried.update(
+                    (each.name, other.name) for each, other in self._offers.nodes() if each.name == node[0]
+                )
+            else:
+                try:
+                    ran, spent = self._run_on(node, until, claimed)
+                finally:
+                    self._release(node)
             if ran:
                 return ran, spent
             tried.add(node)
@@ -111,8 +128,58 @@ class SlotPool:
         # `offer` is called before the first claim and once after each job, but not while the runner stops.
         return (max(1, calls - 1) if ran else 0), spent
 
-    def _acquire(self, tried: set[_Node], name: str) -> _Node | None:
-        """Reserve a slot on the node with the smallest share of busy slots."""
+    def _run_shared(
+        self, node: _Node, until: float, claimed: Callable[[], None], name: str
+    ) -> tuple[int, bool]:
+        """Run jobs on a slot of the node, which is reserved, and on all free slots of its backend."""
+        assert self._shared is not None  # noqa: S101 - else it has no such backend
+        taken = Counter((node, *self._acquire_more(node[0], name)))
+        calls, spent = 0, False
+
+        def offers(waiting: Iterable[Attempt]) -> Sequence[Offer]:
+            nonlocal calls, spent
+            calls += 1
+            spent = self._stop.is_set() or (calls > 1 and time.monotonic() >= until)
+            if spent:
+                return ()
+            free = taken.copy()
+            free.subtract((node[0], attempt.claim.job.node or "") for attempt in waiting)
+            found = ((self._offers.find(*key), count) for key, count in free.items() if count > 0)
+            return in_turns([[offer] * count for offer, count in found if offer is not None])
+
+        def hand_over(attempt: Attempt) -> None:
+            taken[node[0], attempt.claim.job.node or ""] -= 1
+            self._slow[node[0]].start(attempt)
+
+        try:
+            ran = self._shared.run_all(offers, claimed, hand_over)
+        finally:
+            for key in taken.elements():
+                self._release(key)
+        return ran, spent
+
+    def _threads_of(self, backend: str) -> AttemptThreads:
+        assert self._shared is not None  # noqa: S101 - its backends alone have them
+
+        def following(node: str) -> Offer | None:
+            return None if self._stop.is_set() else self._offers.find(backend, node)
+
+        def release(node: str, is_bug: bool) -> None:
+            self._release((backend, node))
+            if is_bug:
+                self.check_queues()  # it has not looked for another job
+
+        return AttemptThreads(self._shared, following, release)
+
+    def _acquire_more(self, backend: str, name: str) -> list[_Node]:
+        """Reserve the free slots of a backend, as far as this process may have so many jobs."""
+        taken: list[_Node] = []
+        while len(taken) + 1 < MOST_AT_ONCE and (node := self._acquire(set(), name, backend)):
+            taken.append(node)
+        return taken
+
+    def _acquire(self, tried: set[_Node], name: str, of_backend: str = "") -> _Node | None:
+        """Reserve a slot on the node with the smallest share of busy slots, of any backend or one."""
         with self._lock:
             if self._max_jobs is not None and self._busy.total() >= self._max_jobs:
                 return None
@@ -122,6 +189,7 @@ class SlotPool:
                 if (key := (backend.name, node.name)) not in tried
                 if node.healthy and not node.draining and self._busy[key] < node.slots
                 if not name or name in map(route, node.queues)
+                if not of_backend or backend.name == of_backend
             ]
             if not free:
                 return None

@@ -46,28 +46,30 @@ class InstantRunner:
         offers: Callable[[Iterable[Attempt]], Sequence[Offer]],
         claimed: Callable[[], None],
         hand_over: Callable[[Attempt], None],
-    ) -> bool:
-        """Run jobs until there is none for these slots; return False when there was none at all.
+    ) -> int:
+        """Run jobs until there is none for these slots; return how many were claimed.
 
         ``offers`` gets the attempts that were claimed and wait, and returns the offer of each free slot.
         ``claimed`` is called after the first claims. ``hand_over`` gets each attempt whose render takes time,
         for a thread of its own that calls `run_on`; it must not block.
         """
         if not self._runner.enter():
-            return False
+            return 0
         try:
             waiting = self._end_and_claim((), offers(()))
-            if not waiting:
-                return False
-            claimed()
+            count = len(waiting)
+            if waiting:
+                claimed()
             while waiting:
                 ended = self._run(
                     [waiting.popleft() for _ in range(min(len(waiting), self._at_once))], hand_over
                 )
                 free = () if self._runner.is_closing else offers(waiting)
                 if ended or free:
-                    waiting.extend(self._end_and_claim(ended, free))
-            return True
+                    more = self._end_and_claim(ended, free)
+                    count += len(more)
+                    waiting.extend(more)
+            return count
         finally:
             self._runner.leave()
 
