@@ -281,8 +281,8 @@ class Application:
 
     def _on_commit(self, committed: CommitSummary) -> None:
         self.observer.on_commit(committed)
+        self.feed.publish(committed.events, committed.changed_lists)  # first: whom the hub wakes reads it
         self.hub.publish(committed.events, committed.views)
-        self.feed.publish(committed.events, committed.changed_lists)
         for job_id in committed.cancelled_jobs:
             self.runner.stop_job(job_id)
         for queue in committed.queues_with_work:
@@ -319,8 +319,8 @@ class Application:
 
     def _on_remote_event(self, event: ClusterEvent) -> None:
         """Handle an event of another process."""
-        self.hub.publish(event.events)
         self.feed.publish(event.events, event.changed_lists)
+        self.hub.publish(event.events)
         for job_id in event.cancelled_jobs:
             self.runner.stop_job(job_id)
         for queue in event.queues_with_work:

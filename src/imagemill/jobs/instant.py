@@ -119,9 +119,11 @@ class InstantRunner:
         except (StorageError, Conflict):
             for attempt, each in checked:
                 with logs.of_job(attempt.claim.id, attempt.claim.job.trace):
-                    store = partial(steps.store, checked=each)
-                    yield attempt, self._runner.outcome_of(attempt, store)
+                    outcome = self._runner.outcome_of(attempt, partial(steps.store, checked=each))
+                yield attempt, outcome
             return
         upload_ms = (time.perf_counter() - begin) * 1000
         for attempt, each in checked:
-            yield attempt, steps.succeeded(attempt, each, upload_ms)
+            with logs.of_job(attempt.claim.id, attempt.claim.job.trace):
+                outcome = steps.succeeded(attempt, each, upload_ms)
+            yield attempt, outcome
