@@ -207,3 +207,16 @@ class _Writes(io.StringIO):
         self.parts.append(text)
         self.has_more.set()
         return len(text)
+
+
+def test_lines_that_two_threads_log_at_the_same_time_are_written() -> None:
+    stream = io.StringIO()
+    handler = logs.BatchedHandler(stream)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    # Another thread has added its line, and has not woken the writer yet: neither of them is the first then.
+    handler._lines.append("theirs")  # pyright: ignore[reportPrivateUsage]
+    handler.emit(logging.makeLogRecord({"msg": "ours", "levelno": logging.INFO}))
+    end = time.monotonic() + 30
+    while stream.getvalue() != "theirs\nours\n":
+        assert time.monotonic() < end, stream.getvalue()
+        time.sleep(0.005)

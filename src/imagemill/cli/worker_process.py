@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("imagemill.cli")
 
+_SIGNAL_S = 1.0
+"""Seconds after which a signal is noticed that did not interrupt the main thread, as one does that comes just
+before that thread begins to wait."""
+
 
 def run_without_http(
     settings: "Settings", command: str, *, queues: str | None, ends_with: int | None = None
@@ -51,7 +55,8 @@ def run_without_http(
     _start(app)
     tune_gc()
     startup.report_working(app, command)
-    stop.wait()
+    while not stop.wait(_SIGNAL_S):
+        pass
     startup.report_stopping(app)
     app.close()
     log.info("stopped")

@@ -111,7 +111,7 @@ class BatchedHandler(logging.StreamHandler[TextIO]):
             self._lines.append(self.format(record))
             if record.levelno >= logging.WARNING:
                 self.flush()
-            elif len(self._lines) == 1:
+            elif not (self._has_lines.is_set() and self._writer is not None and self._writer.is_alive()):
                 self._wake()
         except Exception:  # noqa: BLE001 - as in `logging`: no line may end what it is about
             self.handleError(record)
