@@ -10,6 +10,7 @@ import pytest
 from imagemill.backends.base import Output, RenderControl, RenderRequest, RenderResult
 from imagemill.blobs.base import NewBlob
 from imagemill.bootstrap.stores import Stores
+from imagemill.db.group_commit import WriteResult
 from imagemill.domain.clock import now_us
 from imagemill.domain.errors import BackendError, StorageError
 from imagemill.domain.failures import FailureCode
@@ -262,3 +263,41 @@ def test_a_closing_runner_ends_what_it_has_and_claims_no_more(store: Stores, sho
     assert statuses(store, *(job.id for job in jobs)).count(S.SUCCEEDED) == 2
     assert statuses(store, *(job.id for job in jobs)).count(S.QUEUED) == 2
     assert it.run(offer()) == 0
+
+
+def test_jobs_that_wait_are_run_though_no_more_can_be_claimed(
+    store: Stores, shop: Any, monkeypatch: pytest.MonkeyPatch
+):
+    it, jobs = shop(at_once=1), [add(store) for _ in range(5)]
+    real = store.jobs.finish_and_claim_all
+
+    def failing(finishes: Any, asks: Any) -> Any:
+        if not finishes:
+            return real(finishes, asks)
+        failed = WriteResult()
+        failed.set_exception(StorageError("the database is locked"))
+        return real(finishes, ())[0], [failed for _ in asks]
+
+    monkeypatch.setattr(store.jobs, "finish_and_claim_all", failing)
+    assert it.run(*[offer()] * 3) == 3
+    assert statuses(store, *(job.id for job in jobs)) == [S.SUCCEEDED] * 3 + [S.QUEUED] * 2
+    assert it.runner.active == 0
+
+
+def test_a_bug_leaves_no_attempt_that_has_heartbeats_and_does_not_run(store: Stores, shop: Any):
+    it = shop(at_once=1)
+    for _ in range(4):
+        add(store)
+    calls = 0
+
+    def free(waiting: Iterable[Attempt]) -> Sequence[Offer]:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise ZeroDivisionError
+        return [offer()] * 3
+
+    with pytest.raises(ZeroDivisionError):
+        it.instant.run_all(free, lambda: None, it.handed_over.append)
+    # The first had run, and its end was not recorded either.
+    assert it.runner.active == 0

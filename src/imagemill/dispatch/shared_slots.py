@@ -68,7 +68,13 @@ class AttemptThreads:
         thread = threading.Thread(target=self._run, args=(attempt, node), name=name, daemon=True)
         with self._lock:
             self._threads.add(thread)
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError:
+            log.warning("no thread can be started for a job; this one runs it")
+            self._run(attempt, node)
+            with self._lock:
+                self._threads.discard(thread)
 
     def join(self) -> None:
         while threads := self._running():

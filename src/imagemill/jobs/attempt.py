@@ -105,6 +105,8 @@ class Attempt:
     handed_back: bool = False
     trace: AttemptTrace | None = None
     sent: SentRender | None = None
+    is_over: bool = False
+    """Whether `imagemill.jobs.runner.Runner.end` was called for it."""
     prepared: dict[str, Any] = field(default_factory=dict[str, Any])
     """Details of how its input was prepared, for its events."""
 

@@ -55,8 +55,9 @@ class InstantRunner:
         """
         if not self._runner.enter():
             return 0
+        waiting, ended = deque[Attempt](), list[tuple[Attempt, Outcome]]()
         try:
-            waiting = self._end_and_claim((), offers(()))
+            waiting.extend(self._end_and_claim((), offers(())))
             count = len(waiting)
             if waiting:
                 claimed()
@@ -71,13 +72,15 @@ class InstantRunner:
                     waiting.extend(more)
             return count
         finally:
+            # Only after a bug: without heartbeats they are queued again when their leases end.
+            for attempt in (*waiting, *(attempt for attempt, _ in ended)):
+                self._runner.end(attempt)
             self._runner.leave()
 
     def _end_and_claim(
         self, ended: Sequence[tuple[Attempt, Outcome]], free: Sequence[Offer]
-    ) -> deque[Attempt]:
-        claims = self._runner.end_all_and_claim(ended, free)
-        return deque([self._runner.begin(claim) for claim in claims])
+    ) -> list[Attempt]:
+        return [self._runner.begin(claim) for claim in self._runner.end_all_and_claim(ended, free)]
 
     def run_on(self, attempt: Attempt, following: Callable[[], Offer | None]) -> None:
         """Run an attempt that was handed over to its end, and then jobs until there is none for its slot."""
@@ -92,17 +95,24 @@ class InstantRunner:
         """Run the attempts whose renders take no time; return their outcomes."""
         ended: list[tuple[Attempt, Outcome]] = []
         checked: list[tuple[Attempt, CheckedRender]] = []
-        for attempt in attempts:
-            with logs.of_job(attempt.claim.id, attempt.claim.job.trace):
-                done = self._runner.outcome_of(attempt, self._render)
-            if done is None:
-                self._runner.hold()
-                hand_over(attempt)
-            elif isinstance(done, CheckedRender):
-                checked.append((attempt, done))
-            else:
-                ended.append((attempt, done))
-        return [*ended, *self._stored(checked)]
+        own = list(attempts)
+        try:
+            for attempt in attempts:
+                with logs.of_job(attempt.claim.id, attempt.claim.job.trace):
+                    done = self._runner.outcome_of(attempt, self._render)
+                if done is None:
+                    self._runner.hold()
+                    own.remove(attempt)
+                    hand_over(attempt)
+                elif isinstance(done, CheckedRender):
+                    checked.append((attempt, done))
+                else:
+                    ended.append((attempt, done))
+            return [*ended, *self._stored(checked)]
+        except BaseException:
+            for attempt in own:
+                self._runner.end(attempt)
+            raise
 
     def _render(self, attempt: Attempt) -> CheckedRender | None:
         """Return the checked outputs, or None where the render takes time."""

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from imagemill.backends.base import Backend, Node, Progress, RenderCanceled, RenderControl, renderers
 from imagemill.blobs.base import BlobStore
+from imagemill.db.group_commit import WriteResult
 from imagemill.domain.clock import SECOND, now_us, random_fraction, uuid7
 from imagemill.domain.errors import BackendError, StorageError, Superseded
 from imagemill.domain.events import Stage
@@ -182,7 +183,11 @@ class Runner:
         return attempt
 
     def end(self, attempt: Attempt) -> None:
+        """End an attempt: it has no more heartbeats. A second call does nothing."""
         with self._lock:
+            if attempt.is_over:
+                return
+            attempt.is_over = True
             self._active.pop(attempt.claim.id, None)
         self._meters.end(attempt.claim.job, attempt.stages)
         self._hub.forget(attempt.claim.id)
@@ -344,8 +349,18 @@ class Runner:
         finally:
             for attempt, _ in ended:
                 self.end(attempt)
-        claims = [self._options.start_rate.kept(each.result()) for each in claimed]
+        claims = [self._options.start_rate.kept(self._claimed(each, bool(ended))) for each in claimed]
         return [claim for claim in claims if claim is not None]
+
+    def _claimed(self, result: WriteResult, is_working: bool) -> Claim | None:
+        """Return the claim. One that fails raises `StorageError`, but not where other jobs go on."""
+        try:
+            return result.result()
+        except StorageError as error:
+            if not is_working:
+                raise
+            log.warning("no more jobs can be claimed: %s", error)
+            return None
 
     def _finish(
         self, attempt: Attempt, outcome: Outcome, following: Callable[[], Offer | None] | None
