@@ -223,3 +223,19 @@ def test_without_work_a_wake_up_frees_its_slots() -> None:
     assert it.pool.work() == (0, False)
     it.jobs.quick = 2
     assert it.pool.work() == (2, False)
+
+
+def test_where_no_thread_can_be_started_the_job_is_run_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    it = Pool(node("a", 2))
+    it.jobs.slow = ["a"]
+    it.jobs.go.set()
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        assert it.pool.work() == (1, False)
+    assert it.jobs.ran == ["a"]
+    it.jobs.quick = 2
+    assert it.pool.work() == (2, False)

@@ -6,6 +6,8 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import fields
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -26,6 +28,8 @@ LOST_S = 20.0
 """Seconds without a report after which a process counts as lost."""
 _FORGOTTEN_S = 86_400.0
 """Seconds after which a lost process is no longer listed."""
+_NODE_FIELDS = frozenset(field.name for field in fields(Node))
+"""Others are of a process of a later version."""
 _MOST_NODES = 200
 """Nodes of a process that are reported; a worker of tests may simulate thousands."""
 _processes, _jobs, _leaders = tables.processes.c, tables.jobs.c, tables.leaders.c
@@ -128,10 +132,13 @@ def _own_nodes(conn: sa.Connection, names: Sequence[str]) -> list[Node]:
         for text in conn.execute(statement.order_by(_processes.name)).scalars()
         for row in json.loads(text)
     ]
-    return [
-        Node(**row | {"queues": frozenset(row["queues"]), "loaded_models": frozenset(row["loaded_models"])})
-        for row in rows
-    ]
+    return [_node_from(row) for row in rows]
+
+
+def _node_from(row: dict[str, Any]) -> Node:
+    known: dict[str, Any] = {name: value for name, value in row.items() if name in _NODE_FIELDS}
+    sets: dict[str, Any] = {name: frozenset(row[name]) for name in ("queues", "loaded_models")}
+    return Node(**(known | sets))
 
 
 def _living(conn: sa.Connection, since: int) -> list[Process]:
