@@ -24,6 +24,8 @@ from tests.deploy.compose import Compose
 
 _START_S = 60
 """Ten seconds for all on an idle machine."""
+_CHECK_EVERY_S = 3
+"""Longer than a server keeps the last result of its probe of the blobs."""
 _PORTS = ("s3", "master", "volume", "filer")
 
 
@@ -110,8 +112,15 @@ class ByHand:
         if program == "healthcheck.sh":  # of the image, where the port is the one of the settings
             program, arguments = "imagemill", ["health", "--url", "http://127.0.0.1:8700"]
         assert (kind, program) == ("CMD", "imagemill")
-        done = run(*(self._placed(part) for part in arguments), cwd=self.folder, **self.environment(name))
-        assert done.returncode == 0, done.stdout + done.stderr
+        arguments = [self._placed(part) for part in arguments]
+        # As an engine does, which asks again before it calls a service unhealthy: a store may answer
+        # before its first volume can be written.
+        for _ in range(self._service(name)["healthcheck"]["retries"]):
+            done = run(*arguments, cwd=self.folder, **self.environment(name))
+            if done.returncode == 0:
+                return
+            time.sleep(_CHECK_EVERY_S)
+        raise AssertionError(done.stdout + done.stderr + self.processes[name].log.read_text())
 
     def environment(self, name: str) -> dict[str, str]:
         given = {key: self._placed(value) for key, value in self._service(name)["environment"].items()}

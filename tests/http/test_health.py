@@ -1,17 +1,22 @@
 """Health: a page for people, two probes for machines, and the reasons why jobs wait."""
 
+import asyncio
+import logging
 import shutil
 from collections.abc import Callable
 from io import BytesIO
 from typing import Any, cast
 
 import httpx2
+import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 from typer.testing import CliRunner
 
 from imagemill.bootstrap.application import Application, Roles
 from imagemill.cli.app import app
+from imagemill.domain.errors import StorageError
+from imagemill.net.pools import HealthProbe
 from tests.conftest import LORA, SD1, Server, image_job
 from tests.http.support import job_ids, slow_job, until
 
@@ -76,6 +81,32 @@ def test_a_process_without_its_blob_folder_is_alive_but_not_ready(make_server: C
     assert "blob folder" in health.json()["blobs"]
     assert health.json()["database"] == "ok"
     assert live.status_code == 200
+
+
+def test_what_fails_and_that_it_works_again_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    problems = ["", "no bucket", "no bucket", "full", "", ""]
+
+    def check() -> None:
+        if problem := problems.pop(0):
+            raise StorageError(problem)
+
+    async def ask() -> list[str]:
+        probe, told = HealthProbe("blobs", check), list[str]()
+        while problems:
+            try:
+                await probe()
+            except StorageError as error:
+                told.append(str(error))
+        return told
+
+    caplog.set_level(logging.INFO, "imagemill.net.pools")
+
+    assert asyncio.run(ask()) == ["no bucket", "no bucket", "full"]
+    assert caplog.messages == [
+        "health: blobs: no bucket",
+        "health: blobs: full",
+        "health: blobs: works again",
+    ]
 
 
 # What can run

@@ -52,7 +52,7 @@ from imagemill.model_registry.names import InstalledModels
 from imagemill.model_registry.registry import Registry
 from imagemill.net import pools
 from imagemill.net.guarded_client import UrlGuard
-from imagemill.net.pools import HealthProbe
+from imagemill.net.pools import health_probes
 from imagemill.nodes.registry import NodeRegistry
 from imagemill.products.base import ProductContext, ProductParts, TaskContext, TaskRunner, installed_products
 from imagemill.pubsub.base import ClusterEvent, EventHandlers
@@ -554,7 +554,7 @@ class Application:
             operations=Operations(stores.operations, stores.jobs),
             statistics=self.statistics,
             placement=settings.job.placement,
-            probes={"database": HealthProbe(stores.database.check), "blobs": HealthProbe(self.blobs.ping)},
+            probes=health_probes(database=stores.database.check, blobs=self.blobs.ping),
             doctor=partial(diagnose, settings),
             settings=partial(settings_in_use, settings),
             simulator=self.simulator,

@@ -6,12 +6,15 @@ read, upload and health check. A pool starts its threads when they are needed.
 
 import asyncio
 import contextvars
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import ParamSpec, TypeVar
 
 from imagemill.domain.errors import StorageError
+
+log = logging.getLogger(__name__)
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -56,9 +59,11 @@ probe = BlockingPool("probes", 8)
 class HealthProbe:
     """A check of a part of the server, bounded in time. Requests at the same time share one run."""
 
-    def __init__(self, check: Callable[[], None], *, limit_s: float = 5.0) -> None:
-        """``check`` raises `StorageError` when the part does not work."""
+    def __init__(self, part: str, check: Callable[[], None], *, limit_s: float = 5.0) -> None:
+        """``check`` raises `StorageError` when the part does not work; its reason is logged, once."""
+        self._part = part
         self._check = check
+        self._problem = ""
         self._limit_s = limit_s
         self._running: asyncio.Task[None] | None = None
 
@@ -68,5 +73,21 @@ class HealthProbe:
             self._running = asyncio.create_task(probe(self._check))
         try:
             await asyncio.wait_for(asyncio.shield(self._running), self._limit_s)
-        except TimeoutError as error:
-            raise StorageError(f"no answer within {self._limit_s:g} s") from error
+        except (TimeoutError, StorageError) as error:
+            late = isinstance(error, TimeoutError)
+            problem = f"no answer within {self._limit_s:g} s" if late else str(error)
+            self._log(problem)
+            raise StorageError(problem) from error
+        self._log("")
+
+    def _log(self, problem: str) -> None:
+        if problem and problem != self._problem:
+            log.warning("health: %s: %s", self._part, problem)
+        elif self._problem and not problem:
+            log.info("health: %s: works again", self._part)
+        self._problem = problem
+
+
+def health_probes(**checks: Callable[[], None]) -> dict[str, HealthProbe]:
+    """Return a probe for each part, by its name."""
+    return {part: HealthProbe(part, check) for part, check in checks.items()}
