@@ -67,7 +67,10 @@ def _classes(decorator: Callable[..., Any]) -> dict[str, Any]:
     class Node:
         children: list[Any]
 
-    return {cls.__name__: cls for cls in (Point, Place, Doubled, Counter, Thing, Empty, Own, Node)}
+    class Plain(Point):
+        """No dataclass: it has a dictionary, and the __init__ of its base fills it."""
+
+    return {cls.__name__: cls for cls in (Point, Place, Doubled, Counter, Thing, Empty, Own, Node, Plain)}
 
 
 def _outcome(code: str, scope: dict[str, Any]) -> str:
@@ -104,6 +107,9 @@ def _outcome(code: str, scope: dict[str, Any]) -> str:
         "Empty(), Empty() == Empty(), hash(Empty()) == hash(()), Empty(1)",
         "Empty(), Empty() == Empty(), hash(Empty()) == hash(())",
         "Own('a'), Own('a') == Own('b'), hash(Own('a')) == hash(('A',))",
+        "Plain(1), type(Plain(1)).__name__, type(Place(1)).__name__, type(Doubled(1)).__name__",
+        "setattr(Plain(1), 'x', 2)",
+        "setattr(Place(1), 'name', 'b')",
         "(n := Node([])).children.append(n), n",
     ],
 )
