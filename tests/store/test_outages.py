@@ -10,6 +10,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg
@@ -262,6 +263,33 @@ def test_a_database_locked_by_another_program_is_not_ready_and_gets_one_write(
     assert stores.database._probe is not None
     stores.database._probe.result(30)
     stores.database.check()
+
+
+def test_a_write_waits_for_that_of_another_program_up_to_its_limit(
+    lasting: tuple[Stores, Path], monkeypatch: pytest.MonkeyPatch
+):
+    stores, path = lasting
+    add(stores)
+    holder = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    holder.execute("BEGIN IMMEDIATE")
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 20:
+            holder.execute("ROLLBACK")
+
+    monkeypatch.setattr("imagemill.db.engine.time", SimpleNamespace(sleep=pause))
+    add(stores)
+    assert len(pauses) == 20
+    assert pauses == sorted(pauses)
+    assert max(pauses) <= 0.002
+
+    holder.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StorageError, match="database is locked"):
+        add(stores)
+    assert sum(pauses[20:]) >= 15
+    holder.close()
 
 
 def test_a_read_only_database_is_not_ready(lasting: tuple[Stores, Path]):

@@ -23,6 +23,10 @@ from imagemill.domain.errors import StorageError
 log = logging.getLogger(__name__)
 
 _BUSY_TIMEOUT_MS = 15_000
+_FIRST_PAUSE_S = 0.0001
+_LONGEST_PAUSE_S = 0.002
+"""Between two looks for the write lock. SQLite's own pauses are 1, 2, 5, 10 ms and more: longer than most
+transactions of another process."""
 _CHECKPOINT_PAGES = 4_000
 """16 MB of WAL between checkpoints: each one flushes the database file, a pause of milliseconds."""
 _OLDEST_SQLITE = (3, 35, 0)
@@ -139,10 +143,11 @@ def _open_sqlite(url: sa.URL, fsync: bool) -> Engines:
 
     def prepare_writer(connection: Any, _record: Any) -> None:
         connection.execute(f"PRAGMA cache_size=-{_CACHE_KB}")
+        connection.execute("PRAGMA busy_timeout=0")  # `_begin_writing` waits
 
     def begin(connection: sa.Connection) -> None:
         file.check()
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        _begin_writing(connection.connection.driver_connection)
 
     for engine in (writer, reader):
         event.listen(engine, "do_connect", check)
@@ -150,6 +155,22 @@ def _open_sqlite(url: sa.URL, fsync: bool) -> Engines:
     event.listen(writer, "connect", prepare_writer)
     event.listen(writer, "begin", begin)
     return Engines(writer, reader)
+
+
+def _begin_writing(connection: Any) -> None:
+    """Begin a transaction that writes, once no other process writes. Raises the driver's error after 15 s."""
+    pause_s, left_s = _FIRST_PAUSE_S, _BUSY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or left_s <= 0:
+                raise
+        else:
+            return
+        time.sleep(pause_s)
+        left_s -= pause_s
+        pause_s = min(pause_s * 1.5, _LONGEST_PAUSE_S)
 
 
 class SqliteFile:
