@@ -25,7 +25,7 @@ from imagemill.db.group_commit import GroupCommit, Tx
 from imagemill.domain.access import Role
 from imagemill.domain.clock import now_us
 from imagemill.domain.signing import CHOICES, UrlSigner
-from imagemill.net.guarded_client import UrlGuard
+from imagemill.net.url_guard import UrlGuard
 from imagemill.settings import WebhookSettings
 from imagemill.webhooks.endpoints import EndpointService
 from imagemill.webhooks.messages import WebhookDispatcher

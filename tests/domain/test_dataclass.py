@@ -3,14 +3,16 @@
 import copy
 import dataclasses
 import pickle
+from abc import ABC
 from collections.abc import Callable
 from dataclasses import KW_ONLY, FrozenInstanceError, field, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import pytest
 
 from imagemill.domain.dataclass import dataclass
 
+_T = TypeVar("_T")
 DECORATORS = [dataclass, dataclasses.dataclass]
 
 
@@ -67,10 +69,23 @@ def _classes(decorator: Callable[..., Any]) -> dict[str, Any]:
     class Node:
         children: list[Any]
 
+    @decorator(frozen=True, slots=True)
+    class Pair(Generic[_T]):
+        first: _T
+        second: _T
+        third: _T
+
+    @decorator(frozen=True, slots=True)
+    class Abstract(ABC):
+        first: int
+        second: int
+        third: int
+
     class Plain(Point):
         """No dataclass: it has a dictionary, and the __init__ of its base fills it."""
 
-    return {cls.__name__: cls for cls in (Point, Place, Doubled, Counter, Thing, Empty, Own, Node, Plain)}
+    classes = (Point, Place, Doubled, Counter, Thing, Empty, Own, Node, Pair, Abstract, Plain)
+    return {cls.__name__: cls for cls in classes}
 
 
 def _outcome(code: str, scope: dict[str, Any]) -> str:
@@ -107,6 +122,8 @@ def _outcome(code: str, scope: dict[str, Any]) -> str:
         "Empty(), Empty() == Empty(), hash(Empty()) == hash(()), Empty(1)",
         "Empty(), Empty() == Empty(), hash(Empty()) == hash(())",
         "Own('a'), Own('a') == Own('b'), hash(Own('a')) == hash(('A',))",
+        "Pair(1, 2, 3), Pair(1, 2, 3) == Pair(1, 2, 3), Abstract(1, 2, 3)",
+        "setattr(Pair(1, 2, 3), 'first', 2)",
         "Plain(1), type(Plain(1)).__name__, type(Place(1)).__name__, type(Doubled(1)).__name__",
         "setattr(Plain(1), 'x', 2)",
         "setattr(Place(1), 'name', 'b')",

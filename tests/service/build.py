@@ -30,7 +30,7 @@ from imagemill.jobs.runner import Runner
 from imagemill.jobs.store.submit import Submission
 from imagemill.media.intake import InputSanitizer, PictureLimits
 from imagemill.media.sandbox import DecodeLimits, DecoderPool
-from imagemill.net.guarded_client import UrlGuard
+from imagemill.net.url_guard import UrlGuard
 from imagemill.recipes.base import Plan, Recipe
 from imagemill.settings import JobSettings
 from tests.tuning import tuned

@@ -8,7 +8,8 @@ import httpx2
 import pytest
 
 from imagemill.domain.errors import InvalidInput
-from imagemill.net.guarded_client import MAX_URL, AddressBlocked, GuardedTransport, UrlGuard
+from imagemill.net.guarded_client import GuardedTransport
+from imagemill.net.url_guard import MAX_URL, AddressBlocked, UrlGuard
 
 PRIVATE = [
     "10.0.0.1",

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from imagemill.bootstrap.stores import Stores
-from imagemill.net.guarded_client import UrlGuard
+from imagemill.net.url_guard import UrlGuard
 from imagemill.settings import WebhookSettings
 from imagemill.webhooks.callbacks import CallbackDispatcher
 from imagemill.webhooks.outbox import Delivery

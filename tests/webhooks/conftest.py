@@ -14,7 +14,7 @@ from imagemill.domain.access import Role
 from imagemill.domain.clock import now_us
 from imagemill.domain.jobs import Job
 from imagemill.domain.signing import ENDS, UrlSigner
-from imagemill.net.guarded_client import Resolver, UrlGuard, look_up
+from imagemill.net.url_guard import Resolver, UrlGuard, look_up
 from imagemill.observability.tracing import Tracer
 from imagemill.settings import WebhookSettings
 from imagemill.webhooks.endpoints import EndpointService

@@ -35,8 +35,8 @@ from imagemill.jobs.store.statistics import StatisticsStore
 from imagemill.jobs.store.store import JobStore
 from imagemill.jobs.submit import Submitter
 from imagemill.model_registry.registry import Registry
-from imagemill.net.guarded_client import UrlGuard
 from imagemill.net.pools import HealthProbe
+from imagemill.net.url_guard import UrlGuard
 from imagemill.nodes.registry import NodeRegistry
 from imagemill.quotas.service import RequestLimiter
 from imagemill.quotas.store import QuotaStore

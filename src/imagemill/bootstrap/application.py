@@ -51,8 +51,8 @@ from imagemill.jobs.sweeper import Sweeper
 from imagemill.model_registry.names import InstalledModels
 from imagemill.model_registry.registry import Registry
 from imagemill.net import pools
-from imagemill.net.guarded_client import UrlGuard
 from imagemill.net.pools import health_probes
+from imagemill.net.url_guard import UrlGuard
 from imagemill.nodes.registry import NodeRegistry
 from imagemill.products.base import ProductContext, ProductParts, TaskContext, TaskRunner, installed_products
 from imagemill.pubsub.base import ClusterEvent, EventHandlers

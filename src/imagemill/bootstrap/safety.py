@@ -14,7 +14,7 @@ from imagemill.jobs.outputs import OutputChecks
 from imagemill.jobs.store.store import JobStore
 from imagemill.media.intake import InputSanitizer, PictureLimits
 from imagemill.media.sandbox import DecodeLimits, DecoderPool, transform_limits
-from imagemill.net.guarded_client import UrlGuard
+from imagemill.net.url_guard import UrlGuard
 from imagemill.products.base import installed_products, load_plugin, registered
 from imagemill.safety.chain import Check, CheckChain
 from imagemill.safety.decisions import Decisions

@@ -130,7 +130,8 @@ def _open_class(cls: Any) -> type | None:
 
     ``object.__setattr__`` takes 80 ns a field, an assignment 15 ns, and a change of the class 80 ns.
     """
-    if "__slots__" not in cls.__dict__:
+    has_hook = any("__init_subclass__" in base.__dict__ for base in cls.__mro__[:-1])
+    if "__slots__" not in cls.__dict__ or type(cls) is not type or has_hook:
         return None
     scope = {"__slots__": cls.__slots__, "__setattr__": object.__setattr__, "__delattr__": object.__delattr__}
     opened = type(cls.__name__, cls.__bases__, scope)

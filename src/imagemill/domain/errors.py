@@ -55,7 +55,7 @@
         RenderCanceled          backends.base              the job was cancelled
         BudgetExceeded          backends.paid_calls        becomes a BackendError
         InvalidScenario         backends.simulator.faults  printed at start
-        AddressBlocked          net.guarded_client         URL into a private network
+        AddressBlocked          net.url_guard              URL into a private network
         LlmFailed               language.chat              no usable answer of a language model
           LlmRefused            language.chat              the language model does not accept the question
         StorageError            domain.errors              blob store or database failed

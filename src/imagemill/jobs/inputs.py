@@ -10,9 +10,9 @@ import hashlib
 import re
 import threading
 import time
+from functools import cached_property
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
-
-import httpx2
 
 from imagemill.blobs.base import BlobStore
 from imagemill.domain.air import Resource
@@ -42,7 +42,12 @@ from imagemill.media.intake import InputSanitizer, SanitizedImage, parse
 from imagemill.media.layout import InvalidImage, NotAccepted
 from imagemill.media.pictures import EXTENSIONS, PictureInfo
 from imagemill.model_registry.registry import Registry
-from imagemill.net.guarded_client import Deadline, UrlGuard, guarded_client
+from imagemill.net.url_guard import UrlGuard
+
+if TYPE_CHECKING:
+    import httpx2
+
+    from imagemill.net.guarded_client import Deadline
 
 _URL_SAFE = str.maketrans("-_", "+/")
 _DATA_URL = re.compile(r"data:[a-z0-9.+/-]*(?:;[a-z0-9=_.-]+)*;base64,", re.IGNORECASE)
@@ -143,11 +148,18 @@ class InputPictures:
         self._guard = guard
         self._limits = limits
         self._usage = _InputUsage(blobs, limits)
+
+    @cached_property
+    def _client(self) -> "httpx2.Client":
+        """Loaded at the first fetch, with the HTTP client's modules."""
+        from imagemill.net.guarded_client import guarded_client
+
         headers = {"User-Agent": "imagemill", "Accept": "image/*", "Accept-Encoding": "identity"}
-        self._client = guarded_client(guard, timeout_s=limits.fetch_s, headers=headers)
+        return guarded_client(self._guard, timeout_s=self._limits.fetch_s, headers=headers)
 
     def close(self) -> None:
-        self._client.close()
+        if "_client" in self.__dict__:
+            self._client.close()
         self._intake.close()
 
     def accept(self, path: str, text: str, owner: str) -> str:
@@ -249,6 +261,10 @@ class InputPictures:
         return found[0].blob_key
 
     def _fetch(self, url: str) -> bytes:
+        import httpx2
+
+        from imagemill.net.guarded_client import Deadline
+
         deadline, shown = Deadline(self._limits.fetch_s), _shown(url)
         try:
             with deadline.running():
@@ -257,8 +273,10 @@ class InputPictures:
             cause = f"took longer than {self._limits.fetch_s:g} s" if deadline.passed else str(error)
             raise BackendError(FailureCode.BAD_INPUT, f"{shown} cannot be fetched: {cause}") from error
 
-    def _follow(self, url: str, deadline: Deadline, shown: str) -> bytes:
+    def _follow(self, url: str, deadline: "Deadline", shown: str) -> bytes:
         """Fetch with at most three redirects; each address of a redirect is checked like the first one."""
+        import httpx2
+
         for _ in range(_MOST_REDIRECTS + 1):
             with self._client.stream("GET", url, extensions=deadline.extensions) as response:
                 if response.status_code == 200:
@@ -274,7 +292,7 @@ class InputPictures:
                 raise BackendError(FailureCode.BAD_INPUT, message) from error
         raise BackendError(FailureCode.BAD_INPUT, f"{shown} redirects more than {_MOST_REDIRECTS} times")
 
-    def _read(self, response: httpx2.Response, shown: str) -> bytes:
+    def _read(self, response: "httpx2.Response", shown: str) -> bytes:
         # Raw: a response compressed in spite of our header may be a bomb; unexpanded, it is no valid picture.
         body = bytearray()
         for chunk in response.iter_raw():

@@ -23,7 +23,7 @@ from imagemill.domain.jobs import Job
 from imagemill.jobs.store.batches import BatchCallback, BatchRecord, read_records
 from imagemill.jobs.store.lanes import EVENT_COLUMNS, event_from
 from imagemill.jobs.store.store import JobStore
-from imagemill.net.guarded_client import UrlGuard
+from imagemill.net.url_guard import UrlGuard
 from imagemill.observability.metrics import Metrics
 from imagemill.settings import WebhookSettings
 from imagemill.webhooks.delivery import BlockedTarget, DeliveryWorker, HttpPoster, PendingDelivery, target_of

@@ -8,7 +8,7 @@ from typing import Any
 from imagemill.domain.clock import SECOND, now_us, random_fraction
 from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import StorageError
-from imagemill.net.guarded_client import UrlGuard
+from imagemill.net.url_guard import UrlGuard
 from imagemill.observability import logs
 from imagemill.observability.metrics import Metrics
 from imagemill.observability.tracing import Tracer

@@ -7,15 +7,19 @@ import time
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from ipaddress import ip_address
-from typing import Generic, Protocol, TypeVar
-
-import httpx2
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import StorageError
 from imagemill.net.backoff import doubled_s
-from imagemill.net.guarded_client import Deadline, UrlGuard, guarded_client
+from imagemill.net.url_guard import UrlGuard
+
+if TYPE_CHECKING:
+    import httpx2
+
+    from imagemill.net.guarded_client import Deadline
 
 log = logging.getLogger(__name__)
 
@@ -327,19 +331,33 @@ _LONGEST_HEADER = 1000
 
 
 class HttpPoster:
-    """Posts bodies. ``timeout_s`` covers the DNS look-up, connecting, sending and the answer together."""
+    """Posts bodies. ``timeout_s`` covers the DNS look-up, connecting, sending and the answer together.
+
+    The HTTP client is loaded at the first post.
+    """
 
     def __init__(self, guard: UrlGuard, timeout_s: float) -> None:
+        self._guard = guard
         self._timeout_s = timeout_s
-        self._client = guarded_client(guard, timeout_s=timeout_s, headers=HEADERS)
+
+    @cached_property
+    def _client(self) -> "httpx2.Client":
+        from imagemill.net.guarded_client import guarded_client
+
+        return guarded_client(self._guard, timeout_s=self._timeout_s, headers=HEADERS)
 
     def close(self) -> None:
-        self._client.close()
+        if "_client" in self.__dict__:
+            self._client.close()
 
     def post(
         self, url: str, content: bytes, headers: Mapping[str, str] | None = None, *, keep_answer: bool = False
     ) -> PostResult:
         """Post a body and return the result, also for errors. ``keep_answer``: with what was answered."""
+        import httpx2
+
+        from imagemill.net.guarded_client import Deadline
+
         begin = time.monotonic()
         deadline = Deadline(self._timeout_s)
         stream = self._client.stream(
@@ -368,15 +386,17 @@ def _status_error(status: int) -> str | None:
     return None if 200 <= status < 300 else f"the receiver answered {status}"
 
 
-def _read_answer(response: httpx2.Response, deadline: Deadline) -> PostAnswer:
+def _read_answer(response: "httpx2.Response", deadline: "Deadline") -> PostAnswer:
     pairs = list(response.headers.items())[:_MOST_HEADERS]
     headers = {name: value[:_LONGEST_HEADER].replace("\0", "") for name, value in pairs}
     is_private = _is_private(response)  # before the body: its end closes the socket
     return PostAnswer(headers, _read_body(response, deadline), is_private)
 
 
-def _read_body(response: httpx2.Response, deadline: Deadline) -> str:
+def _read_body(response: "httpx2.Response", deadline: "Deadline") -> str:
     """Return the beginning of a body as text; what a slow receiver has not sent in time is left out."""
+    import httpx2
+
     is_empty = response.headers.get("content-length") == "0" or response.status_code == 204
     if is_empty or response.headers.get("content-encoding", "identity") != "identity":
         return ""
@@ -389,7 +409,7 @@ def _read_body(response: httpx2.Response, deadline: Deadline) -> str:
     return data[:ANSWER_BYTES].decode(errors="replace").replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
-def _is_private(response: httpx2.Response) -> bool:
+def _is_private(response: "httpx2.Response") -> bool:
     """Whether the receiver's address is not public; also for one that is not known."""
     stream = response.extensions.get("network_stream")
     address = stream.get_extra_info("server_addr") if stream is not None else None

@@ -7,7 +7,7 @@ from typing import Any
 from imagemill.domain.clock import SECOND, now_us, to_datetime, uuid7
 from imagemill.domain.errors import Conflict, InvalidInput
 from imagemill.domain.signing import CHOICES, TEST, new_secret
-from imagemill.net.guarded_client import UrlGuard
+from imagemill.net.url_guard import UrlGuard
 from imagemill.settings import WebhookSettings
 from imagemill.webhooks.store import (
     AddEndpoint,

@@ -12,7 +12,7 @@ from imagemill.domain.events import Event
 from imagemill.domain.signing import sign
 from imagemill.jobs.store.queries import View
 from imagemill.jobs.store.store import JobStore
-from imagemill.net.guarded_client import UrlGuard
+from imagemill.net.url_guard import UrlGuard
 from imagemill.observability.metrics import Metrics
 from imagemill.observability.tracing import DeliveryTrace, Tracer
 from imagemill.settings import WebhookSettings

@@ -28,7 +28,7 @@ from imagemill.graphs import graph as graphs
 from imagemill.graphs.errors import InvalidGraph
 from imagemill.jobs.store.submit import MAX_KEY
 from imagemill.jobs.submit import JobRequest
-from imagemill.net.guarded_client import UrlGuard
+from imagemill.net.url_guard import UrlGuard
 from imagemill.web.body_fields import field_errors, suggestion
 
 _MOST_PICTURES = 10_000
