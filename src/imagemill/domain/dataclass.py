@@ -126,15 +126,16 @@ def _opened(fast: list[str], slow: list[str]) -> list[str]:
 
 
 def _open_class(cls: Any) -> type | None:
-    """Return a class with the same slots whose attributes can be assigned; None where there is none.
+    """Return a class with the same slots whose attributes can be assigned; None where none can be made.
 
     ``object.__setattr__`` takes 80 ns a field, an assignment 15 ns, and a change of the class 80 ns.
     """
+    # Such a hook of a base would take it for a class of its own.
     has_hook = any("__init_subclass__" in base.__dict__ for base in cls.__mro__[:-1])
-    if "__slots__" not in cls.__dict__ or type(cls) is not type or has_hook:
+    if "__slots__" not in cls.__dict__ or has_hook:
         return None
     scope = {"__slots__": cls.__slots__, "__setattr__": object.__setattr__, "__delattr__": object.__delattr__}
-    opened = type(cls.__name__, cls.__bases__, scope)
+    opened: type = type(cls)(cls.__name__, cls.__bases__, scope)
     try:
         _set_class(cls.__new__(cls), opened)
     except TypeError:  # the layout differs, as that of a class with a dictionary does
