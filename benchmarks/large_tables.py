@@ -104,24 +104,28 @@ def _artifact_id(job_id: str) -> str:
 
 @contextmanager
 def _without_indexes(conn: sa.Connection) -> Iterator[None]:
-    indexes = _indexes(conn)
-    for index in indexes:
-        index.drop(conn)
+    definitions = _definitions(conn)
+    for name in definitions:
+        conn.exec_driver_sql(f"DROP INDEX {name}")
     conn.commit()
     yield
-    for index in indexes:
-        index.create(conn)
+    for definition in definitions.values():
+        conn.exec_driver_sql(definition)
         conn.commit()
 
 
-def _indexes(conn: sa.Connection) -> list[sa.Index]:
-    """The indexes in the order in which the migrations made them: of two that are as good for a statement
-    SQLite takes the last one."""
-    indexes = {str(index.name): index for table in _BULKY for index in table.indexes}
-    if conn.dialect.name != "sqlite":
-        return list(indexes.values())
-    made = conn.execute(sa.text("SELECT name FROM sqlite_master WHERE type = 'index' ORDER BY rowid"))
-    return [indexes[name] for name in made.scalars() if name in indexes]
+def _definitions(conn: sa.Connection) -> dict[str, str]:
+    """Return the statements that make the indexes, by name, as the migrations have made them.
+
+    In their order on SQLite: of two indexes that are as good for a statement it takes the last one.
+    """
+    known = {str(index.name) for table in _BULKY for index in table.indexes}
+    query = (
+        "SELECT name, sql FROM sqlite_master WHERE type = 'index' ORDER BY rowid"
+        if conn.dialect.name == "sqlite"
+        else "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = current_schema()"
+    )
+    return {name: text for name, text in conn.execute(sa.text(query)) if name in known}
 
 
 # Kinds of jobs
