@@ -36,8 +36,8 @@ from imagemill.backends.simulator.plan import (
     make_plan,
     models_of,
     outputs_of,
-    without_preprocessors,
 )
+from imagemill.backends.simulator.request_graphs import RequestGraphs, without_preprocessors
 from imagemill.backends.simulator.settings import Fault, SimulatorSettings
 from imagemill.backends.simulator.timing import Clock, FifoLock, RenderClock, Sleep, pause
 from imagemill.backends.simulator.tuning import Tuning
@@ -129,6 +129,7 @@ class Simulator:
         scenario = load_scenario(settings.scenario) if settings.scenario else Scenario()
         self.tuning = Tuning(settings, scenario)
         self._families = families or built_in()
+        self._graphs = RequestGraphs(self._families)
         self._clock = clock
         self._sleep = sleep
         self._name = name
@@ -318,7 +319,7 @@ class Simulator:
             message = f"{request.node} is not a simulated node; present: {present}"
             raise BackendError(FailureCode.NODE_LOST, message)
         found = [each.rule for each in (self.tuning.rules if rules is None else rules)]
-        return make_plan(request, self._catalogue, found, self._settings.seed, self._families)
+        return make_plan(request, self._catalogue, found, self._settings.seed, self._graphs)
 
     def _render(self, request: RenderRequest, plan: RenderPlan, clock: RenderClock) -> RenderResult:
         """Render on the node, whose lock is held."""
@@ -328,7 +329,7 @@ class Simulator:
         renders = 0
         try:
             jitter = self._jitter_factors(request)
-            times = GraphClock(plan.request)
+            times = GraphClock(plan.parts)
             times.begin("load", started)
             loaded = self._load(node, plan, clock, jitter)
             if not loaded:
