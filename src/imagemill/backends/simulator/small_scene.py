@@ -252,8 +252,9 @@ def _palette(mood: int, hue: int) -> SmallPalette:
         *(top, mix(top, middle, 0.5), middle, mix(middle, horizon, 0.5), horizon),
         *(far, mix(far, near, 0.5), near, mix(near, _BLACK, 0.4)),
     )
-    colours = [mix(stops[depth // 32], stops[depth // 32 + 1], depth % 32 / 32) for depth in range(256)]
-    return SmallPalette(bytes(part for colour in colours for part in colour), rgb(chosen.light), chosen.night)
+    strip = Image.frombytes("RGB", (len(stops), 1), bytes(part for colour in stops for part in colour))
+    colours = scale_image(strip, (256, 1), box=(0.5, 0, len(stops) - 0.5, 1)).tobytes()
+    return SmallPalette(colours, rgb(chosen.light), chosen.night)
 
 
 def _horizon(rise: int) -> float:
