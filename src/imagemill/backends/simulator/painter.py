@@ -5,6 +5,7 @@ Deterministic: the same request, seed and index give the same bytes (with the sa
 
 import re
 import zlib
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from hashlib import blake2b
@@ -156,9 +157,7 @@ def _picture(spec: ImageSpec, index: int) -> Image.Image:
 def _draw(spec: ImageSpec, index: int, size: tuple[int, int], *, fine: bool) -> tuple[Image.Image, Colour]:
     """The picture without its text, and its accent colour."""
     random = Random(_digest(spec, index))  # noqa: S311 - draws pictures
-    people = split_people(spec.prompt)
-    is_story = len(people) > 1 or _STORY.search(spec.prompt) is not None
-    is_person = len(people) > 1 or _PERSON.search(spec.prompt) is not None
+    people, is_story, is_person = _read_people(spec.prompt)
     is_small = max(spec.width, spec.height) < FINE_FROM
     if is_small and spec.background is None and not is_story and not is_person:
         return draw_small_scene(random, size)
@@ -177,6 +176,18 @@ def _draw(spec: ImageSpec, index: int, size: tuple[int, int], *, fine: bool) -> 
             each = [Random(_person_digest(spec, place, part)) for place, part in enumerate(people)]  # noqa: S311
             draw_people(image, each, people, fine=fine)
     return (image.reduce(scale) if scale > 1 else image), accent
+
+
+@lru_cache(maxsize=256)
+def _read_people(prompt: str) -> tuple[Sequence[str], bool, bool]:
+    """The people of a prompt, whether it asks for a scene, and whether for people; kept for other seeds."""
+    people = tuple(split_people(prompt))
+    is_group = len(people) > 1
+    return (
+        people,
+        is_group or _STORY.search(prompt) is not None,
+        is_group or _PERSON.search(prompt) is not None,
+    )
 
 
 def _scale(size: tuple[int, int]) -> int:

@@ -91,19 +91,18 @@ def draw_small_scene(random: Random, size: tuple[int, int]) -> tuple[Image.Image
 def _draw_lights(image: Image.Image, scene: DepthMap, palette: SmallPalette, highest: float) -> None:
     """Draw the sun or moon above the ``highest`` place of the land, stars, and the lights of the view."""
     width, height = image.size
-    draw = ImageDraw.Draw(image)
     if palette.night:
-        stars = [(scene.random.random(), 0.9 * highest * scene.random.random()) for _ in range(8)]
-        draw.point([(x * width, y * height) for x, y in stars], fill=palette.light)
+        scene.lights += [(scene.random.random(), 0.9 * highest * scene.random.random()) for _ in range(8)]
     radius = max(1, round(scene.between(0.05, 0.1) * min(width, height)))
     phase = int(scene.random.random() * 4) if palette.night else None
     sun = _sun(radius, phase)
     x, y = scene.sun * width, max(0.1, highest * scene.between(0.3, 0.75)) * height
     image.paste(palette.light, (round(x) - sun.width // 2, round(y) - sun.height // 2), sun)
-    if scene.sails:
-        draw.polygon([(x * width, y * height) for x, y in scene.sails], fill=palette.light)
     if scene.lights:
+        draw = ImageDraw.Draw(image)
         draw.point([(x * width, y * height) for x, y in scene.lights], fill=palette.light)
+        if scene.sails:
+            draw.polygon([(x * width, y * height) for x, y in scene.sails], fill=palette.light)
 
 
 # Views. Each returns the height of its highest land.
