@@ -123,6 +123,20 @@ def test_a_larger_picture_shows_the_same_scene() -> None:
     assert difference(small.crop(sky), large.reduce(4).crop(sky)) < 6
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 127), st.integers(1, 127), st.integers(0, 2**32))
+def test_a_small_picture_has_its_size_and_is_repeatable(width: int, height: int, seed: int) -> None:
+    spec = replace(FOX, width=width, height=height, seed=seed)
+    image = opened(painter.paint(spec, 0))
+    assert (image.size, image.mode) == ((width, height), "RGB")
+    assert painter.paint(spec, 0) == painter.paint(replace(spec), 0)
+
+
+def test_small_pictures_are_not_blank() -> None:
+    pictures = [painted(replace(FOX, seed=seed)) for seed in range(60)]
+    assert min(len(each.getcolors(4096) or ()) for each in pictures) >= 20
+
+
 def test_the_text_is_printed_on_pictures_of_128_px_and_more() -> None:
     for height, printed in ((127, False), (128, True), (512, True)):
         spec = replace(FOX, width=512, height=height)

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from imagemill.backends.base import Progress, RenderCanceled, RenderControl, RenderRequest, RenderResult
 from imagemill.backends.simulator.backend import Simulator
-from imagemill.backends.simulator.plan import request_of
+from imagemill.backends.simulator.request_graphs import request_of
 from imagemill.backends.simulator.settings import SimulatorSettings
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode

@@ -12,7 +12,7 @@ from PIL import Image
 from imagemill.backends.base import Output, Progress, RenderControl, RenderRequest, RenderResult
 from imagemill.backends.simulator.backend import Simulator
 from imagemill.backends.simulator.graphs import read_graph
-from imagemill.backends.simulator.plan import request_of
+from imagemill.backends.simulator.request_graphs import request_of
 from imagemill.backends.simulator.settings import SimulatorSettings
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode

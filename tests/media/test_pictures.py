@@ -3,11 +3,15 @@
 import io
 import struct
 import zlib
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
+from imagemill.media import pictures
 from imagemill.media.pictures import InvalidImage, PictureInfo, inspect, with_png_text
 
 PIXELS = 1_000_000
@@ -178,3 +182,94 @@ def test_every_chunk_of_a_written_png_has_a_right_checksum() -> None:
 def test_text_goes_into_a_png_only(format_: str) -> None:
     with pytest.raises(InvalidImage, match="not a PNG"):
         with_png_text(picture(format_), "parameters", "text")
+
+
+# Small plain PNGs are checked without Pillow.
+
+WIDTH, HEIGHT = 7, 5
+ROWS = b"".join(bytes([number % 5]) + bytes(range(21)) for number in range(HEIGHT))
+SHAPE = (WIDTH, HEIGHT, 8, 2, 0, 0, 0)
+quick = pictures._inspect_simple_png  # pyright: ignore[reportPrivateUsage]
+
+
+def plain_png(
+    shape: tuple[int, ...] = SHAPE,
+    rows: bytes = ROWS,
+    *,
+    stream: bytes | None = None,
+    before: bytes = b"",
+    behind: bytes = b"",
+) -> bytes:
+    """A PNG with these chunks before and behind its pixels, whose zlib stream is ``stream``."""
+    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", *shape))
+    pixels = png_chunk(b"IDAT", zlib.compress(rows) if stream is None else stream)
+    return b"\x89PNG\r\n\x1a\n" + header + before + pixels + behind + png_chunk(b"IEND", b"")
+
+
+def seen_by_pillow(data: bytes) -> PictureInfo | None:
+    with suppress(Exception), Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+        image.load()
+        return PictureInfo("image/png", *image.size)
+    return None
+
+
+@pytest.mark.parametrize("size", [(40, 30), (1, 1), (100, 150)])
+def test_a_plain_png_is_checked_without_pillow(size: tuple[int, int]) -> None:
+    assert quick(picture(size=size)) == PictureInfo("image/png", *size)
+    assert quick(plain_png()) == PictureInfo("image/png", WIDTH, HEIGHT) == seen_by_pillow(plain_png())
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        plain_png((WIDTH, HEIGHT, 8, 6, 0, 0, 0)),
+        plain_png((WIDTH, HEIGHT, 16, 2, 0, 0, 0)),
+        plain_png((WIDTH, HEIGHT, 8, 2, 1, 0, 0)),
+        plain_png((WIDTH, HEIGHT, 8, 2, 0, 0, 1)),
+        plain_png((0, HEIGHT, 8, 2, 0, 0, 0)),
+        plain_png((2**31, 2**31, 8, 2, 0, 0, 0)),
+        plain_png(rows=ROWS[:-1]),
+        plain_png(rows=ROWS + b"\0"),
+        plain_png(rows=b"\5" + ROWS[1:]),
+        plain_png(rows=bytes(50_000_000)),
+        plain_png(stream=zlib.compress(ROWS)[:-1]),
+        plain_png(stream=zlib.compress(ROWS)[:-4] + b"\0\0\0\0"),
+        plain_png(stream=zlib.compress(ROWS) + b"more"),
+        plain_png(stream=b""),
+        plain_png(before=png_chunk(b"tEXt", b"a\0b")),
+        plain_png(before=png_chunk(b"PLTE", bytes(3))),
+        plain_png(behind=png_chunk(b"IDAT", b"")),
+        plain_png() + b"PK",
+        plain_png()[:-1],
+        picture(size=(257, 256)),
+        picture(mode="RGBA"),
+    ],
+    ids=range(21),
+)
+def test_any_other_png_is_left_to_pillow(data: bytes) -> None:
+    assert quick(data) is None
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_what_is_accepted_without_pillow_pillow_accepts_too(data: st.DataObject) -> None:
+    """Files that are damaged anywhere, with right and wrong checksums."""
+    stream = bytearray(zlib.compress(ROWS, data.draw(st.integers(0, 9))))
+    shape = [*SHAPE]
+    match data.draw(st.sampled_from(["nothing", "shape", "stream", "rows", "file"])):
+        case "shape":
+            shape[data.draw(st.integers(0, 6))] = data.draw(st.integers(0, 40))
+        case "stream":
+            stream[data.draw(st.integers(0, len(stream) - 1))] ^= data.draw(st.integers(1, 255))
+        case "rows":
+            rows = bytearray(ROWS)
+            rows[data.draw(st.integers(0, len(rows) - 1))] = data.draw(st.integers(0, 255))
+            stream = bytearray(zlib.compress(rows[: data.draw(st.integers(0, len(rows)))]))
+        case _:
+            pass
+    file = bytearray(plain_png(tuple(shape), stream=bytes(stream)))
+    if data.draw(st.booleans()):
+        at = data.draw(st.integers(0, len(file) - 1))
+        file[at : at + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
+    found = quick(bytes(file))
+    assert found is None or found == seen_by_pillow(bytes(file))

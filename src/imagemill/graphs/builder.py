@@ -42,11 +42,13 @@ def build(
     prefix: str,
     images: Mapping[str, str],
     families: Families | None = None,
+    prompts: tuple[str, str] | None = None,
 ) -> Graph:
     """Build the graph of a request.
 
     ``prefix``: the filename prefix of SaveImage. ``images``: an input's name -> the name the node gave the
     file. Without a catalogue, file names are used unchanged; without ``families``, the package's own rows.
+    ``prompts``: the positive and the negative one, where they are not those of `build_prompts`.
     Raises `MissingFile` for a file that the node lacks and `Unsupported` for a request that no node can
     fulfil.
     """
@@ -54,7 +56,7 @@ def build(
     reason, found = unsupported_reason(spec, families), family_of(spec, families)
     if reason is not None or found is None:
         raise Unsupported(reason or "")
-    positive, negative = build_prompts(spec, lambda file: _embedding(catalogue, file))
+    positive, negative = prompts or build_prompts(spec, lambda file: _embedding(catalogue, file))
     drawn = FamilyGraph(spec, found, catalogue, images, positive, negative)
     picture, graph = drawn.draw(), drawn.graph
     parts = {name: drawn.slots[name] for name in ("model", "clip", "vae", "positive", "cfg")}

@@ -1,6 +1,6 @@
 """A graph as people look at it: its nodes with their values, the links between them, and the time of each."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from imagemill.domain.dataclass import dataclass
@@ -98,9 +98,11 @@ class NodeTimes:
         """Return the details of a render that began at this time; empty where nothing was noted."""
         if not self._spans and not self._cached:
             return {}
-        longest = sorted(self._spans.items(), key=lambda pair: -pair[1][1])[:MOST_TIMED]
+        spans: Iterable[tuple[str, tuple[float, float]]] = self._spans.items()
+        if len(self._spans) > MOST_TIMED:
+            spans = sorted(spans, key=lambda pair: -pair[1][1])[:MOST_TIMED]
         nodes = {
             node: [round(max(0.0, start - began) * 1000, 1), round(took_s * 1000, 1)]
-            for node, (start, took_s) in sorted(longest, key=lambda pair: pair[1][0])
+            for node, (start, took_s) in sorted(spans, key=lambda pair: (pair[1][0], -pair[1][1]))
         }
         return {TIMES: {"nodes": nodes, "cached": sorted(self._cached)[:MOST_TIMED]}}

@@ -123,10 +123,11 @@ def check(
     seen = examination or OutputChecks()
     inspect = pictures.inspect if claim.job.backend in seen.own else seen.inspect
     begin = time.perf_counter()
-    if claim.job.simulated and plan.parameters:
-        plan = replace(plan, parameters=f"{plan.parameters}, Simulated: yes")
+    parameters = plan.parameters
+    if claim.job.simulated and parameters:
+        parameters = f"{parameters}, Simulated: yes"
     with pictures.PIXEL_WORK:
-        ready = _all_prepared(plan, outputs, limits, inspect)
+        ready = _all_prepared(plan, parameters, outputs, limits, inspect)
         flags = [seen.judge(claim.job, each.data, each.info) if each.width else () for each in ready]
     if plan.transform is not None:
         ready = [made for each in ready for made in _transformed(plan.transform, plan, claim.job, each, seen)]
@@ -204,12 +205,12 @@ def _filled(template: str, job: Job, started_at: int) -> str:
 
 
 def _all_prepared(
-    plan: Plan, outputs: Sequence[Output], limits: OutputLimits, inspect: Inspect
+    plan: Plan, parameters: str, outputs: Sequence[Output], limits: OutputLimits, inspect: Inspect
 ) -> list[_Ready]:
     ready: list[_Ready] = []
     pixels = 0
     for position, output in enumerate(outputs):
-        ready.append(_prepared(plan, position, output, limits, inspect))
+        ready.append(_prepared(plan, parameters, position, output, limits, inspect))
         pixels += ready[-1].width * ready[-1].height
         if pixels > limits.all_pixels:
             raise BackendError(
@@ -220,7 +221,9 @@ def _all_prepared(
     return ready
 
 
-def _prepared(plan: Plan, position: int, output: Output, limits: OutputLimits, inspect: Inspect) -> _Ready:
+def _prepared(
+    plan: Plan, parameters: str, position: int, output: Output, limits: OutputLimits, inspect: Inspect
+) -> _Ready:
     if len(output.data) > limits.bytes:
         raise BackendError(
             FailureCode.OUTPUT_LIMIT,
@@ -238,8 +241,8 @@ def _prepared(plan: Plan, position: int, output: Output, limits: OutputLimits, i
             f"picture {position} is {info.width} x {info.height}, not {plan.size[0]} x {plan.size[1]}",
         )
     data = output.data
-    if plan.parameters and info.media_type == "image/png":
-        data = pictures.with_png_text(data, "parameters", plan.parameters)
+    if parameters and info.media_type == "image/png":
+        data = pictures.with_png_text(data, "parameters", parameters)
     return _Ready(data, info.media_type, info.width, info.height, seed=output.seed)
 
 

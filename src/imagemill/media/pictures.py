@@ -66,6 +66,16 @@ _TYPES = {extension: media_type for media_type, extension in _EXTENSIONS.items()
 }
 _PNG_HEAD = 8 + 25
 """Bytes of the signature and the IHDR chunk; text chunks may follow."""
+_PNG_START = struct.Struct(">8sI4sIIBBBBBI")
+"""The signature and the IHDR chunk of a PNG (PNG specification, 11.2.1)."""
+_CHUNK_HEAD = struct.Struct(">I4s")
+_PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
+_RGB_OF_8_BIT = (8, 2, 0, 0, 0)
+"""Bit depth, colour type, compression, filter method and interlace method."""
+_LAST_FILTER = 4
+"""The filters of rows are 0 to 4."""
+_SIMPLE_PIXELS = 256 * 256
+"""Most pixels of a picture that is checked without Pillow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +87,9 @@ class PictureInfo:
 
 def inspect(data: bytes, *, max_pixels: int) -> PictureInfo:
     """Decode the whole picture, under a limit of pixels. Raises `InvalidImage`."""
+    simple = _inspect_simple_png(data)
+    if simple is not None and simple.width * simple.height <= max_pixels:
+        return simple
     from PIL import Image, ImageFile
 
     ImageFile.LOAD_TRUNCATED_IMAGES = False
@@ -92,6 +105,40 @@ def inspect(data: bytes, *, max_pixels: int) -> PictureInfo:
     except Exception as error:
         # Decoders fail on untrusted bytes in more ways than they document; all mean the same here.
         raise InvalidImage("the picture cannot be decoded; it is damaged") from error
+
+
+def _inspect_simple_png(data: bytes) -> PictureInfo | None:
+    """Decode a small PNG of the plainest form, in half of Pillow's time; None for all others.
+
+    The form: 8 bits a channel, RGB, not interlaced, one IDAT chunk, no others, nothing behind the end. As in
+    Pillow, all checksums, the length of the pixels and the filter of each row must be right.
+    """
+    if len(data) < _PNG_START.size + _CHUNK_HEAD.size + 4 + len(_PNG_END):
+        return None
+    signature, head_size, head, width, height, *form, head_crc = _PNG_START.unpack_from(data)
+    size, kind = _CHUNK_HEAD.unpack_from(data, _PNG_HEAD)
+    begin = _PNG_HEAD + _CHUNK_HEAD.size
+    end = begin + size
+    row = 1 + 3 * width
+    if (
+        (signature, head_size, head) != (b"\x89PNG\r\n\x1a\n", 13, b"IHDR")
+        or tuple(form) != _RGB_OF_8_BIT
+        or not 0 < width * height <= _SIMPLE_PIXELS
+        or kind != b"IDAT"
+        or data[end + 4 :] != _PNG_END
+        or zlib.crc32(data[12:29]) != head_crc
+        or zlib.crc32(data[begin - 4 : end]) != int.from_bytes(data[end : end + 4])
+    ):
+        return None
+    inflater = zlib.decompressobj()
+    try:
+        pixels = inflater.decompress(data[begin:end], row * height + 1)
+    except zlib.error:
+        return None
+    is_whole = len(pixels) == row * height and inflater.eof and not inflater.unused_data
+    if not is_whole or max(pixels[::row]) > _LAST_FILTER:
+        return None
+    return PictureInfo("image/png", width, height)
 
 
 def with_png_text(data: bytes, keyword: str, text: str) -> bytes:

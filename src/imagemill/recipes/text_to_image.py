@@ -419,13 +419,30 @@ def image_spec(input_: TextToImage) -> ImageSpec:
         seed=input_.seed or 0,
         clip_skip=input_.clip_skip,
         count=input_.count,
-        networks=tuple(
-            Network(n.air, n.type or "lora", n.strength, n.trigger_word, n.path) for n in input_.networks
-        ),
+        networks=_networks(input_),
         image="image" if input_.image else None,
         mask="mask" if input_.mask else None,
         denoise=input_.denoise if input_.image else 1.0,
-        controls=tuple(
+        controls=_controls(input_),
+        upscale=Upscale(input_.upscaler, input_.upscaler_path or "") if input_.upscaler else None,
+        guidance=input_.guidance,
+        format=input_.format,
+        background=input_.background,
+        variant=input_.variant or "",
+        references=tuple([f"reference-{index}" for index in range(len(input_.references))]),
+        size_of_reference=input_.size_of_reference,
+    )
+
+
+def _networks(input_: TextToImage) -> tuple[Network, ...]:
+    return tuple(
+        [Network(n.air, n.type or "lora", n.strength, n.trigger_word, n.path) for n in input_.networks]
+    )
+
+
+def _controls(input_: TextToImage) -> tuple[Control, ...]:
+    return tuple(
+        [
             Control(
                 image=f"control-{index}",
                 model=control.model or "",
@@ -437,19 +454,14 @@ def image_spec(input_: TextToImage) -> ImageSpec:
             )
             for index, control in enumerate(input_.controls)
             if control.image
-        ),
-        upscale=Upscale(input_.upscaler, input_.upscaler_path or "") if input_.upscaler else None,
-        guidance=input_.guidance,
-        format=input_.format,
-        background=input_.background,
-        variant=input_.variant or "",
-        references=tuple(f"reference-{index}" for index in range(len(input_.references))),
-        size_of_reference=input_.size_of_reference,
+        ]
     )
 
 
 def _sources(input_: TextToImage) -> dict[str, str]:
     """Return the sources of the pictures, by the names that `image_spec` gives them."""
+    if not (input_.image or input_.mask or input_.controls or input_.references):
+        return {}
     named = {"image": input_.image, "mask": input_.mask}
     named |= {f"control-{index}": control.image for index, control in enumerate(input_.controls)}
     named |= {f"reference-{index}": source for index, source in enumerate(input_.references)}
@@ -461,17 +473,11 @@ def parameters_text(spec: ImageSpec, sampler_name: str) -> str:
     lines = [spec.prompt]
     if spec.negative_prompt:
         lines.append(f"Negative prompt: {spec.negative_prompt}")
-    facts = {
-        "Steps": spec.steps,
-        "Sampler": sampler_name,
-        "CFG scale": spec.cfg_scale,
-        "Seed": spec.seed,
-        "Size": f"{spec.width}x{spec.height}",
-        "Model": spec.model,
-    }
-    if spec.clip_skip > 1:
-        facts["Clip skip"] = spec.clip_skip
-    lines.append(", ".join(f"{name}: {value}" for name, value in facts.items()))
+    facts = (
+        f"Steps: {spec.steps}, Sampler: {sampler_name}, CFG scale: {spec.cfg_scale}, Seed: {spec.seed}, "
+        f"Size: {spec.width}x{spec.height}, Model: {spec.model}"
+    )
+    lines.append(f"{facts}, Clip skip: {spec.clip_skip}" if spec.clip_skip > 1 else facts)
     return "\n".join(lines)
 
 

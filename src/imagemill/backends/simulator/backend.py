@@ -36,8 +36,8 @@ from imagemill.backends.simulator.plan import (
     make_plan,
     models_of,
     outputs_of,
-    without_preprocessors,
 )
+from imagemill.backends.simulator.request_graphs import RequestGraphs, without_preprocessors
 from imagemill.backends.simulator.settings import Fault, SimulatorSettings
 from imagemill.backends.simulator.timing import Clock, FifoLock, RenderClock, Sleep, pause
 from imagemill.backends.simulator.tuning import Tuning
@@ -129,6 +129,7 @@ class Simulator:
         scenario = load_scenario(settings.scenario) if settings.scenario else Scenario()
         self.tuning = Tuning(settings, scenario)
         self._families = families or built_in()
+        self._graphs = RequestGraphs(self._families)
         self._clock = clock
         self._sleep = sleep
         self._name = name
@@ -251,14 +252,18 @@ class Simulator:
         node = self._nodes[request.node]
         if render is None or not self._takes_no_time(render.plan, node):
             return None
-        with render.lock.held_at_once() as is_first:
-            if not is_first or render.finished:
+        if not render.lock.acquire_at_once():
+            return None
+        try:
+            if render.finished or not node.lock.acquire_at_once():
                 return None
-            with node.lock.held_at_once() as is_free:
-                if not is_free:
-                    return None
+            try:
                 clock = self._render_clock(request, control)
                 return self._render_once(request, reference, render, clock, nullcontext())
+            finally:
+                node.lock.release()
+        finally:
+            render.lock.release()
 
     def _takes_no_time(self, plan: RenderPlan | None, node: _SimulatedNode) -> bool:
         if plan is None or plan.fault is not None:
@@ -266,9 +271,10 @@ class Simulator:
         settings = self._settings
         is_quick = not (settings.step_ms if plan.hint.step_ms is None else plan.hint.step_ms)
         is_loaded = not plan.model or plan.model in node.loaded or not load_ms_of(settings, plan)
-        is_small = sum(spec.width * spec.height for spec, _ in plan.pictures) <= INSTANT_PIXELS
-        has_video = any(spec.video is not None for spec, _ in plan.pictures)
-        return is_quick and is_loaded and is_small and not has_video
+        pixels = 0
+        for spec, _ in plan.pictures:
+            pixels += INSTANT_PIXELS + 1 if spec.video is not None else spec.width * spec.height
+        return is_quick and is_loaded and pixels <= INSTANT_PIXELS
 
     def close(self) -> None:
         with self._lock:
@@ -318,7 +324,7 @@ class Simulator:
             message = f"{request.node} is not a simulated node; present: {present}"
             raise BackendError(FailureCode.NODE_LOST, message)
         found = [each.rule for each in (self.tuning.rules if rules is None else rules)]
-        return make_plan(request, self._catalogue, found, self._settings.seed, self._families)
+        return make_plan(request, self._catalogue, found, self._settings.seed, self._graphs)
 
     def _render(self, request: RenderRequest, plan: RenderPlan, clock: RenderClock) -> RenderResult:
         """Render on the node, whose lock is held."""
@@ -328,7 +334,7 @@ class Simulator:
         renders = 0
         try:
             jitter = self._jitter_factors(request)
-            times = GraphClock(plan.request)
+            times = GraphClock(plan.parts)
             times.begin("load", started)
             loaded = self._load(node, plan, clock, jitter)
             if not loaded:
@@ -342,7 +348,7 @@ class Simulator:
         finally:
             stats = node.stats
             busy_s = stats.busy_s + self._clock() - started
-            node.stats = replace(stats, busy_s=busy_s, renders=stats.renders + renders)
+            node.stats = NodeStats(stats.loads, busy_s, stats.renders + renders)
         details = self._details(node, request, plan, loaded, len(outputs))
         return RenderResult(outputs, {**details, **times.details(started)})
 

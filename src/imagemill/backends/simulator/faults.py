@@ -63,6 +63,9 @@ class FaultHint:
     load_ms: float | None = None
 
 
+NO_HINT = FaultHint()
+
+
 @dataclass(frozen=True, slots=True)
 class ActiveFaultRule:
     """A rule in use, and the number of attempts it has struck."""
@@ -98,12 +101,14 @@ def check_hint(value: object) -> str | None:
 def read_hint(properties: Mapping[str, Any]) -> FaultHint:
     """Read a job's hint. Raises `BackendError` for a malformed one."""
     value = properties.get(PROPERTY)
+    if value is None:
+        return NO_HINT
     problem = check_hint(value)
     if problem is not None:
         raise BackendError(FailureCode.BACKEND_REJECTED, problem)
     if isinstance(value, str):
         return FaultHint(Fault(value))
-    if value is None or is_stuck(properties) or http_faults.is_http_hint(value):
+    if is_stuck(properties) or http_faults.is_http_hint(value):
         return FaultHint()
     fault = value.get("fault")
     return FaultHint(

@@ -6,7 +6,7 @@ the message names the node and the input.
 
 import re
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
 from typing import Any, cast
 
@@ -94,16 +94,30 @@ _PARTS = {
 """Part of a simulated render -> the node classes that do it."""
 
 
+@dataclass(frozen=True, slots=True)
+class NodeParts:
+    """The nodes of a graph by the part of a simulated render that they are."""
+
+    by_name: Mapping[str, Sequence[str]]
+    """A name of `_PARTS` -> its nodes; a node may be in several parts."""
+    others: Sequence[str]
+
+
+def parts_of(graph: Mapping[str, Any]) -> NodeParts:
+    kinds = {node_id: str(mapping(node).get("class_type")) for node_id, node in graph.items()}
+    by_name = {
+        name: tuple(node for node, kind in kinds.items() if words.search(kind))
+        for name, words in _PARTS.items()
+    }
+    others = tuple(node for node in kinds if not any(node in nodes for nodes in by_name.values()))
+    return NodeParts(by_name, others)
+
+
 class GraphClock:
     """The times of the nodes of a simulated render: the nodes of a part share the time of the part."""
 
-    def __init__(self, graph: Mapping[str, Any]) -> None:
-        kinds = {node_id: str(mapping(node).get("class_type")) for node_id, node in graph.items()}
-        self._parts = {
-            part: [node for node, kind in kinds.items() if named.search(kind)]
-            for part, named in _PARTS.items()
-        }
-        self._others = [node for node in kinds if not any(node in part for part in self._parts.values())]
+    def __init__(self, parts: NodeParts) -> None:
+        self._parts, self._others = parts.by_name, parts.others
         self._times = NodeTimes()
         self._current: tuple[str, float] | None = None
 

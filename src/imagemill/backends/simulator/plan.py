@@ -7,7 +7,8 @@ from typing import Any
 from imagemill.backends.base import Output, RenderRequest
 from imagemill.backends.simulator import painter
 from imagemill.backends.simulator.faults import FaultHint, InjectedFault, choose, read_hint
-from imagemill.backends.simulator.graphs import read_graph
+from imagemill.backends.simulator.graphs import NodeParts, parts_of, read_graph
+from imagemill.backends.simulator.request_graphs import RequestGraphs
 from imagemill.backends.simulator.settings import Fault, FaultRule, SimulatorSettings
 from imagemill.backends.simulator.timing import RenderClock
 from imagemill.domain import air
@@ -15,9 +16,6 @@ from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import BackendError
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.images import GraphSpec, ImageSpec, PageSpec, RenderSpec, TaskSpec, WorkerSpec
-from imagemill.graphs import builder
-from imagemill.graphs.builder_parts import CORE_PREPROCESSORS
-from imagemill.graphs.families.table import Families
 
 LARGEST_SIDE = 16_384
 """Most pixels a side; a larger picture would take several gigabytes of memory."""
@@ -36,6 +34,7 @@ class RenderPlan:
     """Key of the checkpoint; empty if none is loaded."""
     steps: int
     request: Mapping[str, Any]
+    parts: NodeParts
     hint: FaultHint
     injected: InjectedFault | None
 
@@ -79,7 +78,7 @@ def make_plan(
     catalogue: SimulatedModels,
     rules: Sequence[FaultRule],
     seed: int,
-    families: Families | None = None,
+    graphs: RequestGraphs,
 ) -> RenderPlan:
     """Plan a render. Raises `BackendError` for what a server rejects at submit: see `Simulator.send`."""
     hint = read_hint(order.properties)
@@ -91,31 +90,14 @@ def make_plan(
     if isinstance(order.work, GraphSpec):
         graph = read_graph(order.work)
         pictures, model, steps, request = graph.pictures, graph.model, graph.steps, dict(order.work.graph)
+        parts = parts_of(request)
     else:
         spec = _check_spec(order.work)
         pictures = tuple((spec, index) for index in range(spec.count))
-        model, steps, request = spec.model, max(1, spec.steps), request_of(spec, families)
+        model, steps, drawn = spec.model, max(1, spec.steps), graphs.graph_of(spec)
+        request, parts = drawn.graph, drawn.parts
     strike = choose(rules, hint, order, model=model, prompt=pictures[0][0].prompt, seed=seed)
-    return RenderPlan(pictures, catalogue.key(model), steps, request, hint, strike)
-
-
-def request_of(spec: ImageSpec, families: Families | None = None) -> Mapping[str, Any]:
-    """The graph that a ComfyUI server would be sent, with all file names unchanged.
-
-    Preprocessors that are not core nodes of ComfyUI are treated as already applied: here all of them work.
-    """
-    spec = without_preprocessors(spec)
-    pictures = {name: name for name in builder.picture_names(spec)}
-    return builder.build(spec, None, prefix="imagemill", images=pictures, families=families)
-
-
-def without_preprocessors(spec: ImageSpec) -> ImageSpec:
-    """The same request, with those of its control pictures as they are that no core node prepares."""
-    controls = tuple(
-        control if control.preprocessor.lower() in CORE_PREPROCESSORS else replace(control, preprocessor="")
-        for control in spec.controls
-    )
-    return replace(spec, controls=controls) if controls != spec.controls else spec
+    return RenderPlan(pictures, catalogue.key(model), steps, request, parts, hint, strike)
 
 
 def outputs_of(plan: RenderPlan, clock: RenderClock) -> Iterator[Output]:

@@ -95,17 +95,16 @@ class FifoLock:
         finally:
             self._leave()
 
-    @contextmanager
-    def held_at_once(self) -> Generator[bool]:
-        """Hold the lock if it is free now; False if it is not."""
+    def acquire_at_once(self) -> bool:
+        """Take the lock if it is free now, and return whether it was. Call `release` afterwards."""
         with self._lock:
-            is_held = not self._taken
+            was_free = not self._taken
             self._taken = True
-        try:
-            yield is_held
-        finally:
-            if is_held:
-                self._leave()
+        return was_free
+
+    def release(self) -> None:
+        """Hand the lock to the next who waits for it."""
+        self._leave()
 
     def _enter(self, check: Callable[[], None]) -> None:
         with self._lock:
