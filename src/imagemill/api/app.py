@@ -28,7 +28,7 @@ from imagemill.web.auth import AuthMiddleware, optional_caller
 from imagemill.web.fault_injection import FaultMiddleware, with_transport
 from imagemill.web.middleware import EdgeMiddleware, EdgeRules, HeadMiddleware, Traced, behind_proxies
 from imagemill.web.policies import CorsClass, PathPolicies, PathPolicy
-from imagemill.web.route_table import RouteTable, flat
+from imagemill.web.route_table import PlainRoutes, RouteTable, flat
 from imagemill.web.security_headers import INLINE_SCRIPT_CSP
 
 _DESCRIPTION = (
@@ -130,8 +130,9 @@ def create_app(
     routes += documents.pages()
     routes += frontend.ConsoleFiles(picture_urls=picture_urls).routes()
     routes.append(Mount(_STATIC, StaticFiles(packages=[("fastapi_offline", "static")])))
-    app.router.routes.append(RouteTable(routes))
-    inner: ASGIApp = HeadMiddleware(app)
+    table = RouteTable(routes)
+    app.router.routes.append(table)
+    inner: ASGIApp = PlainRoutes(app, table, HeadMiddleware(app))
     if drawn is not None:
         inner = FaultMiddleware(inner, faults, lambda: bool(usable_nodes(drawn)))
     gate = AuthMiddleware(inner, services.access, services.audit, services.throttle, services.tickets)

@@ -234,6 +234,10 @@ def kind_run_by(backend: "Backend") -> WorkKind:
     return "pictures"
 
 
+def is_remote(backend: "Backend") -> bool:
+    return any(node.remote for node in backend.nodes())
+
+
 class Backend(Protocol):
     """A kind of renderer with its nodes.
 
@@ -320,3 +324,26 @@ class PartnerBackend(Protocol):
     def partner_classes(self, work: RenderSpec) -> Sequence[str]:
         """The node classes of a render that a paid service runs, sorted; see `RenderRequest.partner`."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class BackendState:
+    """A backend, with the facts of its nodes of one moment that submissions ask for again and again."""
+
+    name: str
+    backend: Backend
+    kind: WorkKind
+    """The kind of work that all its nodes do."""
+    is_remote: bool
+    is_working: bool
+    """Whether some node takes jobs; the others are being drained."""
+
+
+def state_of(name: str, backend: Backend) -> BackendState:
+    """Return the state of a backend. Asking for the nodes is cheap, but not for each question of each job."""
+    nodes = backend.nodes()
+    is_remote = is_working = False
+    for node in nodes:
+        is_remote = is_remote or node.remote
+        is_working = is_working or not node.draining
+    return BackendState(name, backend, nodes[0].runs if nodes else "pictures", is_remote, is_working)

@@ -17,7 +17,7 @@ from imagemill.accounts.throttle import AttemptLimiter
 from imagemill.accounts.tokens import Tokens, UnusableKey
 from imagemill.accounts.users import SessionTokens, Users
 from imagemill.api.base import ResponseConfig
-from imagemill.backends.base import Backend
+from imagemill.backends.base import Backend, is_remote
 from imagemill.backends.comfyui.backend import ComfyUI
 from imagemill.backends.simulator.backend import Simulator
 from imagemill.backends.simulator.control import SimulatorControl
@@ -50,7 +50,7 @@ from imagemill.jobs.leadership import ProcessLock
 from imagemill.jobs.outputs import OutputChecks, OutputLimits
 from imagemill.jobs.runner import Runner
 from imagemill.jobs.store.store import JobStore
-from imagemill.jobs.submit import SubmitDefaults, Submitter, is_remote
+from imagemill.jobs.submit import SubmitDefaults, Submitter
 from imagemill.model_registry.family_support import family_refusal
 from imagemill.model_registry.registry import Registry
 from imagemill.observability.tracing import Tracer
@@ -257,9 +257,8 @@ def submitter(
         quotas = Quotas(held_to, QueueDeadlineCheck(store.workload) if settings.quota.refuse_late else None)
 
     def extra_labels(properties: Mapping[str, Any]) -> tuple[str, ...]:
-        simulator = backends.get(SIMULATOR)
-        is_on = simulator is not None and bool(usable_nodes(simulator))
-        return (STUCK,) if is_on and is_stuck(properties) else ()
+        simulator = backends.get(SIMULATOR) if is_stuck(properties) else None
+        return (STUCK,) if simulator is not None and usable_nodes(simulator) else ()
 
     rates = prices(settings, recipes)
     parts = (store, resolver, recipes, backends, defaults, rates, quotas, gate)

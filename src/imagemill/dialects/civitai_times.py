@@ -1,6 +1,7 @@
 """Instants and durations as both versions of Civitai's API write them."""
 
 import re
+from functools import lru_cache
 
 from imagemill.domain.clock import SECOND, to_datetime
 
@@ -9,7 +10,14 @@ _TIMESPAN = re.compile(r"(?:(\d{1,4})\.)?(\d{1,2}):([0-5]?\d):([0-5]?\d)(?:\.(\d
 
 def date_time(instant_us: int) -> str:
     """Return ``2025-09-06T18:18:30.7074758Z``: UTC, seven decimals."""
-    return f"{to_datetime(instant_us):%Y-%m-%dT%H:%M:%S.%f}0Z"
+    second, fraction = divmod(instant_us, SECOND)
+    return f"{_second(second)}.{fraction:06}0Z"
+
+
+@lru_cache(maxsize=64)
+def _second(second: int) -> str:
+    """Return a second as text. The instants of an answer, and of those around it, are of few seconds."""
+    return f"{to_datetime(second * SECOND):%Y-%m-%dT%H:%M:%S}"
 
 
 def time_span(microseconds: int) -> str:

@@ -3,7 +3,6 @@
 import os
 import threading
 import time
-import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -110,13 +109,18 @@ def uuid7(instant_us: int | None = None) -> str:
     value = (milliseconds & 0xFFFF_FFFF_FFFF) << 80 | int.from_bytes(random_bytes(10))
     value = value & ~(0xF << 76) | 0x7 << 76
     value = value & ~(0x3 << 62) | 0x2 << 62
-    return str(uuid.UUID(int=value))
+    return _uuid_text(value)
+
+
+def _uuid_text(value: int) -> str:
+    digits = f"{value:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def least_uuid7(instant_us: int) -> str:
     """Return the smallest UUID of version 7 of an instant, to compare ids with a time."""
     value = max(0, instant_us // 1000) << 80 | 0x7 << 76 | 0x2 << 62
-    return str(uuid.UUID(int=value))
+    return _uuid_text(value)
 
 
 def uuid7_us(text: str) -> int:

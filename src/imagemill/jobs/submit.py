@@ -7,7 +7,7 @@ from typing import Any, TypeGuard
 
 from pydantic import BaseModel, ValidationError
 
-from imagemill.backends.base import Backend, PaidBackend, PartnerBackend, kind_run_by
+from imagemill.backends.base import Backend, BackendState, PaidBackend, PartnerBackend, state_of
 from imagemill.credits.pricing import Prices
 from imagemill.domain.clock import SECOND, new_trace, now_us, uuid7
 from imagemill.domain.dataclass import dataclass
@@ -76,7 +76,7 @@ class JobRequest:
 
 def draw_ids(count: int, now: int) -> list[str]:
     """Return ids that rise, so that the jobs of a submission are listed in the order of the request."""
-    return sorted(uuid7(now) for _ in range(count))
+    return sorted([uuid7(now) for _ in range(count)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +173,10 @@ class Submitter:
             job_requests = [replace(job_request, private=True) for job_request in job_requests]
         admitted = self._admitted(owner, job_requests)
         resolver = self._resolver(owner, frozenset(ids))
+        backends = [state_of(name, backend) for name, backend in self._backends.items()]
+        shared = _Shared(resolver, backends, now, dialect, trace, partner)
         return tuple(
-            self._draft(job_request, each, resolver, id_, needs, now, dialect, trace, partner)
+            self._draft(job_request, each, id_, needs, shared)
             for job_request, each, id_, needs in zip(job_requests, admitted, ids, after, strict=True)
         )
 
@@ -337,21 +339,18 @@ class Submitter:
         self,
         job_request: JobRequest,
         admitted: ApprovedInput,
-        resolver: ResourceResolver,
         id_: str,
         needs: tuple[str, ...],
-        now: int,
-        dialect: str,
-        trace: str | None,
-        partner: bool,
+        shared: "_Shared",
     ) -> Draft:
         recipe = self._recipes[job_request.recipe]
-        completed = recipe.complete(admitted.input, resolver, job_request.path)
+        completed = recipe.complete(admitted.input, shared.resolver, job_request.path)
         plan = recipe.plan(completed)
-        able = self._able(plan, recipe, completed, job_request)
-        uses_partners = _check_partners(able, plan.work, job_request, is_allowed=partner)
+        kind = kind_of(plan.work)
+        able = self._able(plan, kind, recipe, completed, job_request, shared.backends)
+        uses_partners = _check_partners(able, plan.work, job_request, is_allowed=shared.partner)
         size = measure(plan.work)
-        queue = REMOTE if all(map(is_remote, able)) else _WORKER_QUEUES.get(kind_of(plan.work), recipe.queue)
+        queue = REMOTE if all(each.is_remote for each in able) else _WORKER_QUEUES.get(kind, recipe.queue)
         return Draft(
             id=id_,
             recipe=recipe.name,
@@ -359,13 +358,13 @@ class Submitter:
             lane=LaneKey(
                 queue=queue,
                 model=recipe.model(completed),
-                backends=self._allowed(job_request, able, queue),
+                backends=_allowed(job_request, able, queue, shared.backends),
                 labels=self._labels(job_request, plan),
                 requirements=_shared_needs(able, plan),
             ),
             input=completed.model_dump(exclude_defaults=True),
-            expires_at=job_request.expires_at or now + round(self._defaults.life_s * SECOND),
-            trace=trace or new_trace(),
+            expires_at=job_request.expires_at or shared.now + round(self._defaults.life_s * SECOND),
+            trace=shared.trace or new_trace(),
             estimate_s=render_cost_s(size),
             cost=self.prices.of(_rate(job_request, recipe, completed), size, [each.name for each in able]),
             megapixels=size.pixels,
@@ -373,7 +372,7 @@ class Submitter:
             max_failures=job_request.max_failures or self._defaults.max_failures,
             timeout_s=job_request.timeout_s,
             name=job_request.name,
-            dialect=dialect,
+            dialect=shared.dialect,
             client={
                 **{key: value for key, value in job_request.client.items() if key != PARTNER},
                 **admitted.job_details,
@@ -389,10 +388,9 @@ class Submitter:
             bills=self._bills(able, plan.work),
         )
 
-    def _bills(self, able: Sequence[Backend], work: RenderSpec) -> dict[str, float | None]:
+    def _bills(self, able: Sequence[BackendState], work: RenderSpec) -> dict[str, float | None]:
         """Return the dollars that each paid provider would bill, without those that are not used."""
-        paid = [each.name for each in able if each.name in self._paid]
-        bills = {name: self._paid[name].bill(work) for name in paid}
+        bills = {each.name: self._paid[each.name].bill(work) for each in able if each.name in self._paid}
         return {name: dollars for name, dollars in bills.items() if dollars != 0}
 
     def _labels(self, job_request: JobRequest, plan: Plan) -> tuple[str, ...]:
@@ -402,22 +400,28 @@ class Submitter:
         return tuple(sorted({*job_request.labels, *self._extra_labels(job_request.properties)}))
 
     def _able(
-        self, plan: Plan, recipe: Recipe, completed: BaseModel, job_request: JobRequest
-    ) -> list[Backend]:
+        self,
+        plan: Plan,
+        kind: WorkKind,
+        recipe: Recipe,
+        completed: BaseModel,
+        job_request: JobRequest,
+        backends: Sequence[BackendState],
+    ) -> list[BackendState]:
         """Return the backends that can run it. Raises `InvalidInput` when none can, so it need not expire
         first."""
-        candidates = self._candidates(job_request, kind_of(plan.work))
-        for backend in candidates:
-            if problem := backend.validate_hints(job_request.properties):
+        candidates = _candidates(job_request, kind, backends)
+        for each in candidates:
+            if problem := each.backend.validate_hints(job_request.properties):
                 raise InvalidInput.at(f"{job_request.path}properties", problem)
         # The reasons of a draining backend would not help the client.
-        working = [each for each in candidates if any(not node.draining for node in each.nodes())]
-        refusals = {backend.name: backend.unsupported_reason(plan.work) for backend in working or candidates}
-        able = [backend for backend in candidates if backend.name in refusals and not refusals[backend.name]]
+        asked = [each for each in candidates if each.is_working] or candidates
+        refusals = [each.backend.unsupported_reason(plan.work) for each in asked]
+        able = [each for each, refusal in zip(asked, refusals, strict=True) if not refusal]
         if not able:
             if (unsupported := self._family_refusal(plan.work)) is not None:
                 raise UnsupportedFamily.at(f"{job_request.path}model", unsupported)
-            why = "; ".join(filter(None, refusals.values())) + self._missing_hint(plan.work)
+            why = "; ".join(filter(None, refusals)) + self._missing_hint(plan.work)
             if job_request.private:
                 raise InvalidInput.at(
                     f"{job_request.path}private", f"keeps the job on local nodes, and {why}"
@@ -427,58 +431,70 @@ class Submitter:
             raise InvalidInput.at(f"{job_request.path}{field}".rstrip("."), why)
         return able
 
-    def _candidates(self, job_request: JobRequest, kind: WorkKind) -> list[Backend]:
-        """Return the backends the request allows. Raises `InvalidInput` when it allows none."""
-        suited = {name: each for name, each in self._backends.items() if kind_run_by(each) == kind}
-        named = [
-            backend
-            for name, backend in suited.items()
-            if not job_request.backends or name in job_request.backends
-        ]
-        if not named:
-            known = ", ".join(sorted(suited))
-            raise InvalidInput.at(
-                f"{job_request.path}providers", f"names no backend of this server; it has {known}"
-            )
-        if not job_request.private:
-            return named
-        local = [backend for backend in named if not is_remote(backend)]
-        if not local:
-            names = " and ".join(sorted(backend.name for backend in named))
-            raise InvalidInput.at(
-                f"{job_request.path}private",
-                f"a private job is made on local nodes only; {names} is not local",
-            )
-        return local
 
-    def _allowed(self, job_request: JobRequest, able: Sequence[Backend], queue: str) -> tuple[str, ...]:
-        """Return the backends of the lane; empty means any.
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """The values that all jobs of a call of `Submitter.prepare` share."""
 
-        A local node checks by itself what it can run, a remote one accepts every job. So once a remote
-        backend must not get the job, all allowed ones are named. For a private job they always are: a remote
-        backend may be added while the job waits, or be known to workers only. So they are in the queue of
-        page work, which nodes may serve as well.
-        """
-        if queue == RENDER:
-            return tuple(sorted(each.name for each in able))
-        kept_off = [
-            backend
-            for backend in self._backends.values()
-            if is_remote(backend) and (job_request.private or backend not in able)
-        ]
-        if not kept_off and not job_request.private:
-            return tuple(sorted(job_request.backends))
-        named = job_request.backends or tuple(self._backends)
-        return tuple(sorted(set(named) - {backend.name for backend in kept_off}))
+    resolver: ResourceResolver
+    backends: Sequence[BackendState]
+    now: int
+    dialect: str
+    trace: str | None
+    partner: bool
+
+
+def _candidates(
+    job_request: JobRequest, kind: WorkKind, backends: Sequence[BackendState]
+) -> list[BackendState]:
+    """Return the backends the request allows. Raises `InvalidInput` when it allows none."""
+    suited = [each for each in backends if each.kind == kind]
+    named = [each for each in suited if not job_request.backends or each.name in job_request.backends]
+    if not named:
+        known = ", ".join(sorted(each.name for each in suited))
+        raise InvalidInput.at(
+            f"{job_request.path}providers", f"names no backend of this server; it has {known}"
+        )
+    if not job_request.private:
+        return named
+    local = [each for each in named if not each.is_remote]
+    if not local:
+        names = " and ".join(sorted(each.name for each in named))
+        raise InvalidInput.at(
+            f"{job_request.path}private",
+            f"a private job is made on local nodes only; {names} is not local",
+        )
+    return local
+
+
+def _allowed(
+    job_request: JobRequest, able: Sequence[BackendState], queue: str, backends: Sequence[BackendState]
+) -> tuple[str, ...]:
+    """Return the backends of the lane; empty means any.
+
+    A local node checks by itself what it can run, a remote one accepts every job. So once a remote backend
+    must not get the job, all allowed ones are named. For a private job they always are: a remote backend may
+    be added while the job waits, or be known to workers only. So they are in the queue of page work, which
+    nodes may serve as well.
+    """
+    if queue == RENDER:
+        return tuple(sorted(each.name for each in able))
+    kept_off = {
+        each.name for each in backends if each.is_remote and (job_request.private or each not in able)
+    }
+    if not kept_off and not job_request.private:
+        return tuple(sorted(job_request.backends))
+    named = job_request.backends or tuple(each.name for each in backends)
+    return tuple(sorted(set(named) - kept_off))
 
 
 def _check_partners(
-    able: Sequence[Backend], work: RenderSpec, job_request: JobRequest, *, is_allowed: bool
+    able: Sequence[BackendState], work: RenderSpec, job_request: JobRequest, *, is_allowed: bool
 ) -> bool:
     """Return whether a render uses partner nodes. Raises `InvalidInput` where the job may not."""
     if not isinstance(work, GraphSpec):
         return False  # only clients' own graphs have them
-    backends = [each for each in able if _has_partners(each)]
+    backends = [each.backend for each in able if _has_partners(each.backend)]
     names = sorted({name for each in backends for name in each.partner_classes(work)})
     if not names:
         return False
@@ -528,17 +544,13 @@ def _field_of(work: RenderSpec, completed: BaseModel, why: str) -> str:
     return "upscaler" if work.upscale is not None and work.upscale.model_path in why else "model"
 
 
-def is_remote(backend: Backend) -> bool:
-    return any(node.remote for node in backend.nodes())
-
-
-def _shared_needs(able: Sequence[Backend], plan: Plan) -> tuple[str, ...]:
+def _shared_needs(able: Sequence[BackendState], plan: Plan) -> tuple[str, ...]:
     """Return the requirements of the lane on a node.
 
     They are empty with several kinds of local backend, where the node's own check decides, and with remote
     ones only, which need none of the local files.
     """
-    local = [backend for backend in able if not is_remote(backend)]
+    local = [each.backend for each in able if not each.is_remote]
     return local[0].requirements(plan.work) if len(local) == 1 else ()
 
 

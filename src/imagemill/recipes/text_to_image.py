@@ -1,6 +1,6 @@
 """The recipe ``textToImage``: one checkpoint, any number of networks, one seed, one batch."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from functools import partial
@@ -12,6 +12,7 @@ from imagemill.domain import images
 from imagemill.domain.air import CHECKPOINT_TYPES, Air, Resource, parse, takes_networks_of, type_of_word
 from imagemill.domain.clock import random_below
 from imagemill.domain.credits import Rate
+from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import FieldError, InvalidInput
 from imagemill.domain.images import MAX_SEED, Control, ImageSpec, Network, Upscale
 from imagemill.domain.model_families import BUILT
@@ -170,9 +171,9 @@ def complete(
 
     Without ``families``, the package's own rows are used.
     """
-    checkpoint = _checkpoint(input_, resolver, f"{path}model")
     families = families or built_in()
-    row = row_of(families, checkpoint)
+    facts = _facts_of(_named(input_, resolver, f"{path}model"), input_, families)
+    checkpoint, row = facts.checkpoint, facts.row
     _check_words(input_, families, path)
     found = [
         _complete_network(network, resolver, f"{path}additionalNetworks[{network.air!r}]", checkpoint, row)
@@ -188,10 +189,8 @@ def complete(
     loras = [resource for network, resource in found if network.type in LORA_TYPES]
     completed = input_.model_copy(
         update={
-            **_defaults(input_, row, loras),
-            "model": str(checkpoint.air),
-            "model_path": checkpoint.path,
-            **_family_beside(checkpoint, row, families),
+            **_defaults(input_, facts, loras),
+            **facts.stored,
             "networks": networks,
             "image": resolver.picture(f"{path}image", input_.image) if input_.image else None,
             "mask": resolver.picture(f"{path}mask", input_.mask) if input_.mask else None,
@@ -210,8 +209,71 @@ def complete(
     )
     if row is not None:
         _raise(path, ineffective(row.variant, row.title, completed))
-        _raise(path, refusals(image_spec(completed), row))
+        _raise(path, refusals(image_spec(completed), row) if _has_additions(completed) else facts.refusals)
     return completed
+
+
+def _has_additions(input_: TextToImage) -> bool:
+    """Whether a request has more than a prompt and numbers, so that a family may not be able to do it."""
+    pictures = input_.image or input_.mask or input_.references or input_.controls
+    return bool(pictures or input_.networks)
+
+
+@dataclass(frozen=True, slots=True)
+class _CheckpointFacts:
+    """The values of a request that its checkpoint alone decides."""
+
+    named: Resource
+    families: Families
+    checkpoint: Resource
+    """The named one, with the family and variant that the request states."""
+    row: FamilyMatch | None
+    stored: Mapping[str, Any]
+    """Fields of the complete input."""
+    defaults: Mapping[str, Any]
+    """Fields of a request that names none of them, and no LoRA."""
+    refusals: Sequence[tuple[str, str]]
+    """Refusals of a request that has only a prompt and numbers."""
+
+
+_facts: dict[tuple[int, str | None, str | None], _CheckpointFacts] = {}
+"""The facts of the last checkpoints by the identity of the object, which the registry keeps for a while, and
+by the stated family and variant."""
+_MOST_FACTS = 256
+
+
+def _facts_of(named: Resource, input_: TextToImage, families: Families) -> _CheckpointFacts:
+    key = (id(named), input_.family, input_.variant)
+    known = _facts.get(key)
+    if known is not None and known.named is named and known.families is families:
+        return known
+    # A family or variant that the request states comes before what was found.
+    stated = {"found_family": input_.family, "variant": input_.variant}
+    checkpoint = replace(named, **{name: value.lower() for name, value in stated.items() if value})
+    row = row_of(families, checkpoint)
+    stored = {
+        "model": str(checkpoint.air),
+        "model_path": checkpoint.path,
+        **_family_beside(checkpoint, row, families),
+    }
+    plain = image_spec(TextToImage.model_construct(**stored))
+    found = _CheckpointFacts(
+        named,
+        families,
+        checkpoint,
+        row,
+        stored,
+        {} if row is None else _size_of(row) | sampling_defaults(row.variant, ()),
+        () if row is None else tuple(refusals(plain, row)),
+    )
+    if len(_facts) >= _MOST_FACTS:
+        _facts.clear()
+    _facts[key] = found
+    return found
+
+
+def _size_of(row: FamilyMatch) -> dict[str, Any]:
+    return {"width": row.variant.size.width, "height": row.variant.size.height}
 
 
 def _family_beside(checkpoint: Resource, row: FamilyMatch | None, families: Families) -> dict[str, Any]:
@@ -227,15 +289,11 @@ def _family_beside(checkpoint: Resource, row: FamilyMatch | None, families: Fami
     return {"family": checkpoint.family or None, "variant": variant or None}
 
 
-def _checkpoint(input_: TextToImage, resolver: ResourceResolver, path: str) -> Resource:
-    """Return the model; a family or variant that the request states comes before what was found."""
-    checkpoint = (
-        resolver.resource(path, input_.model, kind="checkpoint")
-        if "model" in input_.model_fields_set
-        else resolver.default_checkpoint(path, input_.family)
-    )
-    stated = {"found_family": input_.family, "variant": input_.variant}
-    return replace(checkpoint, **{name: value.lower() for name, value in stated.items() if value})
+def _named(input_: TextToImage, resolver: ResourceResolver, path: str) -> Resource:
+    """Return the model that a request names, or else the default."""
+    if "model" in input_.model_fields_set:
+        return resolver.resource(path, input_.model, kind="checkpoint")
+    return resolver.default_checkpoint(path, input_.family)
 
 
 def _check_words(input_: TextToImage, families: Families, path: str) -> None:
@@ -259,20 +317,18 @@ def _raise(path: str, errors: Iterable[tuple[str, str]]) -> None:
         raise InvalidInput(found)
 
 
-def _defaults(input_: TextToImage, row: FamilyMatch | None, loras: Sequence[Resource]) -> dict[str, Any]:
+def _defaults(input_: TextToImage, facts: _CheckpointFacts, loras: Sequence[Resource]) -> dict[str, Any]:
     """Return the values of fields that the request leaves to the model's family."""
-    given = input_.model_fields_set
+    given, row = input_.model_fields_set, facts.row
     if row is None:
         return {name: 1024 for name in ("width", "height") if not given & {"width", "height"}}
-    variant = row.variant
-    usual: dict[str, Any] = {"width": variant.size.width, "height": variant.size.height}
+    usual = dict(facts.defaults) if not loras else _size_of(row) | sampling_defaults(row.variant, loras)
     if input_.references and not given & {"width", "height", "size_of_reference"}:
         usual["size_of_reference"] = True
-    sampling = sampling_defaults(variant, loras)
     if "sampler" in given and input_.sampler.lower() != images.DEFAULT.v1.lower():
-        sampling["scheduler"] = scheduler_beside(variant, input_.sampler)
-        sampling.pop("sampler", None)
-    return {name: value for name, value in (usual | sampling).items() if name not in given}
+        usual["scheduler"] = scheduler_beside(row.variant, input_.sampler)
+        usual.pop("sampler", None)
+    return {name: value for name, value in usual.items() if name not in given}
 
 
 def _ineffective(input_: TextToImage) -> Iterator[tuple[str, str]]:

@@ -149,16 +149,20 @@ class Minors:
     name = NAME
 
     def judge(self, question: ModerationInput) -> ModerationResult:
-        texts = question.texts
-        # Usually the same text as in the other checks, so that its words are cached.
-        found = words(texts.whole)
-        if _ALONE.within(found) or any(_is_compound(word) for word in found):
-            return _BLOCKED
-        if not is_young(texts.whole):
-            return ALLOWED
-        if is_sexual(texts.whole) or _CLOTHES.within(words(texts.negative)):
-            return _BLOCKED
+        return _judge(question.texts.whole, question.texts.negative)
+
+
+@lru_cache(maxsize=64)
+def _judge(whole: str, negative: str) -> ModerationResult:
+    """Return the result for the texts. Pictures that are submitted together mostly share theirs."""
+    found = words(whole)
+    if _ALONE.within(found) or any(_is_compound(word) for word in found):
+        return _BLOCKED
+    if not is_young(whole):
         return ALLOWED
+    if is_sexual(whole) or _CLOTHES.within(words(negative)):
+        return _BLOCKED
+    return ALLOWED
 
 
 def is_young(text: str) -> bool:

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from imagemill.domain.access import Caller
 from imagemill.domain.blob_keys import owner_hash
+from imagemill.web.middleware import STATUS
 from imagemill.web.policies import PathPolicies
 from imagemill.web.problems import CLIENT_CLOSED
 
@@ -38,23 +39,15 @@ class AccessLog:
             await self._app(scope, receive, send)
             return
         start = time.perf_counter()
-        status = CLIENT_CLOSED
-
-        async def sending(message: Message) -> None:
-            nonlocal status
-            if message["type"] in ("http.response.start", "websocket.http.response.start"):
-                status = message["status"]
-            elif message["type"] == "websocket.accept":
-                status = _SWITCHED
-            await send(message)
-
         path = scope["path"]  # a host of its own may change it
+        failed = False
         try:
-            await self._app(scope, receive, sending)
+            await self._app(scope, receive, send if scope["type"] == "http" else _noting(scope, send))
         except Exception:
-            status = 500 if status == CLIENT_CLOSED else status
+            failed = True
             raise
         finally:
+            status = scope.get(STATUS, 500 if failed else CLIENT_CLOSED)
             self._log(scope, path, status, time.perf_counter() - start)
 
     def _log(self, scope: Scope, path: str, status: int, seconds: float) -> None:
@@ -70,3 +63,16 @@ class AccessLog:
             if caller.owner != caller.account:
                 facts["user"] = owner_hash(caller.owner)
         log.log(level, "%s %s %d", scope.get("method", "WEBSOCKET"), route, status, extra=facts)
+
+
+def _noting(scope: Scope, send: Send) -> Send:
+    """Return a ``send`` of a WebSocket that notes its status, as `EdgeMiddleware` does for other requests."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "websocket.http.response.start":
+            scope[STATUS] = message["status"]
+        elif message["type"] == "websocket.accept":
+            scope[STATUS] = _SWITCHED
+        await send(message)
+
+    return sending

@@ -4,10 +4,12 @@ import hashlib
 import math
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, ParamSpec, TypeVar
 
 from fastapi import Request, Response
 from pydantic_core import from_json, to_json
+from starlette.datastructures import QueryParams
 from starlette.requests import HTTPConnection
 
 from imagemill.domain.clock import new_trace
@@ -27,6 +29,9 @@ _CURSOR = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 _HEAVY_BODY = 32 * 1024
 """Bytes from which a body is checked in a thread: pictures or long lists would delay others."""
+
+_LONGEST_KEPT = 64
+"""Characters of the longest query whose parameters are kept."""
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
@@ -53,7 +58,7 @@ async def checked(
     **named: _Arguments.kwargs,
 ) -> _Result:
     """Call ``check`` on the body's content, in a thread when the body is large."""
-    length = request.headers.get("content-length", "")
+    length = header(request, b"content-length") or ""
     if length.isdigit() and int(length) < _HEAVY_BODY:
         return check(*args, **named)
     return await pools.decode(check, *args, **named)
@@ -89,10 +94,32 @@ def _sorted(value: Any) -> Any:
     return [_sorted(item) for item in value] if isinstance(value, list) else value
 
 
+def header(request: HTTPConnection, name: bytes) -> str | None:
+    """Return a header by its name in lower case, the first if there are several; None without one."""
+    for key, value in request.scope["headers"]:
+        if key == name:
+            return str(value, "latin-1")
+    return None
+
+
+def query_text(request: Request, name: str) -> str | None:
+    """Return a query parameter, the last if there are several; None without one."""
+    query: bytes = request.scope["query_string"]
+    if not query:
+        return None
+    return (_parsed(query) if len(query) <= _LONGEST_KEPT else request.query_params).get(name)
+
+
+@lru_cache(maxsize=256)
+def _parsed(query: bytes) -> QueryParams:
+    """Return the parameters of a short query: most requests have one of few, such as ``wait=true``."""
+    return QueryParams(query)
+
+
 def flag(request: Request, name: str, default: bool = False) -> bool:
     """Return a boolean query parameter: true, false, 1 or 0 in any case. Raises `InvalidInput`."""
-    text = request.query_params.get(name)
-    if text is None or not text:
+    text = query_text(request, name)
+    if not text:
         return default
     lowered = text.lower()
     if lowered not in ("true", "false", "1", "0"):
@@ -102,8 +129,8 @@ def flag(request: Request, name: str, default: bool = False) -> bool:
 
 def number(request: Request, name: str, default: int, low: int, high: int) -> int:
     """Return a whole-number query parameter within bounds. Raises `InvalidInput`."""
-    text = request.query_params.get(name)
-    if text is None or not text:
+    text = query_text(request, name)
+    if not text:
         return default
     try:
         value = int(text) if len(text) < 20 else None
@@ -133,10 +160,9 @@ def is_same_site(request: HTTPConnection) -> bool:
     """
     if request.scope.get(CORS_ALLOWED, False):
         return True
-    site = request.headers.get("sec-fetch-site")
-    origin = request.headers.get("origin")
+    site, origin = header(request, b"sec-fetch-site"), header(request, b"origin")
     if site is None and origin is not None:
-        return origin.partition("://")[2] == request.headers.get("host")
+        return origin.partition("://")[2] == header(request, b"host")
     return site in (None, "same-origin", "none")
 
 
@@ -153,7 +179,7 @@ def is_own_page(request: HTTPConnection) -> bool:
 
 
 def idempotency_key(request: Request) -> str | None:
-    key = request.headers.get("idempotency-key")
+    key = header(request, b"idempotency-key")
     if key is not None and (not 1 <= len(key) <= 200 or not key.isascii() or not key.isprintable()):
         raise InvalidInput.at("Idempotency-Key", "must be 1 to 200 printable ASCII characters")
     return key
@@ -185,14 +211,16 @@ def inbound_trace(headers: list[tuple[bytes, bytes]]) -> str | None:
 
 def base_url(request: HTTPConnection, public_url: str | None) -> str:
     """Return this server's public address, or the one the request was sent to, without a slash at its end."""
-    scheme = request.url.scheme.replace("ws", "http", 1)
-    return public_url or f"{scheme}://{addressed_host(request)}"
+    if public_url:
+        return public_url
+    scheme = str(request.scope.get("scheme", "http")).replace("ws", "http", 1)
+    return f"{scheme}://{addressed_host(request)}"
 
 
 def addressed_host(request: HTTPConnection) -> str:
     """Return the Host of a request; the server's address for HTTP/1.0 without one."""
     # The framework's URL is built from the address when there is no Host.
-    return request.headers.get("host") or request.url.netloc
+    return header(request, b"host") or request.url.netloc
 
 
 def json_response(body: Any, status: int = 200) -> Response:

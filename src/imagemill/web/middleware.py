@@ -22,6 +22,8 @@ from imagemill.web.policies import POLICY, REWRITTEN_PREFIX, PathPolicies, PathP
 from imagemill.web.problems import problem
 from imagemill.web.security_headers import CorsHeaders, secured
 
+STATUS = "imagemill.status"
+"""The key of an answer's status in the scope of its request, once the answer has begun."""
 _HOST = re.compile(r"([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 _ADDRESS_LENGTH = 64
 """The longest address, in characters: a proxy may pass on any text of a client."""
@@ -105,24 +107,42 @@ class EdgeMiddleware:
         if self._prefixes:
             self._place(scope)
         scope[POLICY] = self._policies.of(scope["path"])
-        trace = scope["imagemill.trace"] = scope.get("imagemill.trace") or trace_of(scope["headers"])
+        scope["imagemill.trace"] = scope.get("imagemill.trace") or trace_of(scope["headers"])
         scope[CORS_ALLOWED] = self._cors.lists(scope)
-        if scope["type"] == "http":
-            cors = self._cors.headers(scope)
-            send = _with_headers(_observed(send, scope, self._on_response), scope, cors, trace)
         refusal = self._refusal(scope)
+        body: _Body | None = None
+        if _has_body(scope):
+            most = 0 if refusal is not None else self._most(scope)
+            body = _Body(receive, most, self._body_s, expects_continue=_expects(scope))
+        if scope["type"] == "http":
+            send = self._answering(scope, send, body)
         if refusal is not None:
-            if _has_body(scope):
-                send = _Body(receive, 0, self._body_s, expects_continue=_expects(scope)).draining(send)
             await problem(HTTPConnection(scope), *refusal)(scope, receive, send)
         elif scope["type"] == "http" and (preflight := self._cors.preflight(scope)) is not None:
             await send({"type": "http.response.start", "status": 204, "headers": preflight})
             await send({"type": "http.response.body"})
         else:
-            if _has_body(scope):
-                body = _Body(receive, self._most(scope), self._body_s, expects_continue=_expects(scope))
-                receive, send = body.receive, body.draining(send)
-            await self._app(scope, receive, send)
+            await self._app(scope, receive if body is None else body.receive, send)
+
+    def _answering(self, scope: Scope, send: Send, body: "_Body | None") -> Send:
+        """Return a ``send`` that observes the answer, adds our headers, reads what is left of the body."""
+        start = time.perf_counter()
+        added = [*self._cors.headers(scope), (b"traceparent", scope["imagemill.trace"].encode())]
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                scope[STATUS] = message["status"]
+                # Never the path itself, which clients choose: requests without a route share one label.
+                route = getattr(scope.get("route"), "path", "other")
+                self._on_response(scope["method"], route, message["status"], time.perf_counter() - start)
+                message = {**message, "headers": secured(scope, message.get("headers", ()), added)}
+            elif body is not None and body.is_unread and _is_last(message):
+                await send({**message, "more_body": True})
+                await body.drain()
+                message = {"type": "http.response.body", "body": b""}
+            await send(message)
+
+        return sending
 
     def _place(self, scope: Scope) -> None:
         host = next((value for name, value in scope["headers"] if name == b"host"), b"")
@@ -193,32 +213,31 @@ class _Body:
         if self._is_over:
             return await self._receive()
         self._is_held_back = False
-        try:
-            async with asyncio.timeout_at(self._deadline):
-                message = await self._receive()
-        except TimeoutError:
-            self._is_over = True
-            raise HTTPException(408, _too_slow(self._seconds), {"Connection": "close"}) from None
+        message = await (self._receive() if self._has_arrived() else self._receive_in_time())
         self._is_over = not message.get("more_body", False)
         self._received += len(message.get("body", b""))
         if self._received > self._most:
             raise HTTPException(413, _too_large(self._most))
         return message
 
-    def draining(self, send: Send) -> Send:
-        """Return a ``send`` that reads the rest of the body before it ends the answer."""
+    def _has_arrived(self) -> bool:
+        """Whether all of it is here, so that no timer is needed; known of uvicorn's requests only."""
+        return getattr(getattr(self._receive, "__self__", None), "more_body", True) is False
 
-        async def sending(message: Message) -> None:
-            is_last = message["type"] == "http.response.body" and not message.get("more_body", False)
-            if is_last and not self._is_over and not self._is_held_back:
-                await send({**message, "more_body": True})
-                await self._drain()
-                message = {"type": "http.response.body", "body": b""}
-            await send(message)
+    async def _receive_in_time(self) -> Message:
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                return await self._receive()
+        except TimeoutError:
+            self._is_over = True
+            raise HTTPException(408, _too_slow(self._seconds), {"Connection": "close"}) from None
 
-        return sending
+    @property
+    def is_unread(self) -> bool:
+        """Whether a part of it was sent and not received."""
+        return not self._is_over and not self._is_held_back
 
-    async def _drain(self) -> None:
+    async def drain(self) -> None:
         left = _DRAINED_BYTES
         with suppress(TimeoutError):
             async with asyncio.timeout(_DRAIN_S):
@@ -236,28 +255,8 @@ def _too_slow(seconds: float) -> str:
     return f"the body has not arrived within {seconds:g} s"
 
 
-def _observed(send: Send, scope: Scope, on_response: OnResponse) -> Send:
-    start = time.perf_counter()
-
-    async def sending(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            # Never the path itself, which clients choose: requests without a route share one label.
-            route = getattr(scope.get("route"), "path", "other")
-            on_response(scope["method"], route, message["status"], time.perf_counter() - start)
-        await send(message)
-
-    return sending
-
-
-def _with_headers(send: Send, scope: Scope, cors: list[tuple[bytes, bytes]], trace: str) -> Send:
-    added = [*cors, (b"traceparent", trace.encode())]
-
-    async def sending(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            message = {**message, "headers": secured(scope, message.get("headers", ()), added)}
-        await send(message)
-
-    return sending
+def _is_last(message: Message) -> bool:
+    return message["type"] == "http.response.body" and not message.get("more_body", False)
 
 
 def _has_body(scope: Scope) -> bool:

@@ -1,17 +1,19 @@
 """The routes of the application, of which a request tries only those whose path may be its own."""
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from typing import Any, cast
 
+from fastapi import FastAPI, Request, Response
 from fastapi.datastructures import DefaultPlaceholder
 from starlette._utils import get_route_path
 from starlette.routing import BaseRoute, Match, Mount, Route, WebSocketRoute
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from imagemill.web.path_index import PathIndex
-from imagemill.web.routing import LazyRoute
+from imagemill.web.routing import LazyRoute, PlainRoute
 
 _CHOSEN = "imagemill.chosen_route"
+_Handler = Callable[[Request, Exception], Awaitable[Response]]
 
 
 class RouteTable(BaseRoute):
@@ -39,6 +41,82 @@ class RouteTable(BaseRoute):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         await scope[_CHOSEN].handle(scope, receive, send)
+
+    def plain(self, scope: Scope) -> dict[str, Any] | None:
+        """Return what a match adds to the scope if the first route that matches is a plain one, else None."""
+        path = get_route_path(scope)
+        for _, route in self._index.candidates(path):
+            if not isinstance(route, PlainRoute):
+                return None
+            if scope["method"] not in route.methods:
+                continue
+            if route.path == path:
+                return {"endpoint": route.endpoint, "path_params": {}, "route": route}
+            match, child = route.matches(scope)
+            if match is Match.FULL:
+                return dict(child)
+        return None
+
+
+class PlainRoutes:
+    """Calls the handlers of plain routes without the framework's layers, other routes with them.
+
+    The layers are half of what a small request costs. Errors are answered as they do it: by the
+    application's handler for their type, and unknown ones are raised again after that.
+    """
+
+    def __init__(self, app: FastAPI, table: RouteTable, framed: ASGIApp) -> None:
+        """``framed`` answers requests of other routes."""
+        self._app = app
+        self._table = table
+        self._framed = framed
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        found = self._table.plain(scope) if scope["type"] == "http" else None
+        if found is None:
+            await self._framed(scope, receive, send)
+            return
+        scope.update(found, app=self._app, router=self._app.router)
+        request = Request(scope, receive, send)
+        try:
+            response = await found["endpoint"](request, **found["path_params"])
+        except Exception as error:  # noqa: BLE001 - answered by its type
+            await self._answer(request, error, send)
+            return
+        if type(response) is Response:  # fails before it begins in no case
+            await response(scope, receive, send)
+        else:
+            await self._respond(request, response, send)
+
+    async def _respond(self, request: Request, response: Response, send: Send) -> None:
+        """Send a response that may fail before it begins, as that of a file does."""
+        has_begun = False
+
+        async def sending(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
+        try:
+            await response(request.scope, request.receive, sending)
+        except Exception as error:
+            if has_begun:
+                raise
+            await self._answer(request, error, send)
+
+    async def _answer(self, request: Request, error: Exception, send: Send) -> None:
+        handlers = cast("Mapping[type[Exception], _Handler]", self._app.exception_handlers)
+        handle = next(handlers[kind] for kind in type(error).__mro__ if kind in handlers)
+        if handle is not handlers[Exception]:
+            try:
+                response = await handle(request, error)
+            except Exception as unknown:  # noqa: BLE001 - answered below
+                error = unknown
+            else:
+                await response(request.scope, request.receive, send)
+                return
+        await (await handlers[Exception](request, error))(request.scope, request.receive, send)
+        raise error
 
 
 def flat(routes: Iterable[BaseRoute]) -> Iterator[BaseRoute]:

@@ -1,6 +1,5 @@
 """The routes of Civitai v1: jobs (section 1.1 of the wire contract), coverage, consumption and requests."""
 
-import asyncio
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -132,7 +131,7 @@ class CivitaiJobRoutes:
         async def accept() -> Accepted:
             marks: dict[str, Any] = {"key": key, "digest": digest(body)} if key else {}
             future = services.submitter.submit_async(caller(request).owner, drafts, **marks)
-            accepted = await asyncio.wrap_future(future)
+            accepted = await pools.result_of(future)
             if not accepted.jobs:
                 raise Conflict(f"the jobs of the idempotency key {key!r} are gone; use another key")
             return accepted

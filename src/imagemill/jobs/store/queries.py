@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from imagemill.db import tables
 from imagemill.db.group_commit import Tx
-from imagemill.db.statements import Statement, dump, load
+from imagemill.db.statements import Statement, dump, load, run_together
 from imagemill.domain.blob_keys import attempt_of
 from imagemill.domain.clock import SECOND
 from imagemill.domain.dataclass import dataclass
@@ -91,13 +91,13 @@ class Consumption:
 
 
 _ids = sa.bindparam("ids", expanding=True)
-_BY_ID = sa.select(*JOB_COLUMNS).where(_jobs.id.in_(_ids))
-_ARTIFACTS_OF = (
+_BY_ID = Statement(sa.select(*JOB_COLUMNS).where(_jobs.id.in_(_ids)))
+_ARTIFACTS_OF = Statement(
     sa.select(*ARTIFACT_COLUMNS)
     .where(_artifacts.job_id.in_(_ids))
     .order_by(_artifacts.job_id, _artifacts.position)
 )
-_LAST_EVENTS = (
+_LAST_EVENTS = Statement(
     sa.select(*EVENT_COLUMNS)
     .join_from(
         tables.jobs,
@@ -129,21 +129,33 @@ _PRECEDING = Statement(sa.select(sa.func.count()).select_from(_AHEAD))
 
 
 def jobs_by_id(conn: sa.Connection, ids: Iterable[str]) -> dict[str, Job]:
-    rows = conn.execute(_BY_ID, {"ids": list(ids)})
+    rows = _BY_ID.run(conn, _among(list(ids)))
     return {job.id: job for job in map(job_from, rows)}
 
 
 def views_of(conn: sa.Connection, jobs: Sequence[Job]) -> list[View]:
     """Return the views in the order of ``jobs``, each job unchanged and with its newest event."""
-    ids = [job.id for job in jobs]
-    if not ids:
+    if not jobs:
         return []
-    artifacts: dict[str, list[Artifact]] = {}
+    wanted = _among([job.id for job in jobs])
+    calls = [_LAST_EVENTS.call(wanted)]
     if any(job.status is JobStatus.SUCCEEDED for job in jobs):
-        for artifact in map(artifact_from, conn.execute(_ARTIFACTS_OF, {"ids": ids})):
-            artifacts.setdefault(artifact.job_id, []).append(artifact)
-    last = {event.job_id: event for event in map(event_from, conn.execute(_LAST_EVENTS, {"ids": ids}))}
+        calls.append(_ARTIFACTS_OF.call(wanted))
+    events, *others = run_together(conn, *calls)
+    last = {event.job_id: event for event in map(event_from, events.rows())}
+    artifacts: dict[str, list[Artifact]] = {}
+    for artifact in (artifact_from(row) for result in others for row in result.rows()):
+        artifacts.setdefault(artifact.job_id, []).append(artifact)
     return [View(job, tuple(artifacts.get(job.id, ())), last[job.id]) for job in jobs if job.id in last]
+
+
+def _among(ids: list[str]) -> Mapping[str, list[str]]:
+    """Return the parameters of a statement for these ids.
+
+    The last id is repeated up to the next power of two, so that a statement has few texts to compile.
+    """
+    missing = (1 << (len(ids) - 1).bit_length()) - len(ids) if ids else 0
+    return {"ids": ids + ids[-1:] * missing}
 
 
 def views_by_id(conn: sa.Connection, ids: Iterable[str]) -> dict[str, View]:
