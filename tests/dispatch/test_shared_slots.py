@@ -10,6 +10,7 @@ import pytest
 from imagemill.backends.base import Node
 from imagemill.dispatch.base import Offers
 from imagemill.dispatch.inline import InlineDispatcher
+from imagemill.dispatch.shared_slots import SlotGroup
 from imagemill.dispatch.slots import SlotPool
 from imagemill.domain.jobs import LaneKey
 from imagemill.domain.scheduling import LaneHead, Offer, QueuedJob
@@ -29,6 +30,7 @@ class Jobs:
     """Stands for `InstantRunner`: jobs that take no time, and jobs that take as long as a test wants."""
 
     backends = frozenset({"fake"})
+    quick_backends = frozenset[str]()
 
     def __init__(self) -> None:
         self.quick = 0
@@ -239,3 +241,99 @@ def test_where_no_thread_can_be_started_the_job_is_run_all_the_same(monkeypatch:
     assert it.jobs.ran == ["a"]
     it.jobs.quick = 2
     assert it.pool.work() == (2, False)
+
+
+# The slots of a quick node on one thread
+
+
+class Prompts:
+    """Stands for `InstantRunner`: each of ``rounds`` says which of the offered slots get a job that takes
+    time; the others get one that does not."""
+
+    backends = frozenset[str]()
+    quick_backends = frozenset({"fake"})
+
+    def __init__(self, *rounds: list[bool]) -> None:
+        self.rounds = [*rounds]
+        self.offered: list[int] = []
+        self.threads: list[threading.Thread] = []
+        self.following: list[bool] = []
+
+    def run_all(
+        self,
+        offers: Callable[[Iterable[Any]], Sequence[Offer]],
+        claimed: Callable[[], None],
+        hand_over: Callable[[Any], None],
+    ) -> int:
+        count = 0
+        while free := offers(()):
+            self.offered.append(len(free))
+            jobs = self.rounds.pop(0) if self.rounds else []
+            if not jobs:
+                break
+            claimed()
+            count += len(jobs)
+            for takes_time in jobs:
+                if takes_time:
+                    hand_over(attempt_on("a"))
+        return count
+
+    def run_on(self, attempt: Any, following: Callable[[], Offer | None]) -> None:
+        self.threads.append(threading.current_thread())
+        self.following.append(following() is not None)
+
+
+def test_a_slot_that_is_alone_runs_what_takes_time_in_its_own_thread_and_goes_on() -> None:
+    jobs = Prompts([True])
+    assert SlotGroup(jobs, lambda: [offer_of("a")]).run_all(lambda: None)
+    assert jobs.threads == [threading.current_thread()]
+    assert jobs.following == [True]
+
+
+def test_where_others_wait_what_takes_time_gets_a_thread_and_no_more_is_claimed_until_it_is_done() -> None:
+    jobs = Prompts([False, True, True], [False])
+    claims: list[None] = []
+    slots = SlotGroup(jobs, lambda: [offer_of("a")] * 4)
+    assert slots.run_all(lambda: claims.append(None))
+    assert threading.current_thread() not in jobs.threads
+    assert jobs.following == [False, False]
+    # Afterwards it has claimed for all of its slots until there was no more.
+    assert jobs.offered == [4, 4, 4]
+    assert len(claims) == 2
+
+
+def test_a_slot_whose_node_has_become_quick_leaves_its_next_jobs_to_be_claimed_together() -> None:
+    jobs = Prompts([True], [False, False])
+    widths = [1, 4, 4, 4]
+    assert SlotGroup(jobs, lambda: [offer_of("a")] * widths.pop(0)).run_all(lambda: None)
+    assert jobs.following == [False]
+    assert jobs.offered == [1, 4, 4]
+
+
+def test_without_a_job_there_was_none() -> None:
+    assert not SlotGroup(Prompts(), lambda: [offer_of("a")]).run_all(lambda: None)
+    assert not SlotGroup(Prompts(), list).run_all(lambda: None)
+
+
+def offer_of(name: str) -> Offer:
+    return Offer("w", name, "fake", frozenset({"gpu"}))
+
+
+def test_the_threads_of_a_quick_node_share_its_slots() -> None:
+    backend, prompts = FakeBackend(), Prompts()
+    backend.nodes = lambda: [node("a", 10, at_once=4)]  # type: ignore[method-assign]
+    dispatcher = InlineDispatcher(
+        lambda offer, claimed: pytest.fail("a slot has a thread of its own"),
+        {"fake": backend},
+        worker="w",
+        queues=None,
+        heads=list,
+        poll_s=60,
+        shared=prompts,
+    )
+    dispatcher.start()
+    try:
+        wait_until(lambda: len(prompts.offered) == 3)
+        assert sorted(prompts.offered) == [2, 4, 4]
+    finally:
+        dispatcher.close()

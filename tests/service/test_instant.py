@@ -1,6 +1,7 @@
 """Jobs whose renders take no time, many slots on one thread."""
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,7 @@ from imagemill.domain.errors import BackendError, StorageError
 from imagemill.domain.failures import FailureCode
 from imagemill.domain.jobs import JobStatus
 from imagemill.domain.scheduling import Offer
+from imagemill.jobs import instant
 from imagemill.jobs.attempt import Attempt
 from imagemill.jobs.instant import InstantRunner
 from imagemill.jobs.runner import Runner
@@ -55,6 +57,27 @@ class InstantBackend(FakeBackend):
         return None if request.job_id in self.slow else super().follow(request, reference, control)
 
 
+class QuickNodes(FakeBackend):
+    """Nodes whose renders end soon, but for the jobs in ``slow``."""
+
+    def __init__(self, follow: Callable[[RenderRequest, RenderControl], Sequence[Output]] | None) -> None:
+        super().__init__(follow)
+        self.slow: set[str] = set()
+        self.steps: list[tuple[str, str]] = []
+        self.send_s = 0.0
+
+    def send(self, request: RenderRequest) -> str:
+        self.steps.append(("sent", request.job_id))
+        time.sleep(self.send_s)
+        return super().send(request)
+
+    def follow_briefly(
+        self, request: RenderRequest, reference: str, control: RenderControl
+    ) -> RenderResult | None:
+        self.steps.append(("followed", request.job_id))
+        return None if request.job_id in self.slow else super().follow(request, reference, control)
+
+
 class CountingBlobs(MemoryBlobs):
     def __init__(self) -> None:
         super().__init__()
@@ -72,7 +95,7 @@ class CountingBlobs(MemoryBlobs):
 @dataclass
 class Shop:
     store: Stores
-    backend: InstantBackend
+    backend: Any
     blobs: CountingBlobs
     runner: Runner
     instant: InstantRunner
@@ -95,8 +118,8 @@ class Shop:
 def shop(store: Stores) -> Any:
     made: list[Shop] = []
 
-    def make(follow: Any = None, *, at_once: int = 4, **changes: Any) -> Shop:
-        backend, blobs = InstantBackend(follow), CountingBlobs()
+    def make(follow: Any = None, *, at_once: int = 4, kind: Any = InstantBackend, **changes: Any) -> Shop:
+        backend, blobs = kind(follow), CountingBlobs()
         backends, hub_ = {"fake": backend}, hub(store)
         settings = run_settings(**changes)
         runner = Runner(store.jobs, {"square": recipe()}, backends, blobs, blobs.get, hub_, *settings)
@@ -301,3 +324,55 @@ def test_a_bug_leaves_no_attempt_that_has_heartbeats_and_does_not_run(store: Sto
         it.instant.run_all(free, lambda: None, it.handed_over.append)
     # The first had run, and its end was not recorded either.
     assert it.runner.active == 0
+
+
+# Renders on quick nodes
+
+
+def test_all_are_sent_to_a_quick_node_before_the_first_is_followed(store: Stores, shop: Any):
+    it, jobs = shop(kind=QuickNodes), [add(store) for _ in range(3)]
+    assert it.run(*[offer()] * 3) == 3
+    assert [step for step, _ in it.backend.steps] == ["sent"] * 3 + ["followed"] * 3
+    assert [job for _, job in it.backend.steps] == [job.id for job in jobs] * 2
+    assert it.blobs.calls == [3]
+    assert statuses(store, *(job.id for job in jobs)) == [S.SUCCEEDED] * 3
+    assert (it.instant.backends, it.instant.quick_backends) == (frozenset(), {"fake"})
+
+
+def test_a_render_on_a_quick_node_that_takes_time_after_all_is_followed_by_another_thread(
+    store: Stores, shop: Any
+):
+    it, slow, other = shop(kind=QuickNodes), add(store), add(store)
+    it.backend.slow.add(slow.id)
+    assert it.run(offer(), offer()) == 2
+    assert statuses(store, slow.id, other.id) == [S.RUNNING, S.SUCCEEDED]
+    it.instant.run_on(it.handed_over[0], lambda: None)
+    assert statuses(store, slow.id) == [S.SUCCEEDED]
+    assert it.backend.steps.count(("sent", slow.id)) == 1
+
+
+def test_a_node_that_takes_long_to_answer_does_not_hold_up_the_other_jobs(
+    store: Stores, shop: Any, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(instant, "_LATE_S", 0.01)
+    it, first, others = shop(kind=QuickNodes), add(store), [add(store) for _ in range(2)]
+    it.backend.send_s = 0.02
+    it.run(*[offer()] * 3)
+    assert statuses(store, first.id, *(job.id for job in others)) == [S.SUCCEEDED, S.RUNNING, S.RUNNING]
+    for attempt in it.handed_over:
+        it.instant.run_on(attempt, lambda: None)
+    assert statuses(store, *(job.id for job in others)) == [S.SUCCEEDED] * 2
+
+
+def test_a_prompt_that_a_quick_node_refuses_fails_alone(store: Stores, shop: Any):
+    it, bad, good = shop(kind=QuickNodes), add(store), add(store)
+    send = it.backend.send
+
+    def refuse(request: RenderRequest) -> str:
+        if request.job_id == bad.id:
+            raise BackendError(FailureCode.INVALID_GRAPH, "the graph has a circle")
+        return send(request)
+
+    it.backend.send = refuse
+    it.run(offer(), offer())
+    assert statuses(store, bad.id, good.id) == [S.FAILED, S.SUCCEEDED]

@@ -70,6 +70,9 @@ class Node:
 
     backlog: int = 0
     """Prompts of other clients on it, for which its jobs would wait."""
+    at_once: int = 1
+    """Its slots that one thread may serve, while its renders are so quick that a thread for each slot would
+    take longer than they do; see `QuickBackend`."""
     runs: WorkKind = "pictures"
     """The kind of work it does. A node of another kind than pictures is a worker process itself: it renders
     nothing, and is not listed among the nodes."""
@@ -304,6 +307,19 @@ class InstantBackend(Protocol):
         self, request: RenderRequest, reference: str, control: RenderControl
     ) -> RenderResult | None:
         """Return what `Backend.follow` does if it takes a few milliseconds; None, at once, if it does not."""
+        ...
+
+
+@runtime_checkable
+class QuickBackend(Protocol):
+    """A backend whose nodes may be so quick that a thread sends several renders and then follows them in
+    turn; see `Node.at_once`."""
+
+    def follow_briefly(
+        self, request: RenderRequest, reference: str, control: RenderControl
+    ) -> RenderResult | None:
+        """Return what `Backend.follow` does if the render ends soon; None where it takes time, or more than
+        about a tenth of a second: then it goes on, for `Backend.follow`."""
         ...
 
 

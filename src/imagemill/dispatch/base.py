@@ -115,6 +115,13 @@ class Offers:
         is_offered = node is not None and slot < node.slots and self._takes_jobs(node)
         return self.offer_of(node) if node is not None and is_offered else None
 
+    def of_thread(self, backend: str, name: str, thread: int) -> list[Offer]:
+        """Return the offers of the slots that one of the node's threads serves, if the node takes jobs."""
+        node = find(self._backends[backend], name)
+        if node is None or not self._takes_jobs(node):
+            return []
+        return [self.offer_of(node)] * min(node.at_once, node.slots - thread * node.at_once)
+
     def offer_of(self, node: Node) -> Offer:
         """Return the offer of a node, whatever its state."""
         if not node.remote:

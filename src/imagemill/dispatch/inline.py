@@ -5,11 +5,12 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from imagemill.backends.base import Backend, Node
 from imagemill.dispatch.base import Offers, find
 from imagemill.dispatch.idle_slots import IdleSlots, NodeKey
-from imagemill.dispatch.shared_slots import RunShared, SharedSlots
+from imagemill.dispatch.shared_slots import RunShared, SharedSlots, SlotGroup
 from imagemill.dispatch.slots import RunAll
 from imagemill.domain.errors import StorageError
 from imagemill.domain.scheduling import LaneHead, Offer
@@ -29,7 +30,7 @@ _GATHER_S = 0.002
 """Seconds in which the slots that were woken first may claim, before more are."""
 
 _SlotKey = tuple[str, str, int]
-"""Backend, node, number of the slot."""
+"""Backend, node, number of the thread, which serves one slot, or some of a quick node."""
 
 
 class WorkPoller:
@@ -79,7 +80,7 @@ class InlineDispatcher:
     ``poll_s``: seconds between two checks for work without a wake-up; each is one query (``heads``) for all
     slots. While ``is_relayed`` returns that wake-ups of other processes arrive, these checks are rare, and
     follow a wake-up for which no slot took a job. ``paused``: see `Offers`. ``shared`` runs the jobs of its
-    backends, all slots of each on one thread.
+    backends, all slots of each on one thread, and those of its quick backends, some slots of a node on one.
     """
 
     def __init__(
@@ -108,6 +109,8 @@ class InlineDispatcher:
         self._closed = threading.Event()
         self._slots: dict[_SlotKey, threading.Thread] = {}
         self._shared = self._share(shared) if shared is not None else {}
+        self._together = shared
+        self._quick = shared.quick_backends if shared is not None else frozenset[str]()
         self._polled_at = -math.inf
         self._is_work_waiting = True
         """Whether work may wait that no slot took, so that it is polled for at the shorter interval."""
@@ -258,7 +261,7 @@ class InlineDispatcher:
             for backend in self._backends.values()
             if backend.name not in self._shared
             for node in backend.nodes()
-            for number in range(node.slots)
+            for number in range(self._threads_of(backend, node))
         }
         with self._condition:
             for slot in () if self._closed.is_set() else slots.keys() - self._slots.keys():
@@ -270,6 +273,9 @@ class InlineDispatcher:
             superfluous = self._slots.keys() - slots.keys()
         if superfluous:
             self._idle.wake_nodes({slot[:2] for slot in superfluous})
+
+    def _threads_of(self, backend: Backend, node: Node) -> int:
+        return math.ceil(node.slots / node.at_once) if backend.name in self._quick else node.slots
 
     def _serve(self, backend: Backend, slot: _SlotKey) -> None:
         key, was_woken = slot[:2], False
@@ -291,7 +297,7 @@ class InlineDispatcher:
     def _needed_by(self, backend: Backend, slot: _SlotKey) -> Node | None:
         """Return the node that the slot is of; None removes the slot, as it is no longer needed."""
         node = find(backend, slot[1])
-        if not self._closed.is_set() and node is not None and slot[2] < node.slots:
+        if not self._closed.is_set() and node is not None and slot[2] < self._threads_of(backend, node):
             return node
         with self._condition:
             self._slots.pop(slot, None)
@@ -305,10 +311,18 @@ class InlineDispatcher:
         before that claim: without a later one the next claim would find none, either."""
         wakeups_seen = self._idle.count_wakeups(queues)
 
+        def offers() -> list[Offer]:
+            nonlocal wakeups_seen
+            wakeups_seen = self._idle.count_wakeups(queues)
+            return [] if self._closed.is_set() else self._offers.of_thread(*slot)
+
         def offer() -> Offer | None:
             nonlocal wakeups_seen
             wakeups_seen = self._idle.count_wakeups(queues)
             return None if self._closed.is_set() else self._offers.find(*slot)
 
-        ran = self._run_all(offer, lambda: self._on_claim(slot[:2], queues))
+        claimed = partial(self._on_claim, slot[:2], queues)
+        if self._together is not None and slot[0] in self._quick:
+            return SlotGroup(self._together, offers).run_all(claimed), wakeups_seen
+        ran = self._run_all(offer, claimed)
         return ran, wakeups_seen

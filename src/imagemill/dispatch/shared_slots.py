@@ -27,6 +27,9 @@ class RunShared(Protocol):
     @property
     def backends(self) -> frozenset[str]: ...
 
+    @property
+    def quick_backends(self) -> frozenset[str]: ...
+
     def run_all(
         self,
         offers: Callable[[Iterable[Attempt]], Sequence[Offer]],
@@ -96,6 +99,54 @@ class AttemptThreads:
             self._release(node, is_bug)
             with self._lock:
                 self._threads.discard(threading.current_thread())
+
+
+class SlotGroup:
+    """The slots of a node that one thread serves: one slot, or several while the node is quick.
+
+    ``offers`` returns the offers of all of these slots as they are now; it is called before each claim.
+    """
+
+    def __init__(self, runner: RunShared, offers: Callable[[], Sequence[Offer]]) -> None:
+        self._runner = runner
+        self._offers = offers
+        self._is_alone = True
+        """Whether no other job can have been claimed with the last one."""
+        self._has_slow = False
+        self._slow = AttemptThreads(runner, lambda _: None, lambda _, __: None)
+
+    def run_all(self, claimed: Callable[[], None]) -> bool:
+        """Run jobs until there is none for these slots; return False when there was none at all."""
+        count, ran = 0, True
+        while ran:
+            self._has_slow = False
+            try:
+                count += self._runner.run_all(self._free, claimed, self._hand_over)
+            finally:
+                self._slow.join()
+            # Jobs may wait that were not claimed, as one before them took time.
+            ran = self._has_slow
+        return count > 0
+
+    def _free(self, waiting: Iterable[Attempt]) -> Sequence[Offer]:
+        if self._has_slow:
+            return ()
+        offers, busy = self._offers(), len([*waiting])
+        self._is_alone = len(offers) <= 1 and not busy
+        return offers[busy:]
+
+    def _hand_over(self, attempt: Attempt) -> None:
+        """Run an attempt that takes time: here where no other waits for it, and else in a thread of its
+        own, while this one claims no more."""
+        if self._is_alone:
+            self._runner.run_on(attempt, self._following)
+        else:
+            self._has_slow = True
+            self._slow.start(attempt)
+
+    def _following(self) -> Offer | None:
+        offers = self._offers()
+        return offers[0] if len(offers) == 1 else None
 
 
 class SharedSlots:

@@ -33,6 +33,7 @@ MOST = 200
 """Pauses at once; every process keeps all of them in memory."""
 _READ_AT_ONCE = 10_000
 _pauses = tables.pauses.c
+_ALL = sa.select(tables.pauses).order_by(_pauses.since, _pauses.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +123,7 @@ def _unsettled(conn: sa.Connection, limit: int) -> list[str]:
 
 
 def _all(conn: sa.Connection) -> list[Pause]:
-    rows = conn.execute(sa.select(tables.pauses).order_by(_pauses.since, _pauses.id))
-    return [_pause(row) for row in rows]
+    return [_pause(row) for row in conn.execute(_ALL)]
 
 
 def _pause(row: sa.Row[Any]) -> Pause:

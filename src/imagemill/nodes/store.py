@@ -15,6 +15,8 @@ from imagemill.domain.events import ChangedList, ListName
 from imagemill.domain.nodes import NodeConfig
 
 _nodes = tables.nodes.c
+_NODES = sa.select(tables.nodes).order_by(_nodes.name)
+_DRAINS = sa.select(tables.drains)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +107,8 @@ def _drain_one(tx: Tx, request: Drain) -> None:
 
 def read(conn: sa.Connection) -> tuple[list[StoredNode], Mapping[str, int]]:
     """Return all nodes by name, and the drain times of nodes, those of the settings included."""
-    drained = {row.node: row.since for row in conn.execute(sa.select(tables.drains))}
-    rows = conn.execute(sa.select(tables.nodes).order_by(_nodes.name))
-    return [_stored(row, row.name in drained) for row in rows], drained
+    drained = {row.node: row.since for row in conn.execute(_DRAINS)}
+    return [_stored(row, row.name in drained) for row in conn.execute(_NODES)], drained
 
 
 def _row(config: NodeConfig) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -107,20 +108,25 @@ class BatchOutbox:
         self._write(_save, progress)
 
 
-def _due(conn: sa.Connection, now: int, limit: int) -> list[DueCallback]:
+@cache  # an idle server asks each second, and making the statement takes longer than running it
+def _due_callbacks() -> sa.Select[Any]:
     # A batch whose jobs are deleted has no sum, and is closed like one that is delivered.
     newest = (
         sa.select(sa.func.coalesce(sa.func.sum(_jobs.last_seq), 0))
         .where(_jobs.owner == _batches.owner, _jobs.batch == _batches.id)
         .scalar_subquery()
     )
-    statement = (
+    is_due = sa.and_(_callbacks.due_at.is_not(None), _callbacks.due_at <= sa.bindparam("now"))
+    return (
         sa.select(*tables.batch_callbacks.c, _batches.owner, _batches.dialect)
         .join_from(tables.batch_callbacks, tables.batches, _batches.id == _callbacks.batch)
-        .where(_callbacks.due_at.is_not(None), _callbacks.due_at <= now, newest > _callbacks.seen)
+        .where(is_due, newest > _callbacks.seen)
         .order_by(_callbacks.due_at)
-        .limit(limit)
+        .limit(sa.bindparam("limit"))
     )
+
+
+def _due(conn: sa.Connection, now: int, limit: int) -> list[DueCallback]:
     return [
         DueCallback(
             row.batch,
@@ -131,12 +137,15 @@ def _due(conn: sa.Connection, now: int, limit: int) -> list[DueCallback]:
             load(row.cursor),
             row.tries,
         )
-        for row in conn.execute(statement)
+        for row in conn.execute(_due_callbacks(), {"now": now, "limit": limit})
     ]
 
 
+_OPEN = sa.select(1).where(_callbacks.due_at.is_not(None)).limit(1)
+
+
 def _has_open(conn: sa.Connection) -> bool:
-    return conn.execute(sa.select(1).where(_callbacks.due_at.is_not(None)).limit(1)).first() is not None
+    return conn.execute(_OPEN).first() is not None
 
 
 def _events_around(

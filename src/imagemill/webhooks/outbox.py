@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -90,20 +91,25 @@ def _is_kept(without: Exclusion) -> sa.ColumnElement[bool]:
     return ~sa.and_(*conditions)
 
 
-def due(conn: sa.Connection, now: int, limit: int, without: Sequence[Exclusion] = ()) -> list[Delivery]:
-    """Return the first undelivered event of each job, where it is due."""
+@cache  # an idle server asks each second, and making the statement takes longer than running it
+def _due_events() -> sa.Select[Any]:
     event_of = sa.and_(tables.events.c.job_id == _deliveries.job_id, tables.events.c.seq == _deliveries.seq)
-    statement = (
+    return (
         sa.select(_deliveries.url, _deliveries.tries, *EVENT_COLUMNS)
         .join_from(tables.deliveries, tables.events, event_of)
-        .where(_deliveries.due_at.is_not(None), _deliveries.due_at <= now, _is_first())
+        .where(_deliveries.due_at.is_not(None), _deliveries.due_at <= sa.bindparam("now"), _is_first())
         .order_by(_deliveries.due_at)
-        .limit(limit)
+        .limit(sa.bindparam("limit"))
     )
+
+
+def due(conn: sa.Connection, now: int, limit: int, without: Sequence[Exclusion] = ()) -> list[Delivery]:
+    """Return the first undelivered event of each job, where it is due."""
+    statement = _due_events()
     if without:
         statement = statement.join(tables.jobs, tables.jobs.c.id == _deliveries.job_id)
         statement = statement.where(*map(_is_kept, without))
-    rows = conn.execute(statement).all()
+    rows = conn.execute(statement, {"now": now, "limit": limit}).all()
     events = [event_from(row[2:]) for row in rows]
     jobs = jobs_by_id(conn, {event.job_id for event in events}) if events else {}
     return [
@@ -114,9 +120,12 @@ def due(conn: sa.Connection, now: int, limit: int, without: Sequence[Exclusion] 
 
 
 def next_due(conn: sa.Connection) -> int | None:
-    return conn.execute(
-        sa.select(sa.func.min(_deliveries.due_at)).where(_deliveries.due_at.is_not(None), _is_first())
-    ).scalar_one()
+    return conn.execute(_next_due()).scalar_one()
+
+
+@cache
+def _next_due() -> sa.Select[int | None]:
+    return sa.select(sa.func.min(_deliveries.due_at)).where(_deliveries.due_at.is_not(None), _is_first())
 
 
 def record(tx: Tx, results: Sequence[Delivered]) -> list[None]:

@@ -5,6 +5,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -385,6 +386,11 @@ class WebhookStore:
 
 
 def _waiting(conn: sa.Connection, now: int) -> list[Endpoint]:
+    return [endpoint_from(row[:-1]) for row in conn.execute(_waiting_endpoints(), {"now": now})]
+
+
+@cache  # an idle server asks each second, and making the statement takes longer than running it
+def _waiting_endpoints() -> sa.Select[Any]:
     first = (
         sa.select(sa.func.min(_messages.due_at))
         .where(_messages.endpoint_id == _endpoints.id, _messages.due_at.is_not(None))
@@ -392,8 +398,7 @@ def _waiting(conn: sa.Connection, now: int) -> list[Endpoint]:
     )
     unpaused = sa.select(tables.endpoints, first.label("first")).where(_endpoints.paused_at.is_(None))
     inner = unpaused.subquery()
-    statement = sa.select(inner).where(inner.c.first <= now).order_by(inner.c.first)
-    return [endpoint_from(row[:-1]) for row in conn.execute(statement)]
+    return sa.select(inner).where(inner.c.first <= sa.bindparam("now")).order_by(inner.c.first)
 
 
 def _heads(conn: sa.Connection, endpoint_id: str, now: int, limit: int) -> list[Message]:

@@ -10,7 +10,14 @@ import pytest
 from imagemill.backends.base import RenderCanceled, RenderControl
 from imagemill.backends.comfyui.backend import ComfyUI
 from imagemill.backends.comfyui.loop import NodeLoop
-from imagemill.backends.comfyui.node import QUICK_PROMPTS, QUICK_S, QUICK_SLOTS, SLOW_S, NodeConnection
+from imagemill.backends.comfyui.node import (
+    QUICK_AT_ONCE,
+    QUICK_PROMPTS,
+    QUICK_S,
+    QUICK_SLOTS,
+    SLOW_S,
+    NodeConnection,
+)
 from imagemill.backends.comfyui.prompt import PromptRun, outline_of
 from imagemill.domain.nodes import NodeConfig
 from tests.backends.comfyui.support import (
@@ -229,13 +236,17 @@ class _Series:
     def slots(self) -> int:
         return self.node.view("comfyui").slots
 
+    @property
+    def at_once(self) -> int:
+        return self.node.view("comfyui").at_once
+
 
 def test_a_node_whose_prompts_are_quick_gets_more_of_them_at_once() -> None:
     series = _Series()
     series.ran(0.9 * QUICK_S, QUICK_PROMPTS - 1)
-    assert series.slots == 2
+    assert (series.slots, series.at_once) == (2, 1)
     series.ran(0.9 * QUICK_S, 1)
-    assert series.slots == QUICK_SLOTS
+    assert (series.slots, series.at_once) == (QUICK_SLOTS, QUICK_AT_ONCE)
     assert series.node.report().slots == 2  # as configured
 
 
@@ -246,7 +257,7 @@ def test_a_slow_prompt_ends_the_series_while_it_runs_and_afterwards() -> None:
     series.now += 0.9 * SLOW_S
     assert series.slots == QUICK_SLOTS
     series.now += 0.2 * SLOW_S
-    assert series.slots == 2
+    assert (series.slots, series.at_once) == (2, 1)
     series.now += QUICK_PROMPTS * QUICK_S
     series.end(slow)
     assert series.slots == 2
@@ -259,3 +270,52 @@ def test_a_node_keeps_a_number_of_slots_that_was_chosen_for_a_reason(slots: int)
     series = _Series(slots)
     series.ran(0.001)
     assert series.slots == slots
+
+
+# Prompts that are followed for a moment.
+
+
+@pytest.fixture
+def quick(comfy: ComfyUI) -> ComfyUI:
+    """The node has run a series of quick prompts."""
+    connection = comfy._connection("a")  # pyright: ignore[reportPrivateUsage]
+    connection._latest_s.extend([0.001] * QUICK_PROMPTS)  # pyright: ignore[reportPrivateUsage]
+    return comfy
+
+
+def test_a_quick_prompt_is_followed_to_its_end(quick: ComfyUI) -> None:
+    asked = [order(graph(colour)) for colour in (1, 2, 3)]
+    sent = [quick.send(each) for each in asked]
+    for each, reference in zip(asked, sent, strict=True):
+        control = RenderControl()
+        rendered = quick.follow_briefly(each, reference, control) or quick.follow(each, reference, control)
+        assert len(rendered.outputs) == 1
+
+
+def test_a_prompt_that_takes_time_goes_on_and_is_followed_later(quick: ComfyUI, node: TestNode) -> None:
+    pace(node, work_s=0.4)
+    asked, control = order(graph(1)), RenderControl()
+    reference = quick.send(asked)
+    assert quick.follow_briefly(asked, reference, control) is None
+    assert quick.nodes()[0].slots == 2  # it is no longer quick
+    assert quick.follow(asked, reference, control).outputs
+    assert node.executed.count(reference) == 1
+
+
+def test_no_prompt_of_a_node_that_is_not_quick_is_followed_for_a_moment(comfy: ComfyUI) -> None:
+    asked = order(graph(1))
+    comfy.send(asked)
+    assert comfy.follow_briefly(asked, asked.reference, RenderControl()) is None
+    assert comfy.follow(asked, asked.reference, RenderControl()).outputs
+
+
+def test_a_stop_ends_a_prompt_that_is_followed_for_a_moment(quick: ComfyUI, node: TestNode) -> None:
+    node.behave(stalled=True)
+    asked, control = order(graph(1)), RenderControl()
+    quick.send(asked)
+    control.stop()
+    with pytest.raises(RenderCanceled):
+        quick.follow_briefly(asked, asked.reference, control)
+    node.behave(stalled=False)
+    assert render(quick, order(graph(2))).outputs
+    assert asked.reference not in node.executed

@@ -20,7 +20,7 @@ from imagemill.backends.comfyui.errors import NODE_FAILURES, ComfyError, Interru
 from imagemill.backends.comfyui.follow import PromptFollower
 from imagemill.backends.comfyui.health import NodeHealthMonitor
 from imagemill.backends.comfyui.loop import NodeLoop
-from imagemill.backends.comfyui.node import NodeConnection, NodeInventory, PathOf
+from imagemill.backends.comfyui.node import SLOW_S, NodeConnection, NodeInventory, PathOf
 from imagemill.backends.comfyui.partner import PartnerNodes, partner_nodes
 from imagemill.backends.comfyui.prompt import PromptRun
 from imagemill.backends.comfyui.settings import ComfySettings, configured_nodes
@@ -272,10 +272,30 @@ class ComfyUI:
         return request.reference
 
     def follow(self, request: RenderRequest, reference: str, control: RenderControl) -> RenderResult:
+        rendered = self._follow(request, reference, control)
+        assert rendered is not None  # noqa: S101 - it was followed without a limit
+        return rendered
+
+    def follow_briefly(
+        self, request: RenderRequest, reference: str, control: RenderControl
+    ) -> RenderResult | None:
+        is_quick = self._connection_of(request).is_quick
+        return self._follow(request, reference, control, briefly_s=SLOW_S) if is_quick else None
+
+    def _follow(
+        self,
+        request: RenderRequest,
+        reference: str,
+        control: RenderControl,
+        *,
+        briefly_s: float | None = None,
+    ) -> RenderResult | None:
+        """Follow the render; None where it goes on after so many seconds."""
         connection, prompt_run = self._take_run(request, reference)
-        outcome = UNKNOWN
+        outcome, goes_on = UNKNOWN, False
         try:
-            rendered = PromptFollower(connection, prompt_run, request, control).run()
+            rendered = PromptFollower(connection, prompt_run, request, control).run(briefly_s)
+            goes_on = rendered is None
         except ComfyError as error:
             lost = failure(connection.name, error)
             _record_failure(connection, lost)
@@ -288,19 +308,29 @@ class ComfyUI:
             outcome = "" if control.detached else CANCELED
             raise
         else:
-            outcome = SUCCEEDED
-            connection.breaker.succeed()
+            if rendered is not None:
+                outcome = SUCCEEDED
+                connection.breaker.succeed()
             return rendered
         finally:
-            if outcome:
-                self._partner.ended(prompt_run.paid_call, outcome)
-            connection.release(prompt_run)
-            if request.leaves_nothing and outcome:
-                temporary.erase(connection, request, submit.SUBFOLDER)
-            elif request.leaves_nothing:
-                connection.leftovers.pop(reference, None)
-            if self._retired:
-                self._close_idle()
+            if goes_on:
+                connection.leave(prompt_run)
+            else:
+                self._end(connection, prompt_run, request, outcome)
+
+    def _end(
+        self, connection: NodeConnection, prompt_run: PromptRun, request: RenderRequest, outcome: str
+    ) -> None:
+        """Forget a prompt. An empty outcome: it was left running for another attempt."""
+        if outcome:
+            self._partner.ended(prompt_run.paid_call, outcome)
+        connection.release(prompt_run)
+        if request.leaves_nothing and outcome:
+            temporary.erase(connection, request, submit.SUBFOLDER)
+        elif request.leaves_nothing:
+            connection.leftovers.pop(prompt_run.reference, None)
+        if self._retired:
+            self._close_idle()
 
     def close(self) -> None:
         with self._lock:

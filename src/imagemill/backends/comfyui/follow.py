@@ -1,6 +1,7 @@
 """Follow a prompt to its end, by its events and by polling when there are none, and fetch its files."""
 
 import logging
+import math
 import mimetypes
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -82,14 +83,16 @@ class PromptFollower:
         model = next(iter(models_of(request.work)), "")
         self._model = model.lower()
 
-    def run(self) -> RenderResult:
+    def run(self, briefly_s: float | None = None) -> RenderResult | None:
         """Follow the prompt to its end.
 
-        Raises `BackendError`, or `RenderCanceled` when the control is stopped; then the prompt was removed
-        from the node, unless the control is detached.
+        ``briefly_s``: follow it for so many seconds at most, and only while its node is quick; return None
+        where it has not ended then. Raises `BackendError`, or `RenderCanceled` when the control is stopped;
+        then the prompt was removed from the node, unless the control is detached.
         """
         prompt_run, version = self._prompt_run, self._prompt_run.version
         self._control.call_on_stop(prompt_run.notify)
+        until = self._clock() + (math.inf if briefly_s is None else briefly_s)
         while True:
             if self._control.stopped:
                 if not self._control.detached:
@@ -101,9 +104,11 @@ class PromptFollower:
             if rendered is not None:
                 return rendered
             self._report_progress()
-            time_left_s = self._check_time()
-            until_poll_s = self._next_poll() - self._clock()
-            version = prompt_run.wait(version, max(0.0, min(time_left_s, until_poll_s, _LONGEST_WAIT_S)))
+            time_left_s, now = self._check_time(), self._clock()
+            if briefly_s is not None and (now >= until or not self._connection.is_quick):
+                return None
+            wait_s = min(time_left_s, self._next_poll() - now, until - now, _LONGEST_WAIT_S)
+            version = prompt_run.wait(version, max(0.0, wait_s))
 
     def _poll_if_due(self) -> RenderResult | None:
         ends = self._prompt_run.ends

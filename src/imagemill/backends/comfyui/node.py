@@ -65,6 +65,9 @@ for the next one, as their files, checks and transactions take longer than they 
 QUICK_PROMPTS = 16
 """Prompts of which the mean is taken."""
 QUICK_SLOTS = 8
+QUICK_AT_ONCE = 4
+"""Slots of a quick node that one thread serves: while it stores the pictures of its prompts and commits their
+ends, the node has those of the next thread."""
 SLOW_S = 4 * QUICK_S
 """Seconds after which a running prompt ends a series of quick ones."""
 
@@ -291,32 +294,29 @@ class NodeConnection:
         return "" if self.inventory else f"the models of {self.name} have not been read yet"
 
     @property
-    def slots(self) -> int:
-        """The prompts that may be on it at once: more than configured while all are quick.
+    def is_quick(self) -> bool:
+        """Whether its latest prompts were quick, and none that runs is slow.
 
-        A node with one slot keeps it, as its operator wants one prompt at a time.
+        It then gets more prompts at once than configured; see `view`. A node with one slot never is, as its
+        operator wants one prompt at a time.
         """
-        slots, latest = self.config.slots, self._latest_s
-        if (
-            not 1 < slots < QUICK_SLOTS
-            or len(latest) < QUICK_PROMPTS
-            or sum(latest) > QUICK_PROMPTS * QUICK_S
-        ):
-            return slots
+        latest = self._latest_s
+        if self.config.slots <= 1 or len(latest) < QUICK_PROMPTS or sum(latest) > QUICK_PROMPTS * QUICK_S:
+            return False
         since = self.clock() - SLOW_S
         runs = tuple(self.prompt_runs.values())
-        is_slow = any(
+        return not any(
             run.started_at is not None and run.started_at < since and not run.ending for run in runs
         )
-        return slots if is_slow else QUICK_SLOTS
 
     def view(self, backend: str) -> Node:
-        config, problem = self.config, self.problem
+        config, problem, is_quick = self.config, self.problem, self.is_quick
         return Node(
             name=config.name,
             backend=backend,
             queues=config.queues,
-            slots=self.slots,
+            slots=max(config.slots, QUICK_SLOTS) if is_quick else config.slots,
+            at_once=QUICK_AT_ONCE if is_quick else 1,
             labels=config.labels,
             memory_mb=config.memory_mb or self.stats.memory_mb,
             loaded_models=frozenset(self._loaded_models),
@@ -434,6 +434,11 @@ class NodeConnection:
             prompt_run.followers -= 1
             if prompt_run.followers <= 0 and self.prompt_runs.get(prompt_run.reference) is prompt_run:
                 del self.prompt_runs[prompt_run.reference]
+
+    def leave(self, prompt_run: PromptRun) -> None:
+        """Remove one follower, whose place another will take: the prompt's run stays."""
+        with self.lock:
+            prompt_run.followers -= 1
 
     def mark_collected(self, reference: str, *, marks: bool = False) -> None:
         """Let the prompt's history entry be deleted after a while.

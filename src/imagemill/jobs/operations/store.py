@@ -35,6 +35,9 @@ MOST_OPEN = 5
 _FILTER = TypeAdapter(Filter)
 _operations = tables.operations.c
 _OPEN = sa.text("finished_at IS NULL")
+_ALL_OPEN = (
+    sa.select(tables.operations).where(_OPEN).order_by(_operations.starts_at, _operations.id).limit(100)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,9 +217,7 @@ def _page(conn: sa.Connection, whose: str, before: str | None, limit: int) -> li
 
 
 def _open(conn: sa.Connection) -> list[Operation]:
-    statement = sa.select(tables.operations).where(_OPEN)
-    rows = conn.execute(statement.order_by(_operations.starts_at, _operations.id).limit(100))
-    return [_operation(row) for row in rows]
+    return [_operation(row) for row in conn.execute(_ALL_OPEN)]
 
 
 def _prune(tx: Tx, requests: Sequence[int]) -> list[int]:

@@ -319,17 +319,26 @@ def count_ended(tx: Tx, requests: Sequence[CountEnded]) -> list[int]:
     return [_count_some(tx, request) for request in requests]
 
 
+_ENDS = (
+    sa.select(_jobs.finished_at)
+    .where(
+        _jobs.finished_at.is_not(None),
+        _jobs.finished_at > sa.bindparam("since"),
+        _jobs.finished_at <= sa.bindparam("until"),
+    )
+    .order_by(_jobs.finished_at)
+    .limit(sa.bindparam("limit"))
+)
+_LAST_END = sa.select(sa.func.max(_ENDS.subquery().c.finished_at))
+_COUNTED_UNTIL = sa.select(tables.marks.c.mark).where(tables.marks.c.name == _MARK)
+
+
 def _count_some(tx: Tx, request: CountEnded) -> int:
     lock_names(tx, [_MARK])
     since = counted_until(tx.conn)
-    fresh = sa.and_(
-        _jobs.finished_at.is_not(None),
-        _jobs.finished_at > since,
-        _jobs.finished_at <= request.now - _GRACE_US,
-    )
-    ends = sa.select(_jobs.finished_at).where(fresh).order_by(_jobs.finished_at).limit(request.limit)
+    bounds = {"since": since, "until": request.now - _GRACE_US, "limit": request.limit}
     # All jobs of the last instant are included, as the mark is an instant.
-    until = tx.conn.execute(sa.select(sa.func.max(ends.subquery().c.finished_at))).scalar_one()
+    until = tx.conn.execute(_LAST_END, bounds).scalar_one()
     if until is None:
         return 0
     those = sa.and_(_jobs.finished_at > since, _jobs.finished_at <= until)
@@ -343,10 +352,7 @@ def _count_some(tx: Tx, request: CountEnded) -> int:
 def counted_until(conn: sa.Connection) -> int:
     """Return the time until which the jobs that ended are in the counts, in microseconds; 0 before the
     first."""
-    mark = conn.execute(
-        sa.select(tables.marks.c.mark).where(tables.marks.c.name == _MARK)
-    ).scalar_one_or_none()
-    return int(mark or 0)
+    return int(conn.execute(_COUNTED_UNTIL).scalar_one_or_none() or 0)
 
 
 def _totals(condition: sa.ColumnElement[bool]) -> sa.Select[Any]:

@@ -28,7 +28,16 @@ from imagemill.domain.jobs import (
 )
 from imagemill.jobs.store.lanes import Lanes
 from imagemill.jobs.store.queries import View
-from imagemill.jobs.store.transitions import Change, Locked, apply, close, lock, lock_where
+from imagemill.jobs.store.transitions import (
+    Change,
+    Locked,
+    apply,
+    close,
+    lock,
+    lock_found,
+    lock_where,
+    locking,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,11 +239,22 @@ def reclaim_leases(tx: Tx, requests: Sequence[ReclaimLeases]) -> list[int]:
     return [_reclaim_one(tx, request) for request in requests]
 
 
+_LAPSED = locking(sa.and_(sa.text("status = 'running'"), _jobs.lease_until < sa.bindparam("now")))
+
+
+def _gone(tx: Tx, request: ReclaimLeases) -> list[Locked]:
+    """Lock and return the running jobs whose lease is over or whose worker is dead."""
+    if not request.dead_workers:
+        bounds = {"now": request.now, "limit": request.limit}
+        return lock_found(tx, _LAPSED, bounds) if request.leases else []
+    gone = _jobs.worker.in_(request.dead_workers)
+    if request.leases:
+        gone = sa.or_(_jobs.lease_until < request.now, gone)
+    return lock_where(tx, sa.and_(sa.text("status = 'running'"), gone), request.limit)
+
+
 def _reclaim_one(tx: Tx, request: ReclaimLeases) -> int:
-    gone = _jobs.lease_until < request.now if request.leases else sa.false()
-    if request.dead_workers:
-        gone = sa.or_(gone, _jobs.worker.in_(request.dead_workers))
-    rows = lock_where(tx, sa.and_(sa.text("status = 'running'"), gone), request.limit)
+    rows = _gone(tx, request)
     failure = Failure(FailureCode.WORKER_LOST, "the worker that ran the job stopped before it was finished")
     changes: list[Change] = []
     for row in rows:
@@ -264,16 +284,18 @@ class Expire:
     limit: int = 500
 
 
+_EXPIRED = locking(
+    sa.and_(sa.text("status IN ('waiting', 'queued')"), _jobs.expires_at <= sa.bindparam("now"))
+)
+
+
 def expire(tx: Tx, requests: Sequence[Expire]) -> list[int]:
     """Expire jobs that were not started in time; return how many for each request."""
     counts: list[int] = []
     for request in requests:
-        condition = sa.and_(
-            sa.text("status IN ('waiting', 'queued')"), _jobs.expires_at <= request.now
-        )  # fmt: skip
         expired = 0
         # Locked again one by one, since one may be cancelled as the dependent of another of this round.
-        for candidate in lock_where(tx, condition, request.limit):
+        for candidate in lock_found(tx, _EXPIRED, {"now": request.now, "limit": request.limit}):
             row = lock(tx, [candidate.id])[candidate.id]
             if not row.status.is_terminal:
                 apply(tx, [close(row, JobStatus.EXPIRED, request.now)])
@@ -289,16 +311,18 @@ class ReleaseRetries:
     now: int
 
 
+_RELEASE = Statement(
+    sa.update(tables.jobs)
+    .where(_jobs.run_after.is_not(None), _jobs.run_after <= sa.bindparam("now"))
+    .values(run_after=sa.null())
+    .returning(_jobs.queue)
+)
+_NEXT_RETRY = Statement(sa.select(sa.func.min(_jobs.run_after)).where(_jobs.run_after.is_not(None)))
+
+
 def release_retries(tx: Tx, requests: Sequence[ReleaseRetries]) -> list[int | None]:
     """Return the time at which the next parked job is due, in microseconds, or None."""
     now = max(request.now for request in requests)
-    freed = tx.conn.execute(
-        sa.update(tables.jobs)
-        .where(_jobs.run_after.is_not(None), _jobs.run_after <= now)
-        .values(run_after=None)
-        .returning(_jobs.queue)
-    )
-    tx.queues_with_work.update(freed.scalars())
-    following = tx.conn.execute(sa.select(sa.func.min(_jobs.run_after)).where(_jobs.run_after.is_not(None)))
-    due = following.scalar_one()
+    tx.queues_with_work.update(queue for (queue,) in _RELEASE.run(tx.conn, {"now": now}))
+    ((due,),) = _NEXT_RETRY.run(tx.conn)
     return [due] * len(requests)

@@ -119,6 +119,8 @@ _ARTIFACT = Statement(
     .where(_artifacts.id == sa.bindparam("id"))
 )
 
+_RUNNING_WORKERS = sa.select(_jobs.worker).where(sa.text("status = 'running'")).distinct()
+
 _AHEAD = (
     sa.select(_jobs.id)
     .where(sa.text(tables.CLAIMABLE), _jobs.lane == sa.bindparam("lane"), _jobs.tag < sa.bindparam("tag"))
@@ -315,8 +317,7 @@ def depths(conn: sa.Connection) -> dict[str, int]:
 
 
 def workers_with_leases(conn: sa.Connection) -> list[str]:
-    statement = sa.select(_jobs.worker).where(sa.text("status = 'running'")).distinct()
-    return [worker for worker in conn.execute(statement).scalars() if worker]
+    return [worker for worker in conn.execute(_RUNNING_WORKERS).scalars() if worker]
 
 
 def referenced_attempts(conn: sa.Connection, pairs: Sequence[tuple[str, int]]) -> set[tuple[str, int]]:

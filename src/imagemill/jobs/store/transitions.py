@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from imagemill.db import tables
 from imagemill.db.group_commit import StatusChange, Tx
-from imagemill.db.statements import Statement, run_together
+from imagemill.db.statements import Parameters, Statement, run_together
 from imagemill.domain.credits import Settlement
 from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import IllegalTransition
@@ -119,8 +119,16 @@ def lock_where(tx: Tx, condition: sa.ColumnElement[bool], limit: int) -> list[Lo
 
     They are in no order: sorted by their ids, SQLite would read all jobs. No lock is waited for.
     """
-    statement = _LOCKED.where(condition).limit(limit).with_for_update(skip_locked=True)
-    return [locked_from(row) for row in tx.conn.execute(statement)]
+    return lock_found(tx, locking(condition), {"limit": limit})
+
+
+def locking(condition: sa.ColumnElement[bool]) -> sa.Executable:
+    """Return the statement of `lock_where`, to be made once where it runs often; it needs a ``limit``."""
+    return _LOCKED.where(condition).limit(sa.bindparam("limit")).with_for_update(skip_locked=True)
+
+
+def lock_found(tx: Tx, statement: sa.Executable, parameters: Parameters) -> list[Locked]:
+    return [locked_from(row) for row in tx.conn.execute(statement, parameters)]
 
 
 def locked_from(row: Sequence[Any]) -> Locked:

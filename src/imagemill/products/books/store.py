@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, field, fields
 from enum import StrEnum
+from functools import cache
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -324,7 +325,13 @@ def _jobs_of(conn: sa.Connection, ids: Sequence[str]) -> dict[str, list[JobFact]
 
 
 def _pending(conn: sa.Connection, now: int, limit: int) -> list[str]:
-    due = sa.select(_books.id).where(_books.due_at.is_not(None), _books.due_at <= now)
+    times = {"now": now, "forgotten_at": now - _SUBMISSION_US, "limit": limit}
+    return list(conn.scalars(_pending_books(), times))
+
+
+@cache  # an idle server asks each second, and making the statement takes longer than running it
+def _pending_books() -> sa.CompoundSelect[Any]:
+    due = sa.select(_books.id).where(_books.due_at.is_not(None), _books.due_at <= sa.bindparam("now"))
     ended = (
         sa.select(_jobs.personalization_id)
         .join_from(tables.jobs, core.jobs, core.jobs.c.id == _jobs.id, isouter=True)
@@ -341,7 +348,7 @@ def _pending(conn: sa.Connection, now: int, limit: int) -> list[str]:
         .where(
             sa.text("NOT seen"),
             _jobs.submitted.is_(False),
-            _jobs.created_at <= now - _SUBMISSION_US,
+            _jobs.created_at <= sa.bindparam("forgotten_at"),
             _books.due_at.is_(None),
             sa.or_(
                 _jobs.kind == JobKind.ERASURE.value,
@@ -349,7 +356,7 @@ def _pending(conn: sa.Connection, now: int, limit: int) -> list[str]:
             ),
         )
     )
-    return list(conn.scalars(sa.union(due, ended, forgotten).limit(limit)))
+    return sa.union(due, ended, forgotten).limit(sa.bindparam("limit"))
 
 
 def _with_old_photos(conn: sa.Connection, before: int, limit: int) -> list[str]:
