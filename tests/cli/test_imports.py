@@ -33,7 +33,18 @@ main()
 sys.stdout = sys.__stdout__
 """
 _REPORT = "print(*sys.modules)"
-_UNUSED = ("alembic", "mako", "pygments", "numpy", "pydantic.v1", "celery", "redis", "psycopg", "obstore")
+_UNUSED = (
+    "httpx2",
+    "alembic",
+    "mako",
+    "pygments",
+    "numpy",
+    "pydantic.v1",
+    "celery",
+    "redis",
+    "psycopg",
+    "obstore",
+)
 _UNUSED += (
     "sqlalchemy.dialects.postgresql",
     "onnxruntime",

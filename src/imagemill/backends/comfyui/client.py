@@ -4,10 +4,9 @@ import re
 import ssl
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
-import httpx2
 from pydantic_core import from_json, to_json
 
 from imagemill.backends.comfyui.errors import (
@@ -34,6 +33,9 @@ from imagemill.domain.nodes import NodeConfig
 from imagemill.graphs.json_access import is_array, is_object, mapping, sequence
 from imagemill.graphs.node_classes import read_class
 from imagemill.graphs.node_models import FOLDERS
+
+if TYPE_CHECKING:
+    import httpx2
 
 QUICK_S = 10.0
 """Read timeout of the small routes; a node's garbage collection pauses them for half a second."""
@@ -68,6 +70,8 @@ class NodeClient:
     """
 
     def __init__(self, config: NodeConfig, *, connect_s: float, read_s: float) -> None:
+        import httpx2  # loaded with the first node: a server without one does without it
+
         self._url = url = httpx2.URL(config.url)
         self._prefix = url.raw_path.decode().rstrip("/")
         headers = {"Host": url.netloc.decode(), "User-Agent": "imagemill", "Accept-Encoding": "identity"}
@@ -186,6 +190,8 @@ class NodeClient:
 
         ``kind``: the folder, ``input`` or ``temp``.
         """
+        import httpx2
+
         fields = {"subfolder": subfolder, "type": kind, "overwrite": "true"}
         files = {"image": (name, data, "application/octet-stream")}
         form = httpx2.Request("POST", self._url, data=fields, files=files)
@@ -277,7 +283,7 @@ class NodeClient:
 class _Connections:
     """The idle connections to one node; the one that was used last is taken first."""
 
-    def __init__(self, url: httpx2.URL, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, url: "httpx2.URL", tls: ssl.SSLContext | None) -> None:
         self._host = url.raw_host.decode("ascii").strip("[]")
         self._port = url.port or (443 if url.scheme == "https" else 80)
         self._tls = tls

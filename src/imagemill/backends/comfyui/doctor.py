@@ -5,8 +5,6 @@ import uuid
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
-from websockets.exceptions import WebSocketException
-
 from imagemill.backends.comfyui import errors
 from imagemill.backends.comfyui.errors import ComfyError, ComfyStatusError, PromptResult
 from imagemill.backends.comfyui.lookup import PromptState, cancel, locate
@@ -117,6 +115,8 @@ def _check_models(connection: NodeConnection) -> Iterator[Finding]:
 
 def _check_socket(link: NodeConnection) -> Finding:
     """Check the WebSocket with a new connection, so that the one in use is not disturbed."""
+    from websockets.exceptions import WebSocketException
+
     try:
         with open_socket(link.config, str(uuid.uuid4()), connect_s=link.settings.connect_s) as connection:
             connection.recv(timeout=link.settings.connect_s)

@@ -13,10 +13,8 @@ import ssl
 import threading
 import uuid
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
-
-from websockets.sync.client import ClientConnection, connect
 
 from imagemill.backends.comfyui.client import tls_context
 from imagemill.backends.comfyui.loop import NodeLoop
@@ -32,6 +30,9 @@ from imagemill.backends.comfyui.websocket_frames import (
 )
 from imagemill.domain.clock import random_fraction
 from imagemill.domain.nodes import NodeConfig
+
+if TYPE_CHECKING:
+    from websockets.sync.client import ClientConnection
 
 log = logging.getLogger(__name__)
 
@@ -61,11 +62,13 @@ def socket_url(config: NodeConfig, client_id: str) -> str:
 
 def open_socket(
     config: NodeConfig, client_id: str, *, connect_s: float
-) -> AbstractContextManager[ClientConnection]:
+) -> AbstractContextManager["ClientConnection"]:
     """Open a WebSocket to a node for a thread that reads it.
 
     Entering it raises `OSError` or `WebSocketException` when it cannot be opened.
     """
+    from websockets.sync.client import connect
+
     return connect(
         socket_url(config, client_id),
         ssl=tls_context(config),
