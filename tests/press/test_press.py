@@ -181,8 +181,7 @@ def test_a_process_that_was_killed_while_it_was_idle_is_replaced(press: Press) -
     run(press, Rectangle())
     (pid,) = press.pool.processes
     os.kill(pid, 9)
-    while is_alive(pid):
-        time.sleep(0.005)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # all its threads have ended, too
     assert run(press, Rectangle()).outputs
     assert press.pool.processes != [pid]
 

@@ -56,6 +56,7 @@
         BudgetExceeded          backends.paid_calls        becomes a BackendError
         InvalidScenario         backends.simulator.faults  printed at start
         AddressBlocked          net.url_guard              URL into a private network
+          ConnectionBlocked     net.guarded_client         the same, as a transport raises it
         LlmFailed               language.chat              no usable answer of a language model
           LlmRefused            language.chat              the language model does not accept the question
         StorageError            domain.errors              blob store or database failed
