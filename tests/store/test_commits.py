@@ -109,6 +109,23 @@ def test_writes_that_need_not_gather_are_committed_with_those_that_wait(
     assert sum(len(each.events) for each in told) == 5
 
 
+def nothing(tx: Tx, numbers: Sequence[int]) -> list[None]:
+    """As claims that find no job."""
+    return [None for _ in numbers]
+
+
+@pytest.mark.parametrize(("write", "pauses"), [(insert, 1), (nothing, 0)])
+def test_a_write_waits_for_more_only_after_several_that_did_something(
+    database: Engines, write: Any, pauses: int
+):
+    paused: list[float] = []
+    commits = GroupCommit(database.writer, lambda _: None, pause=paused.append)
+    commits.run(*((write, number) for number in range(8)), gathers=False)
+    assert commits.begin(insert, 100).result(30) == 100
+    commits.close()
+    assert len(paused) == pauses
+
+
 def test_a_write_that_fails_fails_alone(commits: GroupCommit, database: Engines):
     commits.begin(insert, 7).result(30)
     gate = Gate(commits)

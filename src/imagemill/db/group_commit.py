@@ -48,7 +48,7 @@ log = logging.getLogger(__name__)
 _MOST_AT_ONCE = 128
 """Maximum number of writes in a transaction; bounds how long the first one waits for the last."""
 _CROWD = 3
-"""Number of writes in a transaction from which the database counts as busy."""
+"""Number of writes that did something in a transaction, from which the database counts as busy."""
 _GATHER_S = 0.003
 """Seconds for which the next transaction of a busy database waits for more writes to join it."""
 _TRANSIENT_TRIES = 4
@@ -356,7 +356,6 @@ class GroupCommit:
             request = self._waiting.popleft()
             if request.start():
                 batch.append(request)
-        self._is_crowded = len(batch) >= _CROWD
         try:
             if batch:
                 self._commit(batch)
@@ -440,6 +439,8 @@ class GroupCommit:
             raise
         self._connection = conn
         self.committed_at = time.monotonic()
+        # A claim that found no job, of which an idle worker asks many at once, is no sign of a crowd.
+        self._is_crowded = sum(result is not None for _, result in finished) >= _CROWD
         self._deliver(tx, finished)
 
     def _connect(self) -> sa.Connection:
