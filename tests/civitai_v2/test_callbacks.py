@@ -1,5 +1,6 @@
 """Callbacks of workflows: three scopes, in order, one at a time."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 import pytest
 
 from imagemill.config import Settings
+from imagemill.domain.jobs import Job
+from imagemill.jobs.store.store import JobStore
 from tests.civitai_v2.http_support import WORKFLOWS, errors, get, picture, ref, send
 from tests.conftest import Server, running_server
 from tests.http.support import Receiver, running_receiver, until
@@ -112,6 +115,28 @@ def test_a_failed_job_says_why(reaching: Server, receiver: Receiver):
     assert job["reason"] == "blocked"
     assert "content filter" in job["blockedReason"]
     assert workflow["status"] == "failed"
+
+
+def test_a_message_has_the_state_of_its_event(
+    reaching: Server, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+):
+    read = JobStore.batch
+
+    def read_early(store: JobStore, owner: str, batch: str) -> list[Job]:
+        found = read(store, owner, batch)
+        time.sleep(0.1)  # the job goes on before its events are read
+        return found
+
+    monkeypatch.setattr(JobStore, "batch", read_early)
+    begun = send(
+        reaching,
+        picture(metadata={"simulate": {"fault": "content", "times": 9}}),
+        callbacks=[callback(receiver, "job:*")],
+    ).json()
+
+    until(lambda: any(body["status"] == "failed" for body in bodies(receiver, begun["id"])))
+    told = bodies(receiver, begun["id"])
+    assert told[-1]["reason"] == "blocked"
 
 
 def test_a_callback_into_a_private_network_is_refused(server: Server):

@@ -277,7 +277,10 @@ class BatchCallbackDispatcher:
             self._outbox.save(content.after(content.cursor, due_at=None, error="the batch was deleted"))
             return True
         jobs = self._jobs.batch(content.owner, content.batch)
-        before, events = self._outbox.events([job.id for job in jobs], content.cursor)
+        before, found = self._outbox.events([job.id for job in jobs], content.cursor)
+        # Those since the jobs were read wait for the next round: a message has the state of its event.
+        read_until = {job.id: job.last_seq for job in jobs}
+        events = [event for event in found if event.seq <= read_until[event.job_id]]
         cursor = dict(content.cursor)
         for event in events[:_AT_ONCE]:
             told = BatchEvent(record, content.callback, jobs, dict(before), event)
