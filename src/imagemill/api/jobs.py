@@ -3,7 +3,6 @@
 The example for other modules: functions with typed parameters at module level, what they share in a context.
 """
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any
@@ -140,7 +139,7 @@ class Jobs:
         future = self.services.submitter.submit_async(
             caller(request).owner, drafts, key=key, digest=digest(await request.json()) if key else ""
         )
-        accepted = await asyncio.wrap_future(future)
+        accepted = await pools.result_of(future)
         if not accepted.jobs:
             raise Conflict(f"the jobs of the idempotency key {key!r} are gone; use another key")
         return accepted.jobs[0], accepted.repeated

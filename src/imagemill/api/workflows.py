@@ -1,6 +1,5 @@
 """``/api/v1/workflows``: add graphs, and run each as an API of its own."""
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Any
@@ -86,7 +85,7 @@ class WorkflowRuns:
         future = self.services.submitter.submit_async(
             caller(request).owner, drafts, key=key, digest=digest(asked) if key else ""
         )
-        accepted = await asyncio.wrap_future(future)
+        accepted = await pools.result_of(future)
         if not accepted.jobs:
             raise Conflict(f"the jobs of the idempotency key {key!r} are gone; use another key")
         return accepted.jobs[0], accepted.repeated

@@ -1,6 +1,5 @@
 """Submitting, reading, changing and deleting workflows. HTTP is in `routes`."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -128,7 +127,7 @@ class WorkflowService:
             digest="workflow" if external else "",
             record=record,
         )
-        accepted = await asyncio.wrap_future(submitted)
+        accepted = await pools.result_of(submitted)
         if accepted.repeated:
             return await self.find(accepted.batch, owner)
         if not accepted.jobs:

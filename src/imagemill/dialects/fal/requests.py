@@ -1,6 +1,5 @@
 """From a request of fal's client to a job request."""
 
-import asyncio
 import math
 import re
 from collections.abc import Mapping
@@ -25,6 +24,7 @@ from imagemill.jobs.store.submit import Accepted
 from imagemill.jobs.submit import JobRequest
 from imagemill.media.intake import parse
 from imagemill.media.layout import InvalidImage
+from imagemill.net import pools
 from imagemill.web.auth import caller
 from imagemill.web.http import checked, digest, idempotency_key, json_body, request_trace
 
@@ -200,7 +200,7 @@ class PreparedRequest:
         digest = self.digest if self.key else ""
         submitted = self.services.submitter.submit_async
         future = submitted(self.owner, (self.draft,), key=self.key or None, digest=digest)
-        accepted = await asyncio.wrap_future(future)
+        accepted = await pools.result_of(future)
         if not accepted.jobs:
             raise Conflict(f"the request of the idempotency key {self.key!r} is gone; use another key")
         return accepted

@@ -1,6 +1,5 @@
 """From requests of clients to job requests."""
 
-import asyncio
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -349,7 +348,7 @@ class CharacterSubmitter:
     async def _accepted(self, owner: str, drafts: tuple[Draft, ...], key: str | None, body: Any) -> Accepted:
         submitter = self._services.submitter
         future = submitter.submit_async(owner, drafts, key=key, digest=digest(body) if key else "")
-        accepted = await asyncio.wrap_future(future)
+        accepted = await pools.result_of(future)
         if not accepted.jobs and not accepted.duplicates:
             raise Conflict(f"the jobs of the idempotency key {key!r} are gone; use another key")
         return accepted
