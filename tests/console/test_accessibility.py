@@ -25,6 +25,7 @@ def test_every_screen_is_clean(browser: Browser, server: Server, theme: Literal[
     size = DESKTOP if theme == "light" else PHONE
     with visitor(browser, server.url, size, color_scheme=theme) as made:
         page = made.open("/")
+        page.wait_for_url("**/start")  # where the first visit leads, once
         for path in (*PATHS, *TABS):
             page.goto(server.url + path)
             page.wait_for_selector("h1")

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from tests.conftest import Server
 from tests.console.browser import Visitor, accessibility_problems, visitor
@@ -37,6 +37,22 @@ def test_a_prompt_becomes_a_picture_and_its_form_keeps(make: Page) -> None:
     expect(make.get_by_label("Prompt", exact=True)).to_have_value("a fox in the snow")
     expect(result(make).get_by_role("img", name="a fox in the snow")).to_be_visible()
     assert accessibility_problems(make) == []
+
+
+def test_a_job_that_ends_before_its_submission_is_answered_shows_its_picture(
+    make: Page, server: Server
+) -> None:
+    def answer_late(route: Route) -> None:
+        answer = route.fetch()
+        job = answer.json()["id"]
+        until(lambda: server.client.get(f"/api/v1/jobs/{job}").json()["status"] == "succeeded")
+        make.wait_for_timeout(500)  # the news of the end arrive before the answer
+        route.fulfill(response=answer)
+
+    make.route("**/api/v1/jobs", answer_late, times=1)
+    make.get_by_label("Prompt", exact=True).fill("a hare in the rain")
+    make.get_by_label("Prompt", exact=True).press("Enter")
+    expect(result(make).get_by_role("img", name="a hare in the rain")).to_be_visible()
 
 
 def test_what_is_wrong_is_said_at_its_field_before_it_is_sent(make: Page) -> None:

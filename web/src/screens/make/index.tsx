@@ -55,7 +55,8 @@ export default function Make() {
     try {
       for (const { values, differs } of jobs) {
         const job = await submit(of, values);
-        queries.setQueryData(["job", job.id], job);
+        // As old, so that it is read again: the job may have ended before this answer was here.
+        queries.setQueryData(["job", job.id], job, { updatedAt: 0 });
         made.push({ id: job.id, differs });
       }
       if (jobs.length > 1) toast({ text: t("submitted", { count: jobs.length }), tone: "good" });
