@@ -65,6 +65,7 @@ SYSCALL(int, mkdir, const char *, mode_t);
 SYSCALL(int, rmdir, const char *);
 SYSCALL(int, fsync, int);
 SYSCALL(int, fdatasync, int);
+SYSCALL(int, syncfs, int);
 SYSCALL(int, dup, int);
 SYSCALL(void *, mmap, void *, size_t, int, int, int, off_t);
 
@@ -101,7 +102,7 @@ static void open_shared(const char *log) {
 __attribute__((constructor)) static void begin(void) {
     FIND(open); FIND(openat); FIND(close); FIND(write); FIND(pwrite); FIND(writev); FIND(ftruncate); FIND(truncate);
     FIND(rename); FIND(link); FIND(linkat); FIND(unlink); FIND(unlinkat); FIND(mkdir); FIND(rmdir); FIND(fsync);
-    FIND(fdatasync); FIND(dup); FIND(mmap);
+    FIND(fdatasync); FIND(syncfs); FIND(dup); FIND(mmap);
     const char *folder = getenv("POWER_ROOT"), *log = getenv("POWER_LOG"), *delay = getenv("POWER_DELAY_US");
     if (folder == NULL || log == NULL) return;
     snprintf(root, sizeof root, "%s/", folder);
@@ -267,25 +268,31 @@ int unlinkat(int folder, const char *path, int flags) {
     return flags & AT_REMOVEDIR ? rmdir(path) : unlink(path);
 }
 
-/* A flush takes all along that was recorded when it began, and counts from its end. */
-static int flushed(int file, uint32_t handle) {
+/* A flush, of one file (F) or of all below the folder (S), takes all along that was recorded when it began, and counts
+ * from its end. */
+static int flushed(char kind, int file, uint32_t handle) {
     lock();
     uint32_t until = shared->entries;
     unlock();
     if (delay_us) usleep(rand() % delay_us);
     lock();
-    record('F', handle, until, NULL, 0, NULL, 0);
+    record(kind, handle, until, NULL, 0, NULL, 0);
     unlock();
     return fcntl(file, F_GETFD) < 0 ? -1 : 0;
 }
 
 int fsync(int file) {
     uint32_t handle = handle_of(file);
-    return handle ? flushed(file, handle) : real_fsync(file);
+    return handle ? flushed('F', file, handle) : real_fsync(file);
 }
 int fdatasync(int file) {
     uint32_t handle = handle_of(file);
-    return handle ? flushed(file, handle) : real_fdatasync(file);
+    return handle ? flushed('F', file, handle) : real_fdatasync(file);
+}
+
+int syncfs(int file) {
+    uint32_t handle = handle_of(file);
+    return handle ? flushed('S', file, handle) : real_syncfs(file);
 }
 
 void *mmap(void *at, size_t size, int protection, int flags, int file, off_t from) {

@@ -11,7 +11,7 @@ import shutil
 import struct
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -191,6 +191,7 @@ class Disk:
             "W": self._written,
             "T": self._written,
             "F": self._flushed,
+            "S": self._all_flushed,
             "R": self._renamed,
             "L": self._linked,
             "U": self._unlinked,
@@ -240,6 +241,12 @@ class Disk:
         if entry.handle not in self._weak:
             self._open[entry.handle].flush(entry.argument)
 
+    def _all_flushed(self, entry: Entry) -> None:
+        if self._weakness:
+            return
+        for node in _below(self._root):
+            node.flush(entry.argument)
+
     def _renamed(self, entry: Entry) -> None:
         (source, former), (target, name) = self._place(entry.first), self._place(entry.second)
         node = source.now[former]
@@ -260,6 +267,18 @@ class Disk:
     def _made(self, entry: Entry) -> None:
         folder, name = self._place(entry.first)
         folder.change(self._number, {name: _Folder()})
+
+
+def _below(folder: _Folder) -> Iterator[_Node]:
+    """The folder and everything in it, and what was in it and may come back."""
+    yield folder
+    nodes = [*folder.sure.values(), *folder.now.values()]
+    nodes += [node for _, names in folder.later for node in names.values() if node is not None]
+    for node in {id(node): node for node in nodes}.values():
+        if isinstance(node, _Folder):
+            yield from _below(node)
+        else:
+            yield node
 
 
 def _loaded(path: Path) -> _Folder:

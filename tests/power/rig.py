@@ -68,6 +68,8 @@ class Rig:
         self.root = root.resolve()
         self.rng = random.Random(seed)
         self.answers = Answers()
+        self.step_ms = 2
+        """0: renders take no time, so that several are flushed together by the journal."""
         self._settings = {"IMAGEMILL_FSYNC": str(fsync).lower()}
         self._delay_us = delay_us
         self._compiled = library(root)
@@ -95,7 +97,7 @@ class Rig:
             "IMAGEMILL_DATA_DIR": str(self.data),
             "IMAGEMILL_CREDITS__ENABLED": "true",
             "IMAGEMILL_SIMULATOR__NODES": "2",
-            "IMAGEMILL_SIMULATOR__STEP_MS": "2",
+            "IMAGEMILL_SIMULATOR__STEP_MS": str(self.step_ms),
             "IMAGEMILL_JOB__RETRY_BASE_S": "0.02",
             "IMAGEMILL_LOG_LEVEL": "warning",
         }
@@ -266,7 +268,7 @@ def faults(data: Path, answers: Answers, *, is_over: bool = False) -> list[str]:
             if found:
                 return found
             found += _faults_of_jobs(conn, answers, is_over)
-            found += _faults_of_files(conn, LocalBlobs(data / "blobs", fsync=False), answers)
+            found += _faults_of_files(conn, LocalBlobs(data / "blobs"), answers)
     except sqlite3.DatabaseError as error:
         return [f"the database cannot be read: {error}"]
     with closing(build_stores(open_engines(f"sqlite:///{data / 'imagemill.db'}", fsync=False))) as stores:

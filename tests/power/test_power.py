@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.power.disk import entries
 from tests.power.rig import Rig, faults
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="writes are recorded with LD_PRELOAD")
@@ -16,13 +17,16 @@ PICTURES = 6
 
 
 @contextmanager
-def killed_at_work(root: Path, *, fsync: bool = True) -> Iterator[Rig]:
+def killed_at_work(
+    root: Path, *, fsync: bool = True, step_ms: int = 2, jobs: int = JOBS, pictures: int = PICTURES
+) -> Iterator[Rig]:
     """A server that was killed while clients submitted, and the record of its writes."""
     rig = Rig(root, seed=2, fsync=fsync)
+    rig.step_ms = step_ms
     try:
         rig.start()
         with rig.load():
-            rig.wait_for_jobs(JOBS, PICTURES)
+            rig.wait_for_jobs(jobs, pictures)
             rig.kill()
         yield rig
     finally:
@@ -52,6 +56,13 @@ def test_the_server_goes_on_after_a_power_cut(rig: Rig) -> None:
 
     assert len(accepted) >= JOBS
     assert faults(rig.data, rig.answers, is_over=True) == []
+
+
+def test_files_that_were_flushed_by_a_journal_are_not_gone_either(tmp_path: Path) -> None:
+    with killed_at_work(tmp_path, step_ms=0, jobs=60, pictures=12) as rig:
+        assert any(entry.first.startswith(b"IMJ1") for entry in entries(rig.log))
+        assert rig.faults_of_cuts(4) == []
+        assert any("the picture of job" in fault for fault in rig.faults_of_cuts(4, "files"))
 
 
 def test_without_flushes_accepted_jobs_are_lost(tmp_path: Path) -> None:

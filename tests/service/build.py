@@ -142,6 +142,9 @@ class MemoryBlobs:
             if key.startswith(prefix):
                 yield BlobInfo(key, len(data), at)
 
+    def close(self) -> None:
+        pass
+
     def ping(self) -> None:
         return
 

@@ -89,6 +89,10 @@ class BlobStore(Protocol):
         """Check that the store can be written to; cheap enough to be called every second."""
         ...
 
+    def close(self) -> None:
+        """Finish what is done in the background. Blobs may be written afterwards, too."""
+        ...
+
 
 def check_key(key: str) -> None:
     """Raise `StorageError` for a key that could leave the store's folder or bucket."""

@@ -5,7 +5,8 @@ in 256 folders by the last two characters of the job's id: a folder for each job
 than the file in it.
 
 A blob is on the disk, with its name, before its writer goes on (`imagemill.domain.durability`), so no row
-names a file that a power loss can take away.
+names a file that a power loss can take away. Small blobs that are created together are in a journal first
+(`imagemill.blobs.journal`).
 """
 
 import errno
@@ -16,8 +17,9 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from imagemill.blobs import journal
 from imagemill.blobs.base import BlobInfo, Method, NewBlob, check_key
-from imagemill.domain.durability import begin_flush, flush_file, flush_folder, make_folder
+from imagemill.domain.durability import FileSystem, begin_flush, flush_file, flush_folder, make_folder
 from imagemill.domain.errors import Conflict, NotFound, StorageError
 
 _PARTIAL = ".partial"
@@ -33,11 +35,19 @@ _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 """Errors of file systems without hard links, such as exFAT and some shared folders."""
 
 
+_JOURNALS = ".journals"
+_NewFile = tuple[int, Path, NewBlob]
+"""The descriptor of a file that has its name but is not flushed, the file, and its blob."""
+
+
 class LocalBlobs:
     def __init__(
         self, root: Path, clock: Callable[[], float] = time.monotonic, *, fsync: bool = True
     ) -> None:
-        """``fsync``: blobs survive a power loss; without it, only the end of the process."""
+        """``fsync``: blobs survive a power loss; without it, only the end of the process.
+
+        Raises `StorageError` where a journal of a former process cannot be read.
+        """
         self._root = root.resolve()
         self._jobs = self._root / "jobs"
         self._fsync = fsync
@@ -46,14 +56,27 @@ class LocalBlobs:
         if fsync:
             make_folder(self._root)
         self._root.mkdir(parents=True, exist_ok=True)
+        self._journal: journal.Journal | None = None
+        self._file_system: FileSystem | None = None
+        if fsync:
+            with _storage_errors("read"):
+                self._file_system = FileSystem(self._root)
+                journal.recover(self._root / _JOURNALS, self._restored, self._flush_files)
+            self._journal = journal.Journal(self._root / _JOURNALS, self._restored, self._flush_files)
         self._clock = clock
         self._ping_lock = threading.Lock()
         self._pinged: float | None = None
         self._problem: str | None = None
 
+    def close(self) -> None:
+        if self._journal is not None:
+            self._journal.close()
+
     def put(self, key: str, data: bytes, media_type: str) -> None:
         path = self._path(key)
         with _storage_errors("written"):
+            if self._journal is not None and path.parent.parent == self._jobs and path.exists():
+                self._journal.settle()  # it may have the blob that is replaced
             partial, descriptor = self._write_partial(path, data)
             try:
                 if self._fsync:
@@ -72,16 +95,17 @@ class LocalBlobs:
 
     def create_all(self, blobs: Sequence[NewBlob]) -> None:
         with _storage_errors("written"):
-            fresh: list[tuple[int, Path]] = []
+            fresh: list[_NewFile] = []
             try:
                 for blob in blobs:
                     self._create(blob, fresh)
-                self._flush_new(fresh)
+                if self._fsync:
+                    self._flush_new(fresh)
             finally:
-                for descriptor, _ in fresh:
+                for descriptor, _, _ in fresh:
                     os.close(descriptor)
 
-    def _create(self, blob: NewBlob, fresh: list[tuple[int, Path]]) -> None:
+    def _create(self, blob: NewBlob, fresh: list[_NewFile]) -> None:
         """Write a blob and add its file to ``fresh``, to be flushed; one that is there is flushed at once."""
         path = self._path(blob.key)
         partial, descriptor = self._write_partial(path, blob.data)
@@ -91,7 +115,7 @@ class LocalBlobs:
             os.close(descriptor)
             raise
         if is_new:
-            fresh.append((descriptor, path))
+            fresh.append((descriptor, path, blob))
             return
         os.close(descriptor)
         if path.read_bytes() != blob.data:
@@ -187,24 +211,49 @@ class LocalBlobs:
             for number in range(_JOB_FOLDERS):
                 (folder.parent / f"{number:02x}").mkdir(exist_ok=True)
 
-    def _flush_new(self, fresh: Sequence[tuple[int, Path]]) -> None:
+    def _flush_new(self, fresh: Sequence[_NewFile]) -> None:
         """Flush files that have their names already: most file systems then flush both at once."""
-        if not self._fsync:
-            return
+        small = [each for each in fresh if len(each[2].data) <= journal.MOST_BYTES]
+        if self._journal is not None and small:
+            entries = [(blob.key, blob.data, path) for _, path, blob in small]
+            if self._journal.append(entries):
+                fresh = [each for each in fresh if len(each[2].data) > journal.MOST_BYTES]
         try:
             if len(fresh) > 1:
                 # The disk writes them all side by side, not one after the other as each is flushed.
-                for descriptor, _ in fresh:
+                for descriptor, _, _ in fresh:
                     begin_flush(descriptor)
-            for descriptor, _ in fresh:
+            for descriptor, _, _ in fresh:
                 flush_file(descriptor)
-            for folder in {path.parent: None for _, path in fresh}:
+            for folder in {path.parent: None for _, path, _ in fresh}:
                 self._flush_names(folder)
         except OSError:
             # The system may have dropped bytes that it could not write, and would not say so again.
-            for _, path in fresh:
+            for _, path, _ in fresh:
                 path.unlink(missing_ok=True)
             raise
+
+    def _flush_files(self, paths: Sequence[Path]) -> None:
+        """Flush files that are in the journal, and their names; those that were deleted need it no more."""
+        if self._file_system is not None and self._file_system.flush():
+            return
+        for path in paths:
+            with suppress(FileNotFoundError), path.open("rb") as file:
+                flush_file(file.fileno())
+        for folder in {path.parent for path in paths}:
+            with suppress(FileNotFoundError):
+                self._flush_names(folder)
+
+    def _restored(self, key: str, data: bytes) -> Path:
+        """Write the file of a blob again; return it, not flushed.
+
+        Also one that seems to have these bytes: they may be in memory alone.
+        """
+        path = self._path(key)
+        partial, descriptor = self._write_partial(path, data)
+        os.close(descriptor)
+        os.replace(partial, path)
+        return path
 
     def _flush_existing(self, path: Path) -> None:
         """Flush a file that another writer may have written but not flushed yet."""

@@ -51,6 +51,9 @@ class MeteredBlobs:
     def ping(self) -> None:
         self._measure("ping", self._blobs.ping)
 
+    def close(self) -> None:
+        self._blobs.close()
+
     def _measure(
         self,
         operation: str,

@@ -143,6 +143,9 @@ class S3Blobs:
         # Another overload returns types of a package that is not installed.
         return obstore.list(self._store, prefix.rstrip("/"), chunk_size=_PAGE)  # pyright: ignore[reportUnknownMemberType]
 
+    def close(self) -> None:
+        """Nothing is done in the background."""
+
     def ping(self) -> None:
         with self._ping_lock:
             now = self._clock()

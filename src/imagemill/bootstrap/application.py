@@ -251,12 +251,10 @@ class Application:
         self.pauses.close()
         self.inputs.close()
         self.safety.decoder_pool.close()
-        for parts in self.products.values():
-            parts.close()
-        self.services.users.close()
-        for backend in self.backends.values():
-            backend.close()
+        for each in (*self.products.values(), self.services.users, *self.backends.values()):
+            each.close()
         self.observer.close()
+        self.blobs.close()
         self.clock_sync.close()
         self.stores.close()
         if self._listening is not None:

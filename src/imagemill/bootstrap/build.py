@@ -446,7 +446,7 @@ def instant_runner(
     """
     if settings.s3.bucket is not None or tracer is not None:
         return None
-    return InstantRunner(runner, backends, blobs, at_once=16 if answers else 8)
+    return InstantRunner(runner, backends, blobs, at_once=16 if answers else 6)
 
 
 def build_fleet(

@@ -45,7 +45,8 @@ def copy_database(source: Path, target: Path) -> int:
 
 
 def copy_files(source: Path, target: Path) -> CopiedFiles:
-    """Copy a folder; a file that is deleted or still written meanwhile is left out. Raises `StorageError`.
+    """Copy a folder; a file that is deleted or still written meanwhile is left out, and so are folders whose
+    names begin with a dot, which have nothing to keep. Raises `StorageError`.
 
     Files keep their times, by which retention and the search for orphans know their age.
     """
@@ -65,7 +66,8 @@ def copy_files(source: Path, target: Path) -> CopiedFiles:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    for parent, _, names in os.walk(folder):
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
         yield from (Path(parent, name) for name in names)
 
 

@@ -49,7 +49,7 @@ _MOST_AT_ONCE = 128
 """Maximum number of writes in a transaction; bounds how long the first one waits for the last."""
 _CROWD = 3
 """Number of writes that did something in a transaction, from which the database counts as busy."""
-_GATHER_S = 0.003
+_GATHER_S = 0.0005
 """Seconds for which the next transaction of a busy database waits for more writes to join it."""
 _TRANSIENT_TRIES = 4
 """Retries of a transaction that met a lock, a deadlock, a serialisation failure or a lost connection."""

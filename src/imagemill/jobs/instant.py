@@ -31,7 +31,8 @@ class InstantRunner:
     """Runs jobs for slots of backends that are `InstantBackend` or `QuickBackend`.
 
     ``at_once``: attempts whose ends are committed together. With more of them there are fewer transactions;
-    with fewer, clients go on earlier while the next attempts run.
+    with fewer, clients go on earlier while the next attempts run: 16 clients of two processes are in three
+    groups of six, of which one is answered, one waits and one is rendered.
     """
 
     def __init__(
