@@ -49,7 +49,7 @@ def figures(standings: Sequence[Standing], seconds: float, pictures: str) -> str
         f"machine in the last 15 minutes of the run, its own included: {os.getloadavg()[2]:.0f}."
     ]
     for group, members in _groups(standings).items():
-        parts += [f"### {group.capitalize()}", tables(members)]
+        parts += [f"### {group[0].upper()}{group[1:]}", tables(members)]
         parts += [f"![{bars.title}]({pictures}/{_file(group, bars)})" for bars in BARS]
     return "\n\n".join(parts)
 

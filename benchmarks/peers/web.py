@@ -56,7 +56,7 @@ def server(stage: Stage, *options: str, settings: Mapping[str, str]) -> Iterator
 @contextmanager
 def serve(stage: Stage, *options: str, settings: Mapping[str, str]) -> Iterator[Running]:
     with server(stage, *options, settings=settings) as (pid, url, folder):
-        yield Running([pid], partial(load, url, JOB), folder / "blobs")
+        yield Running([pid], partial(load, url, JOB), folder / "blobs" / "jobs")
 
 
 @contextmanager

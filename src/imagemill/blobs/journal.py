@@ -92,6 +92,8 @@ class Journal:
         if self._closed.is_set() or self._process != os.getpid():
             return False
         records = b"".join([part for key, data, _ in entries for part in _record(key, data)])
+        if len(records) > self._size:
+            return False
         with self._lock:
             file = self._file_for(len(records), is_crowd=len(entries) > 1)
             if file is None:
@@ -159,7 +161,7 @@ class Journal:
                 self._thread = threading.Thread(target=self._serve, name="imagemill-journal", daemon=True)
                 self._thread.start()
             self._lock.notify()
-        return self._current if size <= self._size else None
+        return self._current
 
     def _give_up(self, file: "_JournalFile", error: OSError) -> None:
         """Write no more to a file; its records stay until their files are flushed. Call with the lock."""
@@ -313,7 +315,7 @@ def recover(folder: Path, restore: Restore, flush: Flush) -> None:
 
     Returns once no other process does so either. Raises `OSError`.
     """
-    if fcntl is None or not folder.is_dir():
+    if fcntl is None or next(folder.glob(f"*{_SUFFIX}"), None) is None:
         return
     with _locked(folder):
         for path in folder.glob(f"*{_SUFFIX}"):
