@@ -163,6 +163,28 @@ def test_a_large_file_is_flushed_by_itself(tmp_path: Path, monkeypatch: pytest.M
     blobs.close()
 
 
+def test_the_file_system_that_is_flushed_is_that_of_the_files(tmp_path: Path) -> None:
+    """The folder of jobs may be on another disk than the journal."""
+    other = tmp_path / "disk"
+    other.mkdir()
+    (tmp_path / "blobs").mkdir()
+    (tmp_path / "blobs" / "jobs").symlink_to(other)
+    blobs = with_journal(tmp_path / "blobs")
+    file_system = blobs._file_system
+    assert file_system is not None
+
+    assert os.path.samestat(os.fstat(file_system._descriptor), other.stat())
+    blobs.close()
+
+
+def test_what_may_be_replaced_is_not_in_the_journal(tmp_path: Path) -> None:
+    blobs = with_journal(tmp_path)
+    blobs.create_all([NewBlob(f"inputs/{name}.png", b"picture of a person", "image/png") for name in "ab"])
+
+    assert not any(b"picture of" in each.read_bytes() for each in journals(tmp_path))
+    blobs.close()
+
+
 def flushed_files(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The descriptors of files and folders that are flushed by themselves from now on."""
     flushed: list[int] = []

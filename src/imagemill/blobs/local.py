@@ -58,9 +58,11 @@ class LocalBlobs:
         self._root.mkdir(parents=True, exist_ok=True)
         self._journal: journal.Journal | None = None
         self._file_system: FileSystem | None = None
+        """That of the files of jobs, which may be another one than the journal's."""
         if fsync:
             with _storage_errors("read"):
-                self._file_system = FileSystem(self._root)
+                if self._jobs.is_dir():
+                    self._file_system = FileSystem(self._jobs)
                 journal.recover(self._root / _JOURNALS, self._restored, self._flush_files)
             self._journal = journal.Journal(self._root / _JOURNALS, self._restored, self._flush_files)
         self._clock = clock
@@ -213,11 +215,9 @@ class LocalBlobs:
 
     def _flush_new(self, fresh: Sequence[_NewFile]) -> None:
         """Flush files that have their names already: most file systems then flush both at once."""
-        small = [each for each in fresh if len(each[2].data) <= journal.MOST_BYTES]
-        if self._journal is not None and small:
-            entries = [(blob.key, blob.data, path) for _, path, blob in small]
-            if self._journal.append(entries):
-                fresh = [each for each in fresh if len(each[2].data) > journal.MOST_BYTES]
+        entries = [(blob.key, blob.data, path) for _, path, blob in fresh if _is_for_journal(blob)]
+        if entries and self._in_journal(entries):
+            fresh = [each for each in fresh if not _is_for_journal(each[2])]
         try:
             if len(fresh) > 1:
                 # The disk writes them all side by side, not one after the other as each is flushed.
@@ -232,6 +232,13 @@ class LocalBlobs:
             for _, path, _ in fresh:
                 path.unlink(missing_ok=True)
             raise
+
+    def _in_journal(self, entries: Sequence[journal.Entry]) -> bool:
+        if self._journal is None:
+            return False
+        if self._file_system is None:
+            self._file_system = FileSystem(self._jobs)
+        return self._journal.append(entries)
 
     def _flush_files(self, paths: Sequence[Path]) -> None:
         """Flush files that are in the journal, and their names; those that were deleted need it no more."""
@@ -288,6 +295,11 @@ class LocalBlobs:
         if parts[0] == "jobs":
             return "jobs/" + parts[-1].replace("_", "/", 2)
         return "/".join(parts)
+
+
+def _is_for_journal(blob: NewBlob) -> bool:
+    """Whether the blob is small, and of a job: those are never replaced."""
+    return len(blob.data) <= journal.MOST_BYTES and blob.key.startswith("jobs/")
 
 
 def _link_new(partial: str, path: Path) -> bool:
