@@ -294,6 +294,24 @@ def entry(name: str, size: int = 20_000) -> tuple[str, bytes, Path]:
     return key(name), name.encode() * (size // len(name)), Path(name)
 
 
+def test_nothing_is_written_to_a_journal_that_is_closed_meanwhile(
+    ready: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The numbers of its files may be those of others by then."""
+    checksum = journal_module._record
+
+    def close_first(key: str, data: bytes) -> tuple[bytes, bytes, bytes]:
+        ready.close()
+        return checksum(key, data)
+
+    written: list[object] = []
+    monkeypatch.setattr(journal_module, "_record", close_first)
+    monkeypatch.setattr(journal_module, "_write_at", lambda *given: written.append(given))
+
+    assert not ready.append([entry("late")])
+    assert written == []
+
+
 def test_a_full_journal_is_emptied_while_another_is_written_to(ready: Journal, disk: Disk) -> None:
     for number in range(9):
         wait_for(lambda number=number: ready.append([entry(f"job-{number}")]))

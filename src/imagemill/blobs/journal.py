@@ -97,7 +97,7 @@ class Journal:
         with self._lock:
             file = self._file_for(len(records), is_crowd=len(entries) > 1)
             if file is None:
-                return False
+                return False  # also when it was closed meanwhile
             if not file.paths:
                 file.since = time.monotonic()
                 self._lock.notify()
@@ -138,7 +138,9 @@ class Journal:
         self._thread.join()
         try:
             self.settle()
-            for file in (*self._free, *filter(None, [self._current])):
+            with self._lock:
+                files, self._free = self._free, []
+            for file in files:
                 file.delete()
         except OSError as error:
             log.warning("files of jobs are flushed at the next start: %s", error)
@@ -148,6 +150,8 @@ class Journal:
 
         ``is_crowd``: a journal is worth its 4 MB and its thread.
         """
+        if self._closed.is_set():
+            return None
         if self._current is not None and self._current.used + size > self._size:
             self._full.append(self._current)
             self._current = None
