@@ -64,11 +64,18 @@ def wait_for(is_so: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
+def is_made(journal: Journal) -> bool:
+    """Whether both of its files are there, whole, and empty."""
+    return len(journal._free) == 2
+
+
 def with_journal(root: Path) -> LocalBlobs:
     """A store whose journal is made."""
     blobs = LocalBlobs(root)
     blobs.create_all(pngs("warm-1", "warm-2"))
-    wait_for(lambda: len(journals(root)) == 2)
+    journal = blobs._journal
+    assert journal is not None
+    wait_for(lambda: is_made(journal))
     blobs.delete([key("warm-1"), key("warm-2")])
     return blobs
 
@@ -285,6 +292,7 @@ def ready(tmp_path: Path, disk: Disk) -> Iterator[Journal]:
     entry = (key(), b"x", tmp_path / "x")
     wait_for(lambda: made.append([entry, entry]))
     made.settle()
+    wait_for(lambda: is_made(made))
     disk.flushed.clear()
     yield made
     made.close()
