@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 
 from benchmarks.comfyui_clients import (
@@ -52,13 +52,18 @@ def direct(stage: Stage, *, work_ms: float) -> Iterator[Running]:
 
 
 @contextmanager
-def imagemill(stage: Stage, *, work_ms: float) -> Iterator[Running]:
+def imagemill(stage: Stage, *options: str, work_ms: float) -> Iterator[Running]:
     with (
         test_node("--work-ms", str(work_ms)) as node,
-        web.server(stage, settings={"COMFYUI__URLS": node}) as (pid, url, _),
+        web.server(stage, *options, settings={"COMFYUI__URLS": node}) as (pid, url, _),
     ):
         await_node(url)
         yield Running([pid], partial(load, partial(WaitingClient, url)))
+
+
+def _imagemill_processes(stage: Stage, *, work_ms: float) -> AbstractContextManager[Running]:
+    web.check_has_processes()
+    return imagemill(stage, "--processes", "auto", work_ms=work_ms)
 
 
 @contextmanager
@@ -73,16 +78,22 @@ def proxy(stage: Stage, *, work_ms: float) -> Iterator[Running]:
 
 def peers() -> list[Peer]:
     """Return all of both groups."""
+    one = "one process"
     kept = {
-        "ComfyUI alone, by its own WebSocket": ("nothing: its queue and history are in memory", direct),
-        "comfy-api-proxy": ("SQLite of the proxy; ComfyUI's queue is in memory", proxy),
+        "ComfyUI alone, by its own WebSocket": ("nothing: its queue and history are in memory", {one: direct}),
+        "comfy-api-proxy": ("SQLite of the proxy; ComfyUI's queue is in memory", {one: proxy}),
         "Imagemill in front of ComfyUI": (
             "the job, as above; a prompt that ComfyUI loses is sent again",
-            imagemill,
+            {"`serve`": imagemill, "`serve --processes auto`": _imagemill_processes},
         ),
     }
     return [
-        Peer(title, durable, {"one process": partial(run, work_ms=work_ms)}, group=group)
+        Peer(
+            title,
+            durable,
+            {layout: partial(run, work_ms=work_ms) for layout, run in layouts.items()},
+            group=group,
+        )
         for group, work_ms in WORK_MS.items()
-        for title, (durable, run) in kept.items()
+        for title, (durable, layouts) in kept.items()
     ]

@@ -62,11 +62,16 @@ def serve(stage: Stage, *options: str, settings: Mapping[str, str]) -> Iterator[
 @contextmanager
 def serve_processes(stage: Stage) -> Iterator[Running]:
     """As many processes as pay on this machine. Raises `UnavailableError` without that option."""
+    check_has_processes()
+    with serve(stage, "--processes", "auto", settings=_AS_MANY) as running:
+        yield running
+
+
+def check_has_processes() -> None:
+    """Raise `UnavailableError` for a version that has one process only."""
     command = [sys.executable, "-m", "imagemill", "serve", "--help"]
     if "--processes" not in subprocess.run(command, capture_output=True, text=True, check=True).stdout:
         raise UnavailableError("this version has no `serve --processes`")
-    with serve(stage, "--processes", "auto", settings=_AS_MANY) as running:
-        yield running
 
 
 def _await_ready(url: str) -> None:

@@ -39,8 +39,9 @@ def embedding_files(graph: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
 
     ComfyUI draws without an embedding that it does not find; a file with its extension is meant to be there.
     """
-    running = set(executed(graph))
-    for id_, _, text in _texts(graph):
+    texts = [*_texts(graph)]
+    running = set(executed(graph)) if texts else ()
+    for id_, _, text in texts:
         if id_ in running:
             yield from (match[1] for match in _NAME.finditer(text) if match[1].lower().endswith(MODEL_FILES))
 
@@ -50,7 +51,8 @@ def resolve_embeddings(graph: Mapping[str, Mapping[str, Any]], catalogue: Catalo
 
     Raises `MissingFile` for the first that the node does not have.
     """
-    running = set(executed(graph, catalogue))
+    texts = [*_texts(graph)]
+    running = set(executed(graph, catalogue)) if texts else ()
 
     def name_of(match: re.Match[str]) -> str:
         file = match[1]
@@ -63,7 +65,7 @@ def resolve_embeddings(graph: Mapping[str, Mapping[str, Any]], catalogue: Catalo
 
     return replace_values(
         graph,
-        {(id_, path): _NAME.sub(name_of, text) for id_, path, text in _texts(graph) if id_ in running},
+        {(id_, path): _NAME.sub(name_of, text) for id_, path, text in texts if id_ in running},
     )
 
 

@@ -114,7 +114,10 @@ def normalise(raw: object) -> Graph:
         raise InvalidGraph(f"the graph has no nodes; one looks like {EXAMPLE}")
     graph = {id_: _normal_node(id_, node) for id_, node in nodes.items()}
     for node in graph.values():
-        node["inputs"] = {name: _normal_link(value, graph) for name, value in node["inputs"].items()}
+        node["inputs"] = {
+            name: _normal_link(value, graph) if type(value) is list else value
+            for name, value in node["inputs"].items()
+        }
     return graph
 
 
@@ -130,11 +133,12 @@ def _normal_node(id_: str, raw: object) -> dict[str, Any]:
         raise InvalidGraph(
             f"node {format_value(id_)} ({class_type}): inputs must be an object of values by name", id_
         )
-    where = f"node {format_value(id_)} ({class_type})"
     normal: dict[str, Any] = {
         "class_type": class_type,
         "inputs": {
-            name: value if type(value) in _HARMLESS else _copy_value(value, f"{where}: {name}", id_, 0)
+            name: value
+            if type(value) in _HARMLESS or (type(value) is str and value.isascii())
+            else _copy_value(value, (id_, class_type, name), 0)
             for name, value in mapping(inputs).items()
         },
     }
@@ -144,26 +148,37 @@ def _normal_node(id_: str, raw: object) -> dict[str, Any]:
     return normal
 
 
-def _copy_value(value: Any, where: str, id_: str, depth: int) -> Any:
+_Place = tuple[str, str, str]
+"""A node's id, its class, and the name of an input."""
+
+
+def _invalid_value(place: _Place, problem: str) -> InvalidGraph:
+    id_, class_type, name = place
+    return InvalidGraph(f"node {format_value(id_)} ({class_type}): {name} {problem}", id_)
+
+
+def _copy_value(value: Any, place: _Place, depth: int) -> Any:
     if depth > DEEPEST:
-        raise InvalidGraph(f"{where} is nested more than {DEEPEST} levels deep", id_)
+        raise _invalid_value(place, f"is nested more than {DEEPEST} levels deep")
     if is_object(value):
-        return {key: _copy_value(inner, where, id_, depth + 1) for key, inner in mapping(value).items()}
+        return {key: _copy_value(inner, place, depth + 1) for key, inner in mapping(value).items()}
     if is_array(value):
-        return [_copy_value(inner, where, id_, depth + 1) for inner in value]
+        return [
+            inner if type(inner) in _HARMLESS else _copy_value(inner, place, depth + 1) for inner in value
+        ]
     if isinstance(value, float) and not isfinite(value):
-        raise InvalidGraph(f"{where} is {value}, which JSON cannot express; give a finite number", id_)
+        raise _invalid_value(place, f"is {value}, which JSON cannot express; give a finite number")
     if isinstance(value, str) and not value.isascii():
-        _check_text(value, where, id_)
+        _check_text(value, place)
     return value
 
 
-def _check_text(value: str, where: str, id_: str) -> None:
+def _check_text(value: str, place: _Place) -> None:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise InvalidGraph(
-            f"{where} holds half a character (a lone surrogate); correct the text", id_
+        raise _invalid_value(
+            place, "holds half a character (a lone surrogate); correct the text"
         ) from None
 
 

@@ -172,7 +172,10 @@ def _type_name(output: object) -> str:
 def unfold(declared: Mapping[str, InputSpec], inputs: Mapping[str, Any]) -> Iterator[tuple[str, InputSpec]]:
     """(full name, declaration) of each input of a node, given the values that expand choices and lists."""
     for name, input_ in declared.items():
-        yield from _unfold(name, input_, inputs)
+        if input_.grows is None and not input_.branches:
+            yield name, input_
+        else:
+            yield from _unfold(name, input_, inputs)
 
 
 def _unfold(name: str, input_: InputSpec, inputs: Mapping[str, Any]) -> Iterator[tuple[str, InputSpec]]:

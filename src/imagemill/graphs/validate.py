@@ -29,6 +29,9 @@ FaultKind = Literal[
 _VALUE_TYPES = frozenset({"INT", "FLOAT", "STRING", "BOOLEAN", CHOICE, BRANCHING, "*"})
 """Types that nodes convert into each other: a link between them is left to the node to validate."""
 
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+"""Types of values that are no links."""
+
 Graph = Mapping[str, Mapping[str, Any]]
 Classes = Mapping[str, NodeClass]
 
@@ -64,11 +67,12 @@ def faults(graph: Graph, classes: Classes, files: Container[tuple[str, str]]) ->
     if not outputs and not found:
         message = "the graph has no output node; add one that keeps the result, such as SaveImage"
         found.append(GraphFault("", "", "", "no_output", None, message))
-    cycle = _cycle(graph, outputs)
+    sources = {id_: _sources(graph, id_) for id_ in graph}
+    cycle = _cycle(sources, outputs)
     if cycle:
         message = f"the nodes {' -> '.join(cycle)} depend on each other in a circle; cut one of the links"
         found.append(GraphFault(cycle[0], _class_of(graph, cycle[0]), "", "cycle", None, message))
-    for id_ in reachable_ids(graph, outputs):
+    for id_ in _reachable(sources, outputs):
         kind = classes.get(_class_of(graph, id_))
         if kind is None:
             continue
@@ -116,30 +120,36 @@ def _is_output(node: Mapping[str, Any], classes: Classes) -> bool:
 
 
 def _sources(graph: Graph, id_: str) -> list[str]:
-    values = map(_unwrapped, graph[id_]["inputs"].values())
+    values = (
+        _unwrapped(value) for value in graph[id_]["inputs"].values() if type(value) not in _PLAIN
+    )
     return [value[0] for value in values if is_followed(value) and value[0] in graph]
 
 
 def reachable_ids(graph: Graph, outputs: list[str]) -> list[str]:
     """The ids of all nodes that the outputs depend on, in the graph's order. The server ignores the
     others."""
+    return _reachable({id_: _sources(graph, id_) for id_ in graph}, outputs)
+
+
+def _reachable(sources: Mapping[str, list[str]], outputs: list[str]) -> list[str]:
     seen, waiting = set(outputs), list(outputs)
     while waiting:
-        for source in _sources(graph, waiting.pop()):
+        for source in sources[waiting.pop()]:
             if source not in seen:
                 seen.add(source)
                 waiting.append(source)
-    return [id_ for id_ in graph if id_ in seen]
+    return [id_ for id_ in sources if id_ in seen]
 
 
-def _cycle(graph: Graph, outputs: list[str]) -> list[str]:
+def _cycle(sources: Mapping[str, list[str]], outputs: list[str]) -> list[str]:
     """The first cycle found from the outputs, with its first node repeated at its end; empty if there is
     none."""
     done: set[str] = set()
     for start in outputs:
         path: list[str] = [start]
         on_path = {start}
-        branches = [iter(_sources(graph, start))]
+        branches = [iter(sources[start])]
         while branches:
             following = next(branches[-1], None)
             if following is None:
@@ -151,7 +161,7 @@ def _cycle(graph: Graph, outputs: list[str]) -> list[str]:
             elif following not in done:
                 path.append(following)
                 on_path.add(following)
-                branches.append(iter(_sources(graph, following)))
+                branches.append(iter(sources[following]))
     return []
 
 
@@ -186,8 +196,9 @@ def _node_faults(
                 )
             continue
         given = node.inputs[name]
-        value = _unwrapped(given)
-        if is_followed(value) or (value is given and isinstance(value, list | tuple)):
+        value = given if type(given) in _PLAIN else _unwrapped(given)
+        is_list = type(value) not in _PLAIN and isinstance(value, list | tuple)
+        if is_list and (value is given or is_followed(value)):
             fault = _link_fault(node, name, declared.type, value, graph, classes)
         elif declared.choices is not None:
             fault = _choice_fault(node, name, declared, value, (node.kind.name, name) in files)

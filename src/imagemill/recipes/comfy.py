@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from imagemill.domain.clock import random_below
 from imagemill.domain.credits import Rate
@@ -69,6 +69,16 @@ class Comfy(BaseModel):
         description="Format of the pictures; when absent, that of an input `format` of a SaveImage, else the "
         "node's own.",
     )
+    _normalised: tuple[object, graphs.Graph] | None = PrivateAttr(None)
+
+    def normalised(self) -> graphs.Graph:
+        """Return the graph in one spelling, which is not to be changed. Raises `InvalidGraph`.
+
+        A submission needs it for the check of its texts, and to be completed.
+        """
+        if self._normalised is None or self._normalised[0] is not self.graph:
+            self._normalised = self.graph, graphs.normalise(self.graph)
+        return self._normalised[1]
 
 
 def checkpoint_of(graph: Mapping[str, Mapping[str, Any]], airs: Mapping[str, str]) -> str:
@@ -81,7 +91,7 @@ def checkpoint_of(graph: Mapping[str, Mapping[str, Any]], airs: Mapping[str, str
 
 
 def complete(input_: Comfy, resolver: ResourceResolver, path: str) -> Comfy:
-    graph, format_ = _without_format(graphs.repair_samplers(_parse_graph(input_.graph, path)), path)
+    graph, format_ = _without_format(graphs.repair_samplers(_parse_graph(input_, path)), path)
     _check_words(graph, input_, path)
     if input_.seed is not None and input_.seed >= graphs.SEEDS:
         raise InvalidInput.at(f"{path}seed", f"is {input_.seed}; the largest seed is {graphs.SEEDS - 1}")
@@ -170,11 +180,11 @@ def _reported_seed(graph: graphs.Graph, word: int | None, given: int | None, pat
     return literal
 
 
-def _parse_graph(raw: dict[str, Any], path: str) -> graphs.Graph:
-    if not raw:
+def _parse_graph(input_: Comfy, path: str) -> graphs.Graph:
+    if not input_.graph:
         raise InvalidInput.at(f"{path}workflow", f"is empty; a graph looks like {graphs.EXAMPLE}")
     try:
-        graph = graphs.normalise(raw)
+        graph = input_.normalised()
     except InvalidGraph as error:
         where = f"[{error.node_id!r}]" if error.node_id is not None else ""
         raise InvalidInput.at(f"{path}workflow{where}", str(error)) from error
@@ -262,7 +272,7 @@ def check_marks(values: Mapping[str, Any], pictures: Collection[str], path: str)
 
 def get_texts(input_: Comfy) -> PromptTexts:
     try:
-        graph = graphs.substitute(graphs.normalise(input_.graph), _lowered(input_.variables))
+        graph = graphs.substitute(input_.normalised(), _lowered(input_.variables))
     except InvalidGraph:
         # `complete` refuses the graph, with a better message.
         graph = input_.graph

@@ -136,6 +136,8 @@ class Simulator:
         self._catalogue = SimulatedModels(settings.models)
         self._nodes = {node.name: _SimulatedNode(node) for node in _node_views(settings, name, suffix)}
         self._paused = False
+        self._shown: tuple[object, tuple[Node, ...]] = ((), ())
+        """The state that was last asked for, and its nodes; each request asks for them."""
         self._lock = threading.Lock()
         self._open: OrderedDict[str, _Render] = OrderedDict()
         self._finished: OrderedDict[str, None] = OrderedDict()
@@ -169,10 +171,10 @@ class Simulator:
         return True
 
     def nodes(self) -> Sequence[Node]:
-        views = [node.view for node in self._nodes.values()]
-        if self._settings is not self.tuning.base:
-            views = [replace(view, load_s=self._settings.load_ms / 1000) for view in views]
-        return [replace(view, draining=True) for view in views] if self._paused else views
+        state = (self._paused, self._settings, *[node.view for node in self._nodes.values()])
+        if state != self._shown[0]:
+            self._shown = state, _views(*state, is_tuned=self._settings is not self.tuning.base)
+        return self._shown[1]
 
     def stats(self) -> dict[str, NodeStats]:
         """Node name -> its counters."""
@@ -449,3 +451,10 @@ def _node_views(settings: SimulatorSettings, backend: str, suffix: str) -> Itera
             load_s=settings.load_ms / 1000,
             available=frozenset(model.lower() for model in settings.models) or None,
         )
+
+
+def _views(paused: bool, settings: SimulatorSettings, *nodes: Node, is_tuned: bool) -> tuple[Node, ...]:
+    """Return the nodes as they are shown. ``is_tuned``: the settings are other than at the start."""
+    if is_tuned:
+        nodes = tuple(replace(node, load_s=settings.load_ms / 1000) for node in nodes)
+    return tuple(replace(node, draining=True) for node in nodes) if paused else nodes

@@ -338,6 +338,8 @@ def _extra(params: ComfyParams) -> dict[str, Any]:
 def _used(params: ComfyParams, workflow: Mapping[str, Any]) -> frozenset[str]:
     """Return the names of the values beside the graph that some text of it contains as ``{name}``."""
     plain = {name: value for name, value in _extra(params).items() if isinstance(value, (str, int, float))}
+    if not plain:
+        return frozenset()
     try:
         graph = graphs.normalise(workflow)
     except InvalidGraph:
