@@ -175,8 +175,10 @@ class InlineDispatcher:
                 if time.monotonic() >= refreshed_at + _NODE_REFRESH_S:
                     refreshed_at = time.monotonic()
                     self._start_slots()
-                    if known != (known := self._offers.states()):
+                    before, known = known, self._offers.states()
+                    if known != before:
                         self._is_work_waiting = True
+                        self._wake_returned(before, known)
                 self._wake_more()
                 self._poll()
             except StorageError as error:
@@ -185,6 +187,14 @@ class InlineDispatcher:
             except Exception:
                 log.exception("polling for idle slots failed; it continues")
                 self._is_work_waiting, error_pause_s = True, self._poll_s
+
+    def _wake_returned(self, before: Sequence[tuple[Node, bool]], now: Sequence[tuple[Node, bool]]) -> None:
+        """Wake the slots of nodes that take jobs now and did not before."""
+        took = {(node.backend, node.name) for node, takes_jobs in before if takes_jobs}
+        takes = {(node.backend, node.name) for node, takes_jobs in now if takes_jobs}
+        returned = takes - took
+        shared = {(backend, "") for backend, _ in returned if backend in self._shared}
+        self._idle.wake_nodes(returned | shared)
 
     def _wait_for_task(self, refresh_at: float, least_s: float) -> None:
         """Wait until more slots should be woken, or the next refresh or poll is due."""

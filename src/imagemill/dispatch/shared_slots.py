@@ -193,7 +193,9 @@ class SharedSlots:
     def _serve(self) -> None:
         was_woken = False
         while not self._closed.is_set():
-            queues = frozenset[str]().union(*(node.queues for node in self._backend.nodes()))
+            # While all are draining, as those of a paused simulator, wake-ups are for others.
+            nodes = [node for node in self._backend.nodes() if not node.draining]
+            queues = frozenset[str]().union(*(node.queues for node in nodes))
             wakeups_seen = self._idle.count_wakeups(queues)
             try:
                 ran = self._runner.run_all(

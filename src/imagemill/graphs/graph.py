@@ -177,9 +177,7 @@ def _check_text(value: str, place: _Place) -> None:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise _invalid_value(
-            place, "holds half a character (a lone surrogate); correct the text"
-        ) from None
+        raise _invalid_value(place, "holds half a character (a lone surrogate); correct the text") from None
 
 
 def _normal_link(value: Any, graph: Mapping[str, Any]) -> Any:

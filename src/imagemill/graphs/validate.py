@@ -120,9 +120,7 @@ def _is_output(node: Mapping[str, Any], classes: Classes) -> bool:
 
 
 def _sources(graph: Graph, id_: str) -> list[str]:
-    values = (
-        _unwrapped(value) for value in graph[id_]["inputs"].values() if type(value) not in _PLAIN
-    )
+    values = (_unwrapped(value) for value in graph[id_]["inputs"].values() if type(value) not in _PLAIN)
     return [value[0] for value in values if is_followed(value) and value[0] in graph]
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from imagemill.backends.base import Progress
+from imagemill.net.loops import new_event_loop
 from imagemill.pubsub.base import ClusterEvent, EventHandlers, PubSub
 from imagemill.pubsub.codec import merge
 
@@ -83,7 +84,7 @@ class ListenerThread:
     def __init__(self, pubsub: PubSub, handlers: EventHandlers) -> None:
         self._pubsub = pubsub
         self._handlers = handlers
-        self._loop = asyncio.new_event_loop()
+        self._loop = new_event_loop()
         self._thread = threading.Thread(target=self._serve, name="imagemill-listener", daemon=True)
         self._task: asyncio.Task[None] | None = None
 

@@ -8,9 +8,10 @@ graph is sent to the node.
 
 import re
 from collections.abc import Collection, Mapping
+from functools import cached_property
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import BaseModel, ConfigDict, Field
 
 from imagemill.domain.clock import random_below
 from imagemill.domain.credits import Rate
@@ -69,16 +70,14 @@ class Comfy(BaseModel):
         description="Format of the pictures; when absent, that of an input `format` of a SaveImage, else the "
         "node's own.",
     )
-    _normalised: tuple[object, graphs.Graph] | None = PrivateAttr(None)
 
+    @cached_property
     def normalised(self) -> graphs.Graph:
-        """Return the graph in one spelling, which is not to be changed. Raises `InvalidGraph`.
+        """The graph in one spelling, which is not to be changed. Raises `InvalidGraph`.
 
-        A submission needs it for the check of its texts, and to be completed.
+        A submission needs it to check its texts, and to be completed.
         """
-        if self._normalised is None or self._normalised[0] is not self.graph:
-            self._normalised = self.graph, graphs.normalise(self.graph)
-        return self._normalised[1]
+        return graphs.normalise(self.graph)
 
 
 def checkpoint_of(graph: Mapping[str, Mapping[str, Any]], airs: Mapping[str, str]) -> str:
@@ -184,7 +183,7 @@ def _parse_graph(input_: Comfy, path: str) -> graphs.Graph:
     if not input_.graph:
         raise InvalidInput.at(f"{path}workflow", f"is empty; a graph looks like {graphs.EXAMPLE}")
     try:
-        graph = input_.normalised()
+        graph = input_.normalised
     except InvalidGraph as error:
         where = f"[{error.node_id!r}]" if error.node_id is not None else ""
         raise InvalidInput.at(f"{path}workflow{where}", str(error)) from error
@@ -272,7 +271,7 @@ def check_marks(values: Mapping[str, Any], pictures: Collection[str], path: str)
 
 def get_texts(input_: Comfy) -> PromptTexts:
     try:
-        graph = graphs.substitute(input_.normalised(), _lowered(input_.variables))
+        graph = graphs.substitute(input_.normalised, _lowered(input_.variables))
     except InvalidGraph:
         # `complete` refuses the graph, with a better message.
         graph = input_.graph

@@ -9,6 +9,8 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any
 
+from imagemill.net.loops import new_event_loop
+
 log = logging.getLogger(__name__)
 
 CLOSE_S = 2.0
@@ -39,7 +41,7 @@ class NodeLoop:
                 work.close()
                 return None
             if self._loop is None:
-                self._loop = asyncio.new_event_loop()
+                self._loop = new_event_loop()
                 self._thread = threading.Thread(
                     target=self._loop.run_forever, name="imagemill-comfyui-loop", daemon=True
                 )

@@ -68,6 +68,8 @@ QUICK_SLOTS = 8
 QUICK_AT_ONCE = 4
 """Slots of a quick node that one thread serves: while it stores the pictures of its prompts and commits their
 ends, the node has those of the next thread."""
+UNHURRIED_S = 1.0
+"""Seconds after the last prompt of this process from which events of the node may be read late."""
 SLOW_S = 4 * QUICK_S
 """Seconds after which a running prompt ends a series of quick ones."""
 
@@ -272,6 +274,8 @@ class NodeConnection:
         self.lock = threading.Lock()
         self._path_of = path_of
         self._was_connected = False
+        self._released_at = -UNHURRIED_S
+        """When a prompt was released last."""
         self._loaded_models: OrderedDict[str, None] = OrderedDict()
         self._uploads: OrderedDict[str, str] = OrderedDict()
         self._inventory_lock = threading.Lock()
@@ -369,6 +373,9 @@ class NodeConnection:
         self.queue_remaining = None
         self._notify()
 
+    def is_waiting(self) -> bool:
+        return bool(self.prompt_runs) or self.clock() - self._released_at < UNHURRIED_S
+
     def _notify(self) -> None:
         for prompt_run in tuple(self.prompt_runs.values()):
             prompt_run.notify()
@@ -426,7 +433,9 @@ class NodeConnection:
                 self.active_at = self.clock()
             self.abandoned.pop(prompt_run.reference, None)
             self.collected.pop(prompt_run.reference, None)
-            return self.prompt_runs.setdefault(prompt_run.reference, prompt_run)
+            known = self.prompt_runs.setdefault(prompt_run.reference, prompt_run)
+        self.socket.hurry()
+        return known
 
     def release(self, prompt_run: PromptRun) -> None:
         """Remove one follower; the last one removes the prompt's run."""
@@ -434,6 +443,7 @@ class NodeConnection:
             prompt_run.followers -= 1
             if prompt_run.followers <= 0 and self.prompt_runs.get(prompt_run.reference) is prompt_run:
                 del self.prompt_runs[prompt_run.reference]
+                self._released_at = self.clock()
 
     def leave(self, prompt_run: PromptRun) -> None:
         """Remove one follower, whose place another will take: the prompt's run stays."""

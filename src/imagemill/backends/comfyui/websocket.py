@@ -13,7 +13,7 @@ import ssl
 import threading
 import uuid
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 from urllib.parse import urlsplit
 
 from imagemill.backends.comfyui.client import tls_context
@@ -39,6 +39,9 @@ log = logging.getLogger(__name__)
 FRAME_BYTES = 256 * 2**20
 """Largest message accepted: SaveImageWebsocket sends whole pictures."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
+LATE_S = 0.1
+"""Pause between two reads while no prompt of this process is on the node: it tells every process of each
+prompt of all."""
 GREETING = '{"type": "feature_flags", "data": {"supports_preview_metadata": true}}'
 """Sent as the first frame, it makes the node add the prompt's id to previews."""
 _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -54,6 +57,10 @@ class Listener(Protocol):
     def lost(self) -> None: ...
 
     def frame(self, frame: str | bytes) -> None: ...
+
+    def is_waiting(self) -> bool:
+        """Whether frames are to be passed at once; otherwise they may be `LATE_S` late."""
+        ...
 
 
 def socket_url(config: NodeConfig, client_id: str) -> str:
@@ -102,6 +109,7 @@ class NodeSocket:
         self._tried = threading.Event()
         self._started = self._closed = self._open = False
         self._task: asyncio.Task[None] | None = None
+        self._connection: _Connection | None = None
         self._ended = threading.Event()
         self._lock = threading.Lock()
         self.client_id = str(uuid.uuid4())
@@ -123,6 +131,12 @@ class NodeSocket:
     def wait_tried(self, seconds: float) -> None:
         """Wait until the first attempt to open it has ended."""
         self._tried.wait(seconds)
+
+    def hurry(self) -> None:
+        """Read at once what was left for later; to be called once the listener waits."""
+        connection = self._connection
+        if connection is not None and connection.is_paused:
+            self._loop.call(connection.resume)
 
     def close(self) -> None:
         """Close it, and wait until it is closed; at once where it was never started."""
@@ -161,7 +175,7 @@ class NodeSocket:
                 connection = await _open(self._config, client_id, self._listener)
             self.client_id = client_id
             opened, self.problem = True, ""
-            self._open = True
+            self._open, self._connection = True, connection
             self._tried.set()
             self._listener.connected()
             connection.start(GREETING)
@@ -170,7 +184,7 @@ class NodeSocket:
             reason = "it took too long" if isinstance(error, TimeoutError) else str(error)
             self.problem = f"the socket cannot be opened: {reason}"
         finally:
-            self._open = False
+            self._open, self._connection = False, None
             self._tried.set()
             if connection is not None:
                 connection.close()
@@ -231,6 +245,8 @@ class _Connection(asyncio.Protocol):
         self._reader: FrameReader | None = None
         self._heard = True
         """Whether anything was received since the last ping."""
+        self.is_paused = False
+        """Whether nothing is read for a moment."""
 
     async def shake_hands(self, request: bytes) -> None:
         assert self._transport is not None  # noqa: S101 - it is connected
@@ -255,6 +271,12 @@ class _Connection(asyncio.Protocol):
             if not self._heard:
                 return "it does not answer pings"
 
+    def resume(self) -> None:
+        """Read on after a pause."""
+        if self.is_paused and self._transport is not None and not self._transport.is_closing():
+            self.is_paused = False
+            self._transport.resume_reading()
+
     def close(self) -> None:
         if self._transport is not None:
             self._send(CLOSE, b"\x03\xe8")
@@ -263,8 +285,8 @@ class _Connection(asyncio.Protocol):
     # Methods of asyncio's protocol.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - it is a stream
-        self._transport = transport
+        # uvloop's transports are not derived from asyncio's.
+        self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         self._heard = True
@@ -307,6 +329,18 @@ class _Connection(asyncio.Protocol):
                 self._on_message(kind, payload)
         except (BadFrame, UnicodeError) as error:
             self._end(f"the node sends a broken frame: {error}")
+        if not self._listener.is_waiting():
+            self._pause()
+
+    def _pause(self) -> None:
+        if self._transport is None or self._transport.is_closing() or self.is_paused:
+            return
+        self.is_paused = True
+        self._transport.pause_reading()
+        if self._listener.is_waiting():
+            self.resume()  # it began to wait meanwhile, and may have seen that nothing was paused
+        else:
+            asyncio.get_running_loop().call_later(LATE_S, self.resume)
 
     def _on_message(self, kind: int, payload: bytes) -> None:
         if kind == TEXT:
