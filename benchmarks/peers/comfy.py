@@ -80,7 +80,10 @@ def peers() -> list[Peer]:
     """Return all of both groups."""
     one = "one process"
     kept = {
-        "ComfyUI alone, by its own WebSocket": ("nothing: its queue and history are in memory", {one: direct}),
+        "ComfyUI alone, by its own WebSocket": (
+            "nothing: its queue and history are in memory",
+            {one: direct},
+        ),
         "comfy-api-proxy": ("SQLite of the proxy; ComfyUI's queue is in memory", {one: proxy}),
         "Imagemill in front of ComfyUI": (
             "the job, as above; a prompt that ComfyUI loses is sent again",

@@ -1,6 +1,7 @@
 """All slots of a backend on one thread: which are offered, and which have threads of their own."""
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -121,6 +122,17 @@ def test_nodes_that_take_no_jobs_offer_none(hall: Any):
     assert it.wake() == ["a"]
     it.there[0] = node("a", draining=True)
     assert it.wake() == []
+
+
+def test_slots_whose_nodes_all_drain_are_woken_once_one_takes_jobs_again(hall: Any):
+    it = hall(node("a", draining=True))
+    asked = len(it.jobs.offered)
+    it.dispatcher.wake("gpu")
+    time.sleep(0.1)
+    assert len(it.jobs.offered) == asked
+
+    it.there[0] = node("a")
+    wait_until(lambda: ["a"] in it.jobs.offered)
 
 
 def test_a_slot_whose_job_takes_time_is_not_offered_until_it_is_done(hall: Any):

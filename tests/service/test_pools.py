@@ -1,8 +1,11 @@
-"""Futures of other threads are awaited on the event loop."""
+"""Calls in threads of a pool, and futures of other threads, are awaited on the event loop."""
 
 import asyncio
+import contextvars
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
-from threading import Thread
+from threading import Event, Thread, current_thread
+from typing import TypeVar
 
 import pytest
 
@@ -53,3 +56,119 @@ def test_a_cancelled_caller_leaves_the_work_to_finish():
     asyncio.run(cancelled())
     future.set_result(1)  # its loop is closed by now
     assert not future.cancelled()
+
+
+# Pools for quick calls
+
+_R = TypeVar("_R")
+
+
+def in_pool(work: Callable[[pools.QuickPool], Awaitable[_R]], threads: int = 4) -> _R:
+    async def run() -> _R:
+        return await work(pools.QuickPool("test", threads))
+
+    return asyncio.run(run())
+
+
+def test_quick_calls_at_the_same_time_share_a_thread():
+    names: list[str] = []
+
+    async def call_many(pool: pools.QuickPool) -> list[int]:
+        def call(number: int) -> int:
+            names.append(current_thread().name)
+            return number
+
+        return await asyncio.gather(*[pool(call, number) for number in range(50)])
+
+    assert in_pool(call_many) == [*range(50)]
+    assert len(set(names)) == 1
+
+
+def test_a_call_that_hangs_does_not_hold_up_the_others():
+    release = Event()
+
+    async def call_many(pool: pools.QuickPool) -> list[int]:
+        hung = [asyncio.create_task(pool(release.wait, 30)) for _ in range(3)]
+        await asyncio.sleep(0)
+        done = await asyncio.wait_for(asyncio.gather(*[pool(int, "7") for _ in range(20)]), 10)
+        release.set()
+        await asyncio.gather(*hung)
+        return done
+
+    assert in_pool(call_many) == [7] * 20
+
+
+def test_no_more_calls_than_the_pool_has_threads_are_made_at_once():
+    release, running = Event(), list[int]()
+
+    def hang() -> None:
+        running.append(1)
+        release.wait(30)
+        running.pop()
+
+    async def call_many(pool: pools.QuickPool) -> int:
+        hung = [asyncio.create_task(pool(hang)) for _ in range(6)]
+        await asyncio.sleep(0.2)
+        most = len(running)
+        release.set()
+        await asyncio.gather(*hung)
+        return most
+
+    assert in_pool(call_many, threads=3) == 3
+    assert running == []
+
+
+def test_an_error_is_raised_where_the_call_was_made_and_the_next_is_served():
+    async def fail_first(pool: pools.QuickPool) -> int:
+        with pytest.raises(ValueError, match="invalid literal"):
+            await pool(int, "x")
+        return await pool(int, "8")
+
+    assert in_pool(fail_first) == 8
+
+
+def test_a_call_has_the_context_of_its_caller():
+    name = contextvars.ContextVar("name", default="none")
+
+    async def call(pool: pools.QuickPool) -> str:
+        name.set("caller")
+        return await pool(name.get)
+
+    assert in_pool(call) == "caller"
+
+
+def test_a_call_whose_caller_has_gone_before_its_turn_is_not_made():
+    release, made = Event(), list[str]()
+
+    async def cancel_second(pool: pools.QuickPool) -> None:
+        first = asyncio.create_task(pool(release.wait, 30))
+        await asyncio.sleep(0)
+        second = asyncio.create_task(pool(made.append, "second"))
+        await asyncio.sleep(0)
+        second.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await second
+        release.set()
+        await first
+        await pool(made.append, "third")
+
+    in_pool(cancel_second, threads=1)
+    assert made == ["third"]
+
+
+def test_a_pool_serves_one_event_loop_after_the_other():
+    pool, release = pools.QuickPool("test", 4), Event()
+
+    async def leave_hanging() -> None:
+        hung = [asyncio.create_task(pool(release.wait, 30)) for _ in range(2)]
+        await asyncio.sleep(0)
+        for each in hung:
+            each.cancel()
+
+    async def call() -> int:
+        return await asyncio.wait_for(pool(int, "9"), 10)
+
+    asyncio.run(leave_hanging())
+    assert asyncio.run(call()) == 9
+    release.set()
+    assert asyncio.run(call()) == 9

@@ -99,7 +99,8 @@ def requirements_of(work: RenderSpec, families: Families | None = None) -> tuple
 
 
 def _requirements_of_graph(work: GraphSpec) -> list[Requirement]:
-    classes = [Requirement("class", node["class_type"]) for node in work.graph.values()]
+    names = {node["class_type"] for node in work.graph.values()}
+    classes = [Requirement("class", name) for name in names]
     files = [Requirement(kind, file) for _, _, kind, file in file_inputs(work.graph)]
     return classes + files + [Requirement("embedding", file) for file in embedding_files(work.graph)]
 

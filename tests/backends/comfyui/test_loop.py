@@ -8,6 +8,7 @@ from contextlib import ExitStack, closing
 import pytest
 
 from imagemill.backends.base import RenderControl
+from imagemill.backends.comfyui import websocket
 from imagemill.backends.comfyui.backend import ComfyUI
 from imagemill.backends.comfyui.loop import FEW, CheckThreads
 from imagemill.domain.images import GraphSpec
@@ -123,3 +124,22 @@ def test_a_server_that_refuses_the_socket_is_named_with_its_answer() -> None:
         connection.socket.start()
         until(lambda: "HTTP 403" in connection.socket.problem, "its answer is told")
         comfy.close()
+
+
+def test_a_socket_without_prompts_is_read_seldom_and_at_once_for_the_next(
+    node: TestNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(websocket, "LATE_S", 30.0)
+    with closing(backend(node, health_s=60.0)) as comfy, closing(backend(node, health_s=60.0)) as other:
+        connection = comfy._connection("a")  # pyright: ignore[reportPrivateUsage]
+        until(lambda: connection.socket.is_open, "the socket is open")
+        render(other, order(graph(1)))
+        paused = connection.socket._connection  # pyright: ignore[reportPrivateUsage]
+        until(
+            lambda: paused is not None and paused.is_paused,
+            "what the node told of the other's prompt is enough",
+        )
+
+        since = len(node.requests)
+        render(comfy, order(graph(2)))
+        assert asked_for(node, since) == [("POST", "/prompt"), ("GET", "/view")], "its events came in time"

@@ -129,9 +129,10 @@ class PartnerNodes:
 
 def partner_nodes_of(graph: Mapping[str, Any], catalogues: Iterable[Catalogue]) -> Mapping[str, int]:
     """Return the classes of a graph that are partner nodes on some server, with the number of their nodes."""
-    partners = frozenset[str]().union(*(each.partner_classes for each in catalogues))
-    classes = Counter(str(mapping(node).get("class_type")) for node in graph.values())
-    return {name: number for name, number in classes.items() if name in partners}
+    known = [each.partner_classes for each in catalogues]
+    classes = [str(mapping(node).get("class_type")) for node in graph.values()]
+    partners = [name for name in classes if any(name in names for names in known)]
+    return Counter(partners) if partners else {}
 
 
 def partner_nodes(work: RenderSpec, catalogues: Iterable[Catalogue]) -> Mapping[str, int]:
