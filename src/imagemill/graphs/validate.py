@@ -195,8 +195,7 @@ def _node_faults(
             continue
         given = node.inputs[name]
         value = given if type(given) in _PLAIN else _unwrapped(given)
-        is_list = type(value) not in _PLAIN and isinstance(value, list | tuple)
-        if is_list and (value is given or is_followed(value)):
+        if isinstance(value, list | tuple) and (value is given or is_followed(cast("object", value))):
             fault = _link_fault(node, name, declared.type, value, graph, classes)
         elif declared.choices is not None:
             fault = _choice_fault(node, name, declared, value, (node.kind.name, name) in files)
