@@ -11,8 +11,9 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 
 from imagemill.db import tables
-from imagemill.db.engine import Engines, explain
+from imagemill.db.engine import Engines, explain, is_lost
 from imagemill.db.group_commit import CommitSummary, GroupCommit, Listener, Tx, Write, WriteResult
+from imagemill.db.statements import driver
 from imagemill.domain.clock import now_us
 from imagemill.domain.errors import StorageError
 
@@ -24,6 +25,11 @@ _RECENT_S = 5.0
 """Seconds for which a commit shows that the database can be written to."""
 _PROBE_S = 3.0
 """Seconds within which the write of a check must be committed."""
+
+
+class _ConnectionBroke(Exception):
+    def __init__(self, reason: Exception) -> None:
+        self.reason = reason
 
 
 class WriteMode(StrEnum):
@@ -76,13 +82,35 @@ class Database:
     def read(
         self, query: Callable[Concatenate[sa.Connection, _P], _R], *args: _P.args, **kwargs: _P.kwargs
     ) -> _R:
-        """Run a query on a connection of its own. Raises `StorageError` when the database refuses it."""
-        driver: Any = self.engines.reader.dialect.dbapi
+        """Run a query on a connection of its own. Raises `StorageError` when the database refuses it.
+
+        It is run once more where the connection broke: the server may have been restarted.
+        """
+
+        def read(conn: sa.Connection) -> _R:
+            return query(conn, *args, **kwargs)
+
+        dbapi: Any = self.engines.reader.dialect.dbapi
         try:
-            with self.engines.reader.connect() as conn:
-                return query(conn, *args, **kwargs)
-        except (exc.DBAPIError, exc.TimeoutError, driver.Error) as error:  # hot statements raise the driver's
+            try:
+                return self._read(read)
+            except _ConnectionBroke:
+                return self._read(read)
+        except _ConnectionBroke as error:
+            raise StorageError(f"the database refused a read: {explain(error.reason)}") from error
+        except (exc.DBAPIError, exc.TimeoutError, dbapi.Error) as error:  # hot statements raise the driver's
             raise StorageError(f"the database refused a read: {explain(error)}") from error
+
+    def _read(self, query: Callable[[sa.Connection], _R]) -> _R:
+        dbapi: Any = self.engines.reader.dialect.dbapi
+        with self.engines.reader.connect() as conn:
+            raw = driver(conn)
+            try:
+                return query(conn)
+            except (exc.DBAPIError, dbapi.Error) as error:
+                if is_lost(conn, raw, error):
+                    raise _ConnectionBroke(error) from error
+                raise
 
     def ping(self) -> None:
         """Raise `StorageError` when the database does not answer."""

@@ -36,6 +36,7 @@ _CACHE_KB = 16_000
 file, with 16 MB 6 of them."""
 _JOURNAL_BYTES = 64 * 2**20
 """Size to which the WAL file is cut after a checkpoint; a long read can let it grow far beyond."""
+_UNUSED_S = 1.0
 _POOL_WAIT_S = 10.0
 """Seconds for which a query waits for a connection of the pool."""
 _POSTGRES_TCP: Mapping[str, int] = {
@@ -219,10 +220,48 @@ def _open_postgres(url: sa.URL, pooler: bool) -> Engines:
         pooler=pooler,
         pool_size=4,
         max_overflow=8,
-        pool_pre_ping=True,
         pool_timeout=_POOL_WAIT_S,
     )
+    _PingAfterPause(writer)
     return Engines(writer, writer.execution_options(isolation_level="AUTOCOMMIT"))
+
+
+def is_lost(conn: sa.Connection, raw: Any, error: Exception) -> bool:
+    """Whether the error is that the connection to the database broke. ``raw``: the driver's connection."""
+    if isinstance(error, exc.DBAPIError) and error.connection_invalidated:
+        return True
+    cause: Any = error.orig if isinstance(error, exc.DBAPIError) else error
+    return isinstance(cause, conn.dialect.loaded_dbapi.Error) and conn.dialect.is_disconnect(cause, raw, None)
+
+
+class _PingAfterPause:
+    """Asks a connection of the pool whether it still answers, if it was not used for `_UNUSED_S`.
+
+    SQLAlchemy's own ping comes before each use, and doubles the round trips of a short read. A connection
+    that broke while it was used says so itself.
+    """
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._dialect = engine.dialect
+        event.listen(engine, "checkin", self._note)
+        event.listen(engine, "checkout", self._check)
+
+    def _note(self, connection: Any, record: Any) -> None:
+        record.info["used_at"] = time.monotonic()
+
+    def _check(self, connection: Any, record: Any, _: Any) -> None:
+        used_at = record.info.get("used_at")
+        if used_at is None:
+            return
+        if connection.closed or (time.monotonic() - used_at > _UNUSED_S and not self._answers(connection)):
+            # The others of the pool are as old; each would cost a time limit to find out.
+            raise exc.InvalidatePoolError("the connection to the database broke")
+
+    def _answers(self, connection: Any) -> bool:
+        try:
+            return bool(self._dialect.do_ping(connection))
+        except self._dialect.loaded_dbapi.Error:
+            return False
 
 
 def _postgres_engine(url: sa.URL, *, pooler: bool, limits: bool = True, **options: Any) -> sa.Engine:

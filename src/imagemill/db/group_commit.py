@@ -24,7 +24,7 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 from sqlalchemy.dialects import sqlite
 
-from imagemill.db.engine import explain
+from imagemill.db.engine import explain, is_lost
 from imagemill.db.statements import (
     BoundStatement,
     Parameters,
@@ -431,10 +431,10 @@ class GroupCommit:
                 tx.insert_now()
                 is_ending = True
         except Exception as error:
-            is_lost = _is_lost(conn, raw, error)
+            broke = is_lost(conn, raw, error)
             # The connection may be broken; the next transaction opens another one.
             conn.close()
-            if is_lost:
+            if broke:
                 raise _lost(error, is_ending) from error
             raise
         self._connection = conn
@@ -498,14 +498,6 @@ def _answers(conn: sa.Connection) -> bool:
         return bool(conn.dialect.do_ping(driver(conn)))
     except conn.dialect.loaded_dbapi.Error:
         return False
-
-
-def _is_lost(conn: sa.Connection, raw: Any, error: Exception) -> bool:
-    """Whether the error is that the connection to the database broke."""
-    if isinstance(error, exc.DBAPIError) and error.connection_invalidated:
-        return True
-    cause: Any = error.orig if isinstance(error, exc.DBAPIError) else error
-    return isinstance(cause, conn.dialect.loaded_dbapi.Error) and conn.dialect.is_disconnect(cause, raw, None)
 
 
 def _lost(error: Exception, is_ending: bool) -> StorageError:

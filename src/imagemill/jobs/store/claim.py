@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from imagemill.db import tables
 from imagemill.db.group_commit import Tx
-from imagemill.db.statements import Statement, driver, run_together
+from imagemill.db.statements import BoundStatement, Statement, driver, run_together
 from imagemill.domain.dataclass import dataclass
 from imagemill.domain.events import ChangedList, EventType, ListName
 from imagemill.domain.jobs import Claim, Job, JobStatus
@@ -60,6 +60,14 @@ _HEADS = {
         )
     ),
 }
+
+_NEXT = Statement(
+    sa.text(
+        "SELECT tag, created_at, estimate_s, priority, avoid_until IS NOT NULL AND avoid_node IS NULL "  # noqa: S608
+        f"FROM jobs WHERE {tables.CLAIMABLE} AND lane = :lane ORDER BY tag, id LIMIT 1"
+    )
+)
+"""The head of a lane after a claim from it: a transaction that claims several jobs need not look at all."""
 
 # A union, as both databases can walk an index for each of its parts and stop at the limit.
 _PEEK = f"""
@@ -150,11 +158,10 @@ class ClaimStore:
             self._nodes.note(ask.offer, ask.now)
         heads = self._look(tx, asks)
         for ask in asks:
-            job = self._claim_one(tx, ask, heads) if heads else None
+            job = self._claim_one(tx, ask, heads, is_last=ask is asks[-1]) if heads else None
             claims.append(Claim(job) if job else None)
             if job is not None:
                 events.append(_event(job))
-                heads = self.heads(tx.conn) if ask is not asks[-1] else []
         taken = [claim.job for claim in claims if claim is not None]
         if taken:
             self._advance(tx, {job.queue for job in taken}, max(ask.now for ask in asks))
@@ -194,7 +201,8 @@ class ClaimStore:
     def fleet(self, conn: sa.Connection, now: int) -> Fleet:
         return self._nodes.look(conn, now)
 
-    def _claim_one(self, tx: Tx, ask: ClaimRequest, heads: list[LaneHead]) -> Job | None:
+    def _claim_one(self, tx: Tx, ask: ClaimRequest, heads: list[LaneHead], *, is_last: bool) -> Job | None:
+        """Claim a job, and renew the head of its lane in ``heads`` unless the request is the last."""
         if not self._nodes.has_room(ask.offer):
             return None
 
@@ -203,34 +211,34 @@ class ClaimStore:
 
         for head in heads:
             if head.held and head.key.queue in ask.offer.queues:
-                rows = _TAKE_HELD.run(tx.conn, _parameters(ask, Choice(head.lane, _FOUND_AGAIN)))
-                if rows:
-                    job = job_from(rows[0])
+                held = Choice(head.lane, _FOUND_AGAIN)
+                job = self._take(tx, _TAKE_HELD.call(_parameters(ask, held)), heads, head.lane, is_last)
+                if job is not None:
                     self._nodes.take(tx.conn, job, loads=False)
                     return job
         fleet = self._nodes.fleet(tx.conn, ask.now)
-        while choice := self._policy(ask.offer, heads, fleet, peek, ask.rules):
-            rows = self._take(tx, ask, choice, heads)
-            if rows:
-                job = job_from(rows[0])
+        open_heads = heads
+        while choice := self._policy(ask.offer, open_heads, fleet, peek, ask.rules):
+            job = self._take(tx, _taking_of(ask, choice, heads), heads, choice.lane, is_last)
+            if job is not None:
                 self._nodes.take(tx.conn, job, loads=choice.loads)
                 if choice.loads:
                     tx.model_loads.append(ask.offer.node)
                     tx.changed_lists.add(ChangedList(ListName.NODES))
                 return job
             # The lane's jobs are locked by other processes or avoid this node, so the lane is skipped.
-            heads = [head for head in heads if head.lane != choice.lane]
+            open_heads = [head for head in open_heads if head.lane != choice.lane]
         return None
 
     def _take(
-        self, tx: Tx, ask: ClaimRequest, choice: Choice, heads: Iterable[LaneHead]
-    ) -> list[tuple[Any, ...]]:
-        if ask.offer.local_first_s > 0:
-            key = next(head.key for head in heads if head.lane == choice.lane)
-            since = open_to_remote_since(ask.offer, key, ask.now)
-            if since is not None:
-                return _TAKE_LEFT.run(tx.conn, {**_parameters(ask, choice), "pick_since": since})
-        return _TAKE.run(tx.conn, _parameters(ask, choice))
+        self, tx: Tx, take: BoundStatement, heads: list[LaneHead], lane: int, is_last: bool
+    ) -> Job | None:
+        following = () if is_last else (_NEXT.call({"lane": lane}),)
+        taken, *after = run_together(tx.conn, take, *following)
+        rows = taken.rows()
+        if rows and after:
+            _renew(heads, lane, after[0].rows())
+        return job_from(rows[0]) if rows else None
 
     def _advance(self, tx: Tx, queues: Iterable[str], now: int) -> None:
         for queue in sorted(queues):
@@ -238,6 +246,26 @@ class ClaimStore:
             if start is not None and start - self._virtual.get(queue, -math.inf) > VIRTUAL_QUANTUM_S:
                 _ADVANCE.run(tx.conn, {"queue": queue, "now": start})
                 tx.on_commit.append(lambda queue=queue, start=start: self._virtual.update({queue: start}))
+
+
+def _taking_of(ask: ClaimRequest, choice: Choice, heads: Iterable[LaneHead]) -> BoundStatement:
+    """Return the statement that claims a job of the chosen lane."""
+    if ask.offer.local_first_s > 0:
+        key = next(head.key for head in heads if head.lane == choice.lane)
+        since = open_to_remote_since(ask.offer, key, ask.now)
+        if since is not None:
+            return _TAKE_LEFT.call({**_parameters(ask, choice), "pick_since": since})
+    return _TAKE.call(_parameters(ask, choice))
+
+
+def _renew(heads: list[LaneHead], lane: int, rows: Sequence[Sequence[Any]]) -> None:
+    """Replace the head of a lane, or remove it where no job is left."""
+    place = next(place for place, head in enumerate(heads) if head.lane == lane)
+    if not rows:
+        del heads[place]
+        return
+    *job, held = rows[0]
+    heads[place] = LaneHead(lane, heads[place].key, QueuedJob(*job), bool(held))
 
 
 def _peek(conn: sa.Connection, lanes: Sequence[int], count: int) -> dict[int, list[QueuedJob]]:
