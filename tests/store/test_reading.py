@@ -173,15 +173,17 @@ def test_depths_are_those_of_one_instant(store: Stores, database_url: str):
 def test_the_place_in_the_lane_counts_who_is_ahead(store: Stores):
     jobs = submit(store, *(draft() for _ in range(4))).jobs
     add(store, model="another lane")
-    assert [store.jobs.preceding(job) for job in jobs] == [0, 1, 2, 3]
+    assert store.jobs.preceding([(job.lane, job.tag) for job in jobs]) == {
+        (job.lane, job.tag): number for number, job in enumerate(jobs)
+    }
     claim(store)
-    assert store.jobs.preceding(jobs[3]) == 2
+    assert [*store.jobs.preceding([(jobs[3].lane, jobs[3].tag)]).values()] == [2]
 
 
 def test_the_place_is_counted_no_further_than_a_bound(store: Stores):
     for _ in range(3):
         jobs = submit(store, *(draft() for _ in range(400))).jobs
-    assert store.jobs.preceding(jobs[-1]) == 1000
+    assert [*store.jobs.preceding([(jobs[-1].lane, jobs[-1].tag)]).values()] == [1000]
 
 
 def test_the_attempts_whose_files_are_needed_are_the_delivered_and_the_running(store: Stores):

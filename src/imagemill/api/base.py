@@ -24,12 +24,13 @@ from imagemill.domain.scheduling import Offer
 from imagemill.domain.signing import UrlSigner
 from imagemill.jobs.capacity import Capacity
 from imagemill.jobs.gallery_files import Thumbnails
-from imagemill.jobs.hub import Hub, ViewLoader
+from imagemill.jobs.hub import Hub
 from imagemill.jobs.inputs import InputPictures
 from imagemill.jobs.job_feed import Feed
 from imagemill.jobs.operations.service import Operations
 from imagemill.jobs.pauses import Pauses
 from imagemill.jobs.processes import ProcessStore
+from imagemill.jobs.shared_reads import ViewLoader
 from imagemill.jobs.store.batches import BatchStore
 from imagemill.jobs.store.statistics import StatisticsStore
 from imagemill.jobs.store.store import JobStore

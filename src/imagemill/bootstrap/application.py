@@ -37,7 +37,7 @@ from imagemill.graphs.families.table import load_families
 from imagemill.jobs.attempt import Preparation
 from imagemill.jobs.capacity import Capacity
 from imagemill.jobs.gallery_files import Thumbnails
-from imagemill.jobs.hub import Hub, ViewLoader
+from imagemill.jobs.hub import Hub
 from imagemill.jobs.inputs import OwnerResources
 from imagemill.jobs.job_feed import Feed
 from imagemill.jobs.leadership import LeaderElection, ProcessLock, WorkerDirectory
@@ -47,6 +47,7 @@ from imagemill.jobs.operations.worker import OperationWorker
 from imagemill.jobs.pauses import Pauses
 from imagemill.jobs.processes import ProcessReporter
 from imagemill.jobs.runner import Runner
+from imagemill.jobs.shared_reads import ViewLoader
 from imagemill.jobs.sweeper import Sweeper
 from imagemill.model_registry.names import InstalledModels
 from imagemill.model_registry.registry import Registry

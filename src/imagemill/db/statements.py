@@ -24,6 +24,10 @@ _LIST = "(__[POSTCOMPILE_ids])"
 """SQLAlchemy's text for an expanding parameter whose length is not known yet."""
 
 
+_IDLE = 0
+"""libpq's state of a connection without a transaction (PQTRANS_IDLE)."""
+
+
 class Statement:
     """One statement for both databases. ``:ids`` stands for a list of any length, in parentheses."""
 
@@ -52,7 +56,12 @@ class Statement:
         text = self._text(conn, -1 if ids is None else len(ids))
         if ids is not None:
             given = {**given, **{f"ids_{number}": id_ for number, id_ in enumerate(ids, start=1)}}
-        return PendingResult(driver(conn).execute(text.sql, text.arguments(given)), text.returns)
+        raw, arguments = driver(conn), text.arguments(given)
+        if conn.dialect.name != "sqlite" and not raw.autocommit and raw.info.transaction_status == _IDLE:
+            # The transaction's BEGIN goes with its first statement.
+            with raw.pipeline():
+                return PendingResult(raw.execute(text.sql, arguments), text.returns)
+        return PendingResult(raw.execute(text.sql, arguments), text.returns)
 
     def begin_many(self, conn: sa.Connection, rows: Sequence[Parameters]) -> "PendingResult":
         text = self._text(conn, -1)

@@ -19,7 +19,6 @@ from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import ImagemillError, StorageError
 from imagemill.domain.events import Notice
 from imagemill.jobs.store.queries import View
-from imagemill.jobs.store.store import JobStore
 from imagemill.net import pools
 
 log = logging.getLogger(__name__)
@@ -420,43 +419,3 @@ def _call(loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> No
     except RuntimeError:
         # The loop is closed: the server is stopping and no request waits on that loop any more.
         return
-
-
-class ViewLoader:
-    """Loads finished jobs; requests that arrive during one read share the next. Used on one event loop."""
-
-    def __init__(self, store: JobStore) -> None:
-        self._store = store
-        self._wanted: dict[str, list[asyncio.Future[View | None]]] = {}
-        self._running: asyncio.Task[None] | None = None
-
-    async def load(self, ids: Iterable[str]) -> list[View]:
-        """Return the jobs in the order of ``ids``; deleted jobs are left out."""
-        loop = asyncio.get_running_loop()
-        futures: list[asyncio.Future[View | None]] = []
-        for id_ in ids:
-            future: asyncio.Future[View | None] = loop.create_future()
-            self._wanted.setdefault(id_, []).append(future)
-            futures.append(future)
-        if self._running is None:
-            self._running = loop.create_task(self._read())
-        views = [await future for future in futures]
-        return [view for view in views if view is not None]
-
-    async def _read(self) -> None:
-        try:
-            while self._wanted:
-                wanted, self._wanted = self._wanted, {}
-                try:
-                    found = await pools.read(self._store.views_by_id, wanted)
-                except Exception as error:  # noqa: BLE001 - set on every waiting future
-                    for future in (future for futures in wanted.values() for future in futures):
-                        if not future.done():
-                            future.set_exception(error)
-                    continue
-                for id_, futures in wanted.items():
-                    for future in futures:
-                        if not future.done():
-                            future.set_result(found.get(id_))
-        finally:
-            self._running = None

@@ -1,7 +1,7 @@
 """The routes of Civitai v1: jobs (section 1.1 of the wire contract), coverage, consumption and requests."""
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -28,8 +28,9 @@ from imagemill.domain.events import Event, EventType
 from imagemill.domain.jobs import Draft, Job, JobStatus
 from imagemill.domain.scheduling import mismatch_reason
 from imagemill.jobs.model_states import is_family_unsupported, nodes_with_model
+from imagemill.jobs.shared_reads import SharedReads
 from imagemill.jobs.store.finish import Cancel
-from imagemill.jobs.store.queries import Annotate, Filter, View
+from imagemill.jobs.store.queries import Annotate, Filter, Place, View
 from imagemill.jobs.store.submit import Accepted
 from imagemill.jobs.submit import JobRequest
 from imagemill.net import pools
@@ -88,6 +89,7 @@ class CivitaiJobRoutes:
         self._services = services
         self._shape = shape
         self._public_url = public_url
+        self._positions = SharedReads(self._read_positions)
 
     def declare(self, routes: APIRouter) -> None:
         all_, one = "/v1/consumer/jobs", "/v1/consumer/jobs/{job_id}"
@@ -301,22 +303,24 @@ class CivitaiJobRoutes:
             views = await self._services.views.load([job.id for job in jobs])
         base = base_url(request, self._public_url)
         queued = [view.job for view in views if view.job.status is JobStatus.QUEUED]
-        ahead = await pools.read(self._positions, queued) if queued else {}
+        positions = await self._positions.load([(job.lane, job.tag) for job in queued]) if queued else []
+        ahead = dict(zip([job.id for job in queued], positions, strict=True))
         return [
             job_status(view, self._shape, base, position=ahead.get(view.job.id), detailed=detailed)
             for view in views
         ]
 
-    def _positions(self, jobs: Sequence[Job]) -> dict[str, QueuedPosition]:
+    def _read_positions(self, places: Collection[Place]) -> dict[Place, QueuedPosition]:
         """Return the number of jobs before each, and whether some slot can take it now."""
         store, offers = self._services.jobs, self._services.offers()
-        lanes = {job.lane: store.lane(job.lane) for job in jobs}
+        lanes = {lane: store.lane(lane) for lane, _ in places}
         able = {
             lane: not self._services.capacity.missing_worker(key.queue)
             and any(mismatch_reason(offer, key) is None for offer in offers)
             for lane, key in lanes.items()
         }
-        return {job.id: QueuedPosition(store.preceding(job), able[job.lane]) for job in jobs}
+        ahead = store.preceding(places)
+        return {place: QueuedPosition(ahead[place], able[place[0]]) for place in places}
 
 
 def _fresh(job: Job) -> View:

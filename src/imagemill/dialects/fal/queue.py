@@ -145,7 +145,8 @@ class QueueRoutes:
         )
 
     async def _ahead(self, job: Job) -> int:
-        return await pools.read(self._services.jobs.preceding, job)
+        place = (job.lane, job.tag)
+        return (await pools.read(self._services.jobs.preceding, [place]))[place]
 
     async def statuses(
         self, request: Request, job_id: str, watcher: Watcher, with_logs: bool

@@ -3,7 +3,7 @@
 # pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
 # The rows of a statement built from a tuple of columns have no static type.
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import field
 from typing import Any
 
@@ -251,9 +251,18 @@ def _state(row: Sequence[Any]) -> JobSnapshot:
     return JobSnapshot(id_, owner, recipe, JobStatus(status), attempt, seq)
 
 
-def preceding(conn: sa.Connection, job: Job) -> int:
-    """Return the number of claimable jobs ahead in the same lane, at most `POSITION_BOUND`."""
-    return _PRECEDING.run(conn, {"lane": job.lane, "tag": job.tag})[0][0]
+Place = tuple[int, float]
+"""The lane and the tag of a job."""
+
+
+def preceding(conn: sa.Connection, places: Collection[Place]) -> dict[Place, int]:
+    """Return the number of claimable jobs ahead in the same lane, at most `POSITION_BOUND`, by place."""
+    if not places:
+        return {}
+    calls = [_PRECEDING.call({"lane": lane, "tag": tag}) for lane, tag in places]
+    return {
+        place: counted.rows()[0][0] for place, counted in zip(places, run_together(conn, *calls), strict=True)
+    }
 
 
 def work_ahead(conn: sa.Connection, job: Job) -> tuple[int, float, bool]:

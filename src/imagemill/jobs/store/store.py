@@ -1,6 +1,6 @@
 """The store of jobs: one concrete class for both databases."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from typing import Any, cast
@@ -268,8 +268,8 @@ class JobStore:
     def recent_states(self, ids: Sequence[str]) -> list[JobSnapshot]:
         return self._read(queries.recent_states, ids)
 
-    def preceding(self, job: Job) -> int:
-        return self._read(queries.preceding, job)
+    def preceding(self, places: Collection[queries.Place]) -> dict[queries.Place, int]:
+        return self._read(queries.preceding, places)
 
     def queue_position(self, job: Job, now: int) -> QueuePosition:
         """Return the position of a queued job, for `imagemill.domain.placement.explain_wait`."""
