@@ -214,11 +214,39 @@ def test_a_wake_up_gets_all_free_slots_of_the_backend() -> None:
     assert it.jobs.offered == [["a", "b", "a"]]
 
 
-def test_so_many_jobs_at_most_run_in_a_pool() -> None:
-    it = Pool(node("a", 4), max_jobs=3)
-    it.jobs.quick = 5
-    assert it.pool.work() == (3, False)
+def test_jobs_that_take_no_time_are_claimed_together_beyond_the_bound_of_a_pool() -> None:
+    it = Pool(node("a", 4), max_jobs=1)
+    it.jobs.quick = 6
+    assert it.pool.work() == (4, False)
     assert it.pool.work() == (2, False)
+
+
+def test_after_a_job_that_took_time_no_more_are_claimed_than_the_bound_of_a_pool() -> None:
+    it = Pool(node("a", 4), max_jobs=3)
+    it.jobs.slow = ["a"]
+    assert it.pool.work() == (1, False)
+    it.jobs.quick = 5
+    assert it.pool.work() == (2, False), "one slot is in use"
+    it.jobs.go.set()
+    it.pool.close()
+
+
+def test_a_pool_with_as_many_jobs_that_take_time_as_it_may_have_claims_none() -> None:
+    it = Pool(node("a", 4), max_jobs=2)
+    later: list[list[Offer]] = []
+    run_all = it.jobs.run_all
+
+    def claim_again(offers: Callable[[Iterable[Any]], Sequence[Offer]], *others: Any) -> int:
+        ran = run_all(offers, *others)
+        later.append([*offers(())])
+        return ran
+
+    it.jobs.run_all = claim_again  # type: ignore[method-assign]
+    it.jobs.slow = ["a", "a"]
+    assert it.pool.work() == (2, False)
+    assert later == [[]], "of the four slots that were taken two are left"
+    it.jobs.go.set()
+    it.pool.close()
 
 
 def test_a_slot_whose_job_takes_time_is_not_woken_until_it_is_done() -> None:

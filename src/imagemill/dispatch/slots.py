@@ -1,6 +1,7 @@
 """The slots of a worker that messages wake: which are free, and the work that a wake-up does on one."""
 
 import logging
+import math
 import threading
 import time
 from collections import Counter
@@ -19,6 +20,9 @@ log = logging.getLogger(__name__)
 _MAX_POLL_THREADS = 64
 """Maximum number of threads that polling starts; the number of slots limits it well before."""
 
+_AFTER_SLOW_S = 60.0
+"""Seconds after a job that took time in which no more are claimed at once than may run at once."""
+
 _Node = tuple[str, str]
 """Backend, name."""
 
@@ -35,7 +39,8 @@ class SlotPool:
     ``wakeup_s``: seconds for which one wake-up continues to claim jobs. ``max_jobs``: concurrent jobs in this
     process; None means the number of its nodes' slots. ``poll_s``: seconds between two checks for work
     without a wake-up. ``queues_with_work`` is read first, so that idle slots cost a single query.
-    ``shared`` runs the jobs of its backends: a wake-up that gets a slot of one gets all that are free.
+    ``shared`` runs the jobs of its backends: a wake-up that gets a slot of one gets all that are free, even
+    beyond ``max_jobs`` while their renders take no time, as these run one after the other.
     """
 
     def __init__(
@@ -60,6 +65,8 @@ class SlotPool:
         """Threads of attempts that take time, by backend."""
         for name in shared.backends if shared is not None else ():
             self._slow[name] = self._threads_of(name)
+        self._slow_at = -math.inf
+        """When a job of these backends took time last, on the monotonic clock."""
         self._lock = threading.Lock()
         self._busy: Counter[_Node] = Counter()
         self._stop = threading.Event()
@@ -140,7 +147,7 @@ class SlotPool:
             nonlocal calls, spent
             calls += 1
             spent = self._stop.is_set() or (calls > 1 and time.monotonic() >= until)
-            if spent:
+            if spent or self._is_full(taken.total()):
                 return ()
             free = taken.copy()
             free.subtract((node[0], attempt.claim.job.node or "") for attempt in waiting)
@@ -149,6 +156,7 @@ class SlotPool:
 
         def hand_over(attempt: Attempt) -> None:
             taken[node[0], attempt.claim.job.node or ""] -= 1
+            self._slow_at = time.monotonic()
             self._slow[node[0]].start(attempt)
 
         try:
@@ -172,16 +180,25 @@ class SlotPool:
         return AttemptThreads(self._shared, following, release)
 
     def _acquire_more(self, backend: str, name: str) -> list[_Node]:
-        """Reserve the free slots of a backend, as far as this process may have so many jobs."""
+        """Reserve the free slots of a backend."""
         taken: list[_Node] = []
         while len(taken) + 1 < MOST_AT_ONCE and (node := self._acquire(set(), name, backend)):
             taken.append(node)
         return taken
 
-    def _acquire(self, tried: set[_Node], name: str, of_backend: str = "") -> _Node | None:
-        """Reserve a slot on the node with the smallest share of busy slots, of any backend or one."""
+    def _is_full(self, own: int) -> bool:
+        """Whether other threads have as many slots as this process may have jobs; ``own``: the caller's."""
         with self._lock:
-            if self._max_jobs is not None and self._busy.total() >= self._max_jobs:
+            return self._max_jobs is not None and self._busy.total() - own >= self._max_jobs
+
+    def _acquire(self, tried: set[_Node], name: str, of_backend: str = "") -> _Node | None:
+        """Reserve a slot on the node with the smallest share of busy slots, of any backend.
+
+        ``of_backend``: a further slot of this one, whose jobs run one after the other if they take no time.
+        """
+        is_bounded = not of_backend or time.monotonic() - self._slow_at < _AFTER_SLOW_S
+        with self._lock:
+            if is_bounded and self._max_jobs is not None and self._busy.total() >= self._max_jobs:
                 return None
             free = [
                 (self._busy[key] / node.slots, key)

@@ -3,6 +3,7 @@
 # pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
 # The rows of a statement built from a tuple of columns have no static type.
 
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import field
 from typing import Any
@@ -123,11 +124,16 @@ _RUNNING_WORKERS = sa.select(_jobs.worker).where(sa.text("status = 'running'")).
 
 _AHEAD = (
     sa.select(_jobs.id)
-    .where(sa.text(tables.CLAIMABLE), _jobs.lane == sa.bindparam("lane"), _jobs.tag < sa.bindparam("tag"))
+    .where(
+        sa.text(tables.CLAIMABLE),
+        _jobs.lane == sa.bindparam("lane"),
+        _jobs.tag >= sa.bindparam("start"),
+        _jobs.tag < sa.bindparam("stop"),
+    )
     .limit(sa.literal_column(str(POSITION_BOUND)))
     .subquery()
 )
-_PRECEDING = Statement(sa.select(sa.func.count()).select_from(_AHEAD))
+_AHEAD_IN_RANGE = Statement(sa.select(sa.func.count()).select_from(_AHEAD))
 
 
 def jobs_by_id(conn: sa.Connection, ids: Iterable[str]) -> dict[str, Job]:
@@ -256,13 +262,27 @@ Place = tuple[int, float]
 
 
 def preceding(conn: sa.Connection, places: Collection[Place]) -> dict[Place, int]:
-    """Return the number of claimable jobs ahead in the same lane, at most `POSITION_BOUND`, by place."""
+    """Return the number of claimable jobs ahead in the same lane, at most `POSITION_BOUND`, by place.
+
+    Each job ahead is counted once, however many of the places are behind it.
+    """
     if not places:
         return {}
-    calls = [_PRECEDING.call({"lane": lane, "tag": tag}) for lane, tag in places]
-    return {
-        place: counted.rows()[0][0] for place, counted in zip(places, run_together(conn, *calls), strict=True)
-    }
+    ordered = sorted(set(places))
+    starts = [
+        before[1] if before is not None and before[0] == place[0] else -math.inf
+        for before, place in zip([None, *ordered], ordered, strict=False)
+    ]
+    calls = [
+        _AHEAD_IN_RANGE.call({"lane": lane, "start": start, "stop": tag})
+        for start, (lane, tag) in zip(starts, ordered, strict=True)
+    ]
+    ahead: dict[Place, int] = {}
+    count = 0
+    for start, place, counted in zip(starts, ordered, run_together(conn, *calls), strict=True):
+        count = counted.rows()[0][0] + (0 if start == -math.inf else count)
+        ahead[place] = min(count, POSITION_BOUND)
+    return ahead
 
 
 def work_ahead(conn: sa.Connection, job: Job) -> tuple[int, float, bool]:
