@@ -81,9 +81,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("roles", "most", "most_own"),
     [
-        ("Roles()", 1350, 522),
-        ("Roles(api=False, scheduler=False)", 1040, 400),
-        ("Roles(api=False, worker=False)", 1040, 400),
+        ("Roles()", 1260, 524),
+        ("Roles(api=False, scheduler=False)", 960, 403),
+        ("Roles(api=False, worker=False)", 960, 403),
     ],
     ids=["serve", "worker", "scheduler"],
 )

@@ -18,7 +18,6 @@ from fastapi import WebSocket, WebSocketDisconnect
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from imagemill.backends.base import Progress
 from imagemill.domain.dataclass import dataclass
@@ -202,30 +201,17 @@ def refusal(error: ImagemillError | HTTPException) -> Close:
     return Close(code, text.encode()[:_LONGEST_REASON].decode(errors="ignore"))
 
 
-class SocketProtocol(WebSocketsSansIOProtocol):
-    """uvicorn's protocol, except that a client which reads nothing does not delay the close.
+def _protocol(*args: Any, **named: Any) -> asyncio.Protocol:
+    """Return the protocol of a connection, imported with the first: most servers never get one."""
+    from imagemill.web.websocket_protocol import SocketProtocol
 
-    Otherwise the connection and its buffers would be kept for as long as the client holds it open.
-    """
-
-    async def send(self, message: Any) -> None:
-        if message["type"] == "websocket.close" and not self.writable.is_set():
-            self.stop_keepalive()
-            self.transport.abort()
-            return
-        await super().send(message)
-
-    def keepalive_timeout(self) -> None:
-        stuck = not self.writable.is_set()
-        super().keepalive_timeout()
-        if stuck:
-            self.transport.abort()
+    return SocketProtocol(*args, **named)
 
 
 def wire() -> dict[str, Any]:
     """Return uvicorn's settings for WebSockets."""
     return {
-        "ws": SocketProtocol,
+        "ws": _protocol,
         "ws_max_size": MESSAGE_BYTES,
         "ws_ping_interval": PING_S,
         "ws_ping_timeout": PONG_S,
