@@ -180,10 +180,20 @@ def test_the_place_in_the_lane_counts_who_is_ahead(store: Stores):
     assert [*store.jobs.preceding([(jobs[3].lane, jobs[3].tag)]).values()] == [2]
 
 
+def test_places_of_several_lanes_are_counted_together(store: Stores):
+    jobs = submit(store, *(draft() for _ in range(4))).jobs
+    others = [add(store, model="another lane") for _ in range(2)]
+    places = [(job.lane, job.tag) for job in (*others, jobs[3], jobs[1], jobs[3])]
+    assert list(map(store.jobs.preceding(places).__getitem__, places)) == [0, 1, 3, 1, 3]
+    assert store.jobs.preceding([]) == {}
+
+
 def test_the_place_is_counted_no_further_than_a_bound(store: Stores):
     for _ in range(3):
         jobs = submit(store, *(draft() for _ in range(400))).jobs
-    assert [*store.jobs.preceding([(jobs[-1].lane, jobs[-1].tag)]).values()] == [1000]
+    last, before = ((job.lane, job.tag) for job in (jobs[-1], jobs[-2]))
+    assert store.jobs.preceding([last]) == {last: 1000}
+    assert store.jobs.preceding([before, last]) == {before: 1000, last: 1000}
 
 
 def test_the_attempts_whose_files_are_needed_are_the_delivered_and_the_running(store: Stores):
