@@ -160,6 +160,26 @@ def test_a_lone_file_needs_no_journal(tmp_path: Path) -> None:
     assert not (tmp_path / FOLDER).exists()
 
 
+def test_lone_files_that_come_often_get_a_journal(tmp_path: Path) -> None:
+    blobs = LocalBlobs(tmp_path)
+    for number in range(journal_module._MANY - 1):
+        blobs.create_all(pngs(f"lone-{number}"))
+    assert not (tmp_path / FOLDER).exists()
+
+    blobs.create_all(pngs("one-more"))
+    wait_for(lambda: len(journals(tmp_path)) == 2)
+    blobs.close()
+
+
+def test_lone_files_that_come_seldom_get_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_module, "_OFTEN_S", 0.0)
+    blobs = LocalBlobs(tmp_path)
+    for number in range(2 * journal_module._MANY):
+        blobs.create_all(pngs(f"lone-{number}"))
+
+    assert not (tmp_path / FOLDER).exists()
+
+
 def test_a_large_file_is_flushed_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     blobs = with_journal(tmp_path)
     flushed = flushed_files(monkeypatch)

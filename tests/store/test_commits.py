@@ -187,6 +187,41 @@ def test_a_request_given_up_alone_leaves_the_store_at_work(commits: GroupCommit)
     assert commits.begin(insert, 2).result(30) == 2
 
 
+def flushes(tx: Tx, payloads: Sequence[None]) -> list[bool]:
+    """Whether the transaction is flushed when it is committed."""
+    raw = tx.conn.connection.driver_connection
+    assert raw is not None
+    return [raw.execute("PRAGMA synchronous").fetchone()[0] == 2 for _ in payloads]
+
+
+def loses(tx: Tx, payloads: Sequence[None]) -> list[bool]:
+    return flushes(tx, payloads)
+
+
+def test_what_may_be_lost_is_flushed_with_others_only(tmp_path: Path):
+    database = open_engines(f"sqlite:///{tmp_path / 'flushed.db'}", fsync=True)
+    commits = GroupCommit(database.writer, lambda _: None, unflushed=(loses,))
+    try:
+        for _ in range(2):
+            assert [each.result() for each in commits.run((loses, None))] == [False]
+            assert [each.result() for each in commits.run((flushes, None))] == [True]
+        assert [each.result() for each in commits.run((loses, None), (flushes, None))] == [True, True]
+    finally:
+        commits.close()
+        database.close()
+
+
+def test_without_flushes_nothing_is_flushed(tmp_path: Path):
+    database = open_engines(f"sqlite:///{tmp_path / 'notes.db'}", fsync=False)
+    commits = GroupCommit(database.writer, lambda _: None, unflushed=(loses,))
+    try:
+        for write in (loses, flushes, loses):
+            assert [each.result() for each in commits.run((write, None))] == [False]
+    finally:
+        commits.close()
+        database.close()
+
+
 def test_closing_finishes_what_waits(commits: GroupCommit, database: Engines):
     gate = Gate(commits)
     futures = [commits.begin(insert, number) for number in range(300)]

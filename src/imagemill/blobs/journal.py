@@ -10,6 +10,7 @@ a file that grows takes three times as long. Its records lie from its beginning 
 """
 
 import logging
+import math
 import os
 import secrets
 import struct
@@ -34,6 +35,9 @@ MOST_BYTES = 64 * 1024
 _SIZE = 2 * 1024 * 1024
 _FILES = 2
 """Files of a journal: one is written to while the jobs of the other are flushed."""
+_OFTEN_S = 0.25
+_MANY = 8
+"""Single files that come within `_OFTEN_S` of the one before, for which a journal is made."""
 _AFTER_ERROR_S = 60.0
 """Seconds after which a journal is made again that could not be."""
 _RETRY_S = 1.0
@@ -73,6 +77,8 @@ class Journal:
         self._free: list[_JournalFile] = []
         self._full: list[_JournalFile] = []
         self._made = 0
+        self._in_a_row, self._last_at = 0, -math.inf
+        """The single files that came one soon after the other, and when the last did."""
         self._is_wanted = False
         """Whether files are to be made."""
         self._not_before = 0.0
@@ -95,7 +101,7 @@ class Journal:
         if len(records) > self._size:
             return False
         with self._lock:
-            file = self._file_for(len(records), is_crowd=len(entries) > 1)
+            file = self._file_for(len(records), is_crowd=len(entries) > 1 or self._are_many())
             if file is None:
                 return False  # also when it was closed meanwhile
             if not file.paths:
@@ -114,6 +120,13 @@ class Journal:
             with self._lock:
                 self._give_up(file, error)
             return False
+
+    def _are_many(self) -> bool:
+        """Whether single files come one soon after the other; called for each of them, with the lock."""
+        now = time.monotonic()
+        self._in_a_row = self._in_a_row + 1 if now - self._last_at < _OFTEN_S else 1
+        self._last_at = now
+        return self._in_a_row >= _MANY
 
     def settle(self) -> None:
         """Flush the files that are in the journal alone, and empty it. Raises `OSError`."""
@@ -148,7 +161,7 @@ class Journal:
     def _file_for(self, size: int, *, is_crowd: bool) -> "_JournalFile | None":
         """Return the file that has room for so many bytes; call with the lock.
 
-        ``is_crowd``: a journal is worth its 4 MB and its thread.
+        ``is_crowd``: a journal is worth its 4 MB and its thread, as files come together or often.
         """
         if self._closed.is_set():
             return None

@@ -109,6 +109,8 @@ def build_stores(engines: Engines, listener: Listener | None = None, *, policy: 
         ),
         settle=ledger.settle,
         enqueue_webhooks=enqueue_messages,
+        # A claim that a power loss undoes leaves the job in the queue.
+        unflushed=(jobs.claim_write,),
     )
     return Stores(
         database=database,

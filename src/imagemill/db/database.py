@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from enum import StrEnum
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -62,10 +62,13 @@ class Database:
         last_writes: Sequence[Write],
         settle: Callable[[Tx], None],
         enqueue_webhooks: Callable[[Tx], None],
+        unflushed: Collection[Write] = (),
     ) -> None:
         """Say what a transaction does last; see `GroupCommit.order`. Call it before the first write."""
         last_writes = (_touch, *last_writes)
-        self._commits.order(last_writes=last_writes, settle=settle, enqueue_webhooks=enqueue_webhooks)
+        self._commits.order(
+            last_writes=last_writes, settle=settle, enqueue_webhooks=enqueue_webhooks, unflushed=unflushed
+        )
 
     def write(self, write: Callable[[Tx, Sequence[Any]], Sequence[Any]], request: Any) -> Any:
         """Commit one write and return its answer; raises what the write answers with."""

@@ -15,7 +15,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from dataclasses import field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -53,6 +53,10 @@ _GATHER_S = 0.0005
 """Seconds for which the next transaction of a busy database waits for more writes to join it."""
 _TRANSIENT_TRIES = 4
 """Retries of a transaction that met a lock, a deadlock, a serialisation failure or a lost connection."""
+_CAN_FLUSH, _FLUSHES = "imagemill-can-flush", "imagemill-flushes"
+"""Whether a connection to SQLite was opened to flush its commits, and whether it does so now."""
+_FULL = 2
+"""SQLite's number of synchronous=FULL."""
 _IDLE_S = 5.0
 """Seconds after which the kept connection is checked before it is used again: a firewall, or a fail-over, may
 have dropped it without a word."""
@@ -227,6 +231,7 @@ class GroupCommit:
         last_writes: Sequence[Write] = (),
         settle: Callable[[Tx], None] = lambda _: None,
         enqueue_webhooks: Callable[[Tx], None] = lambda _: None,
+        unflushed: Collection[Write] = (),
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._engine = engine
@@ -234,7 +239,9 @@ class GroupCommit:
         self._pause = pause
         self.committed_at = time.monotonic()
         """When the last transaction was committed, on the monotonic clock."""
-        self.order(last_writes=last_writes, settle=settle, enqueue_webhooks=enqueue_webhooks)
+        self.order(
+            last_writes=last_writes, settle=settle, enqueue_webhooks=enqueue_webhooks, unflushed=unflushed
+        )
         self._waiting: deque[_Request] = deque()
         self._commit_lock = threading.Lock()
         self._connection: sa.Connection | None = None
@@ -253,13 +260,16 @@ class GroupCommit:
         last_writes: Sequence[Write],
         settle: Callable[[Tx], None],
         enqueue_webhooks: Callable[[Tx], None],
+        unflushed: Collection[Write] = (),
     ) -> None:
         """Say what runs at the end of each transaction.
 
         ``last_writes`` are kinds of write that run after all others of their transaction, in this order, and
         see what those did. ``settle`` runs before the last of them, or at the transaction's end;
-        ``enqueue_webhooks`` runs after everything else.
+        ``enqueue_webhooks`` runs after everything else. A transaction of ``unflushed`` kinds alone is not
+        flushed to the disk by itself on SQLite, but with the next one: a power loss may undo it.
         """
+        self._unflushed = frozenset(unflushed)
         self._order = {write: number for number, write in enumerate(last_writes, start=1)}
         self._settle = settle
         self._enqueue_webhooks = enqueue_webhooks
@@ -419,6 +429,7 @@ class GroupCommit:
         raw = driver(conn)
         is_ending = False
         try:
+            _flush_next(conn, not kinds.keys() <= self._unflushed)
             with conn.begin():
                 tx = Tx(conn=conn, writes=len(batch))
                 for write in sorted(kinds, key=self._order_of):
@@ -482,6 +493,18 @@ class GroupCommit:
             self._listener(tx)
         except Exception:
             log.exception("the commit listener failed; polling will pick the changes up")
+
+
+def _flush_next(conn: sa.Connection, wanted: bool) -> None:
+    """Have SQLite flush the next commit, or not; nothing changes where it flushes none."""
+    if conn.dialect.name != "sqlite":
+        return
+    raw, info = driver(conn), conn.info
+    if _FLUSHES not in info:
+        info[_FLUSHES] = info[_CAN_FLUSH] = raw.execute("PRAGMA synchronous").fetchone()[0] >= _FULL
+    if info[_CAN_FLUSH] and info[_FLUSHES] != wanted:
+        raw.execute(f"PRAGMA synchronous={'FULL' if wanted else 'NORMAL'}")
+        info[_FLUSHES] = wanted
 
 
 def _is_transient(error: Exception) -> bool:
