@@ -172,3 +172,17 @@ def test_a_pool_serves_one_event_loop_after_the_other():
     assert asyncio.run(call()) == 9
     release.set()
     assert asyncio.run(call()) == 9
+
+
+def test_where_no_thread_can_be_started_the_next_call_tries_again(monkeypatch: pytest.MonkeyPatch):
+    async def call(pool: pools.QuickPool) -> int:
+        with monkeypatch.context() as patch:
+            patch.setattr(Thread, "start", refuse)
+            with pytest.raises(RuntimeError, match="can't start new thread"):
+                await pool(int, "1")
+        return await asyncio.wait_for(pool(int, "2"), 10)
+
+    def refuse(thread: Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    assert in_pool(call) == 2

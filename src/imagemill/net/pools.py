@@ -96,18 +96,28 @@ class QuickPool(BlockingPool):
             is_idle = self._serving == 0
             self._serving += is_idle
         if is_idle:
-            self._executor.submit(self._serve)
+            self._start_serving()
         elif self._watch is not loop:
             self._watch = loop
             loop.call_later(_PATIENCE_S, self._look, loop)
         return await call.done
+
+    def _start_serving(self) -> None:
+        """Have a thread that was counted make calls. Raises `RuntimeError` where none can be started."""
+        try:
+            self._executor.submit(self._serve)
+        except RuntimeError:
+            with self._lock:
+                self._serving = max(0, self._serving - 1)
+            raise
 
     def _serve(self) -> None:
         """Make calls until none waits."""
         while True:
             with self._lock:
                 if not self._waiting:
-                    self._serving -= 1
+                    # Not below 0: the pool keeps the work of a thread that could not be started for another.
+                    self._serving = max(0, self._serving - 1)
                     return
                 call = self._waiting.popleft()
             call.run()
@@ -120,7 +130,7 @@ class QuickPool(BlockingPool):
             self._serving += needs_help
             self._first = first
         if needs_help:
-            self._executor.submit(self._serve)
+            self._start_serving()
         if first is not None:
             loop.call_later(_PATIENCE_S, self._look, loop)
         elif self._watch is loop:
