@@ -127,15 +127,19 @@ def test_a_job_that_is_cancelled_while_its_render_waits_is_stopped(store: Stores
 
 
 def test_a_picture_of_an_earlier_attempt_with_its_number_is_not_replaced(store: Stores, make: Any):
-    """As after the database was restored from a backup: the job is tried again under another name."""
-    it, job = make(), add(store)
+    """As after the database was restored from a backup, or a power loss has undone a claim and left its file.
+
+    The job is tried again under another name, and none of its failures is used up.
+    """
+    it, job = make(), add(store, max_failures=1)
     it.blobs.put(f"jobs/{job.id}/1/0.png", b"another picture", "image/png")
     it.run()
     error = store.jobs.job(job.id).error
     assert error is not None
     assert error.code is FailureCode.STORAGE
     it.run()
-    assert store.jobs.job(job.id).status is S.SUCCEEDED
+    found = store.jobs.job(job.id)
+    assert (found.status, found.attempt, found.failures) == (S.SUCCEEDED, 2, 0)
     assert it.blobs.get(f"jobs/{job.id}/1/0.png") == b"another picture"
 
 

@@ -151,6 +151,7 @@ def store(blobs: BlobStore, checked: CheckedOutputs, patience_s: float, control:
 
     While the blob store is unavailable writing is retried for ``patience_s`` seconds, since the render is
     made already; then `StorageError` is raised, or `RenderCanceled` when the job is stopped meanwhile.
+    `BackendError` is raised for names that other outputs have.
     """
     begin, pause_s = time.perf_counter(), _FIRST_PAUSE_S
     patient_until = time.monotonic() + patience_s
@@ -158,8 +159,10 @@ def store(blobs: BlobStore, checked: CheckedOutputs, patience_s: float, control:
         try:
             blobs.create_all(checked.blobs)
         except Conflict as error:
-            # It happens after the database was restored from a backup; the next attempt has other names.
-            raise StorageError(f"{error}: an attempt of this number was made before") from error
+            # An attempt of this number was undone, by a power loss or when the database was restored from a
+            # backup. That is no failure of the job; the next attempt has other names.
+            message = f"{error}: an attempt of this number was made before"
+            raise BackendError(FailureCode.STORAGE, message, after_s=0.0, counts=False) from error
         except StorageError as error:
             if time.monotonic() + pause_s > patient_until:
                 raise
