@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from imagemill.db import tables
 from imagemill.db.database import Database
 from imagemill.db.group_commit import Tx
-from imagemill.db.statements import dump, load
+from imagemill.db.statements import Statement, dump, load
 from imagemill.domain.clock import SECOND, now_us, random_fraction
 from imagemill.domain.dataclass import dataclass
 from imagemill.domain.events import Event
@@ -108,7 +108,7 @@ class BatchOutbox:
         self._write(_save, progress)
 
 
-@cache  # an idle server asks each second, and making the statement takes longer than running it
+@cache  # making the statement takes longer than running it
 def _due_callbacks() -> sa.Select[Any]:
     # A batch whose jobs are deleted has no sum, and is closed like one that is delivered.
     newest = (
@@ -141,11 +141,11 @@ def _due(conn: sa.Connection, now: int, limit: int) -> list[DueCallback]:
     ]
 
 
-_OPEN = sa.select(1).where(_callbacks.due_at.is_not(None)).limit(1)
+_OPEN = Statement(sa.select(_callbacks.batch).where(_callbacks.due_at.is_not(None)).limit(1))
 
 
 def _has_open(conn: sa.Connection) -> bool:
-    return conn.execute(_OPEN).first() is not None
+    return bool(_OPEN.run(conn))
 
 
 def _events_around(
@@ -259,9 +259,9 @@ class BatchCallbackDispatcher:
     # The source of the delivery worker
 
     def due(self, limit: int, held: Sequence[BlockedTarget]) -> Sequence[PendingDelivery[DueCallback]]:
-        found = self._outbox.due(now_us(), limit + 64 * len(held))
-        if not found:
-            self._is_open = self._outbox.has_open()
+        # Asked first, as an idle server asks each second: it takes a tenth of the other query.
+        self._is_open = self._outbox.has_open()
+        found = self._outbox.due(now_us(), limit + 64 * len(held)) if self._is_open else []
         pending = [
             PendingDelivery((each.batch, each.number), target_of(each.owner, each.callback.url), each)
             for each in found
