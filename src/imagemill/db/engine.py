@@ -37,6 +37,7 @@ file, with 16 MB 6 of them."""
 _JOURNAL_BYTES = 64 * 2**20
 """Size to which the WAL file is cut after a checkpoint; a long read can let it grow far beyond."""
 _UNUSED_S = 1.0
+"""Seconds without use after which a connection to PostgreSQL is asked whether it still answers."""
 _POOL_WAIT_S = 10.0
 """Seconds for which a query waits for a connection of the pool."""
 _POSTGRES_TCP: Mapping[str, int] = {
