@@ -10,8 +10,9 @@ import pytest
 
 from imagemill.backends.base import Node
 from imagemill.dispatch.base import Offers
+from imagemill.dispatch.idle_slots import IdleSlots
 from imagemill.dispatch.inline import InlineDispatcher
-from imagemill.dispatch.shared_slots import SlotGroup
+from imagemill.dispatch.shared_slots import SharedSlots, SlotGroup
 from imagemill.dispatch.slots import SlotPool
 from imagemill.domain.jobs import LaneKey
 from imagemill.domain.scheduling import LaneHead, Offer, QueuedJob
@@ -133,6 +134,37 @@ def test_slots_whose_nodes_all_drain_are_woken_once_one_takes_jobs_again(hall: A
 
     it.there[0] = node("a")
     wait_until(lambda: ["a"] in it.jobs.offered)
+
+
+def test_a_node_that_takes_jobs_again_while_it_is_asked_for_is_not_forgotten() -> None:
+    backend, jobs, idle, closed = FakeBackend(), Jobs(), IdleSlots(), threading.Event()
+    states = [node("a", draining=True)]
+
+    def return_meanwhile() -> list[Node]:
+        if states:
+            idle.wake_nodes([("fake", "")])
+        return [states.pop()] if states else [node("a")]
+
+    backend.nodes = return_meanwhile  # type: ignore[method-assign]
+    offers = Offers({"fake": backend}, worker="w", served_queues=None)
+    states.append(node("a", draining=True))  # that of before was for the offers
+    slots = SharedSlots(
+        jobs,
+        backend,
+        offers,
+        idle,
+        on_claim=lambda *_: None,
+        on_refusal=lambda *_: None,
+        closed=closed,
+    )
+    slots.start()
+    wait_until(lambda: jobs.offered)
+    time.sleep(0.05)
+    idle.wake("gpu")
+    wait_until(lambda: len(jobs.offered) == 2)
+    closed.set()
+    idle.close()
+    slots.join()
 
 
 def test_a_slot_whose_job_takes_time_is_not_offered_until_it_is_done(hall: Any):

@@ -193,10 +193,13 @@ class SharedSlots:
     def _serve(self) -> None:
         was_woken = False
         while not self._closed.is_set():
+            roused = self._idle.count_wakeups(())
             # While all are draining, as those of a paused simulator, wake-ups are for others.
             nodes = [node for node in self._backend.nodes() if not node.draining]
             queues = frozenset[str]().union(*(node.queues for node in nodes))
             wakeups_seen = self._idle.count_wakeups(queues)
+            if self._idle.count_wakeups(()) != roused:
+                continue  # as its nodes take jobs again, perhaps since they were asked for
             try:
                 ran = self._runner.run_all(
                     self._free, lambda queues=queues: self._on_claim(self._key, queues), self._hand_over

@@ -6,6 +6,7 @@
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import field
+from itertools import pairwise
 from typing import Any
 
 import sqlalchemy as sa
@@ -269,18 +270,16 @@ def preceding(conn: sa.Connection, places: Collection[Place]) -> dict[Place, int
     if not places:
         return {}
     ordered = sorted(set(places))
-    starts = [
-        before[1] if before is not None and before[0] == place[0] else -math.inf
-        for before, place in zip([None, *ordered], ordered, strict=False)
-    ]
+    before = {place: other for other, place in pairwise(ordered) if other[0] == place[0]}
     calls = [
-        _AHEAD_IN_RANGE.call({"lane": lane, "start": start, "stop": tag})
-        for start, (lane, tag) in zip(starts, ordered, strict=True)
+        _AHEAD_IN_RANGE.call(
+            {"lane": place[0], "start": before[place][1] if place in before else -math.inf, "stop": place[1]}
+        )
+        for place in ordered
     ]
     ahead: dict[Place, int] = {}
-    count = 0
-    for start, place, counted in zip(starts, ordered, run_together(conn, *calls), strict=True):
-        count = counted.rows()[0][0] + (0 if start == -math.inf else count)
+    for place, counted in zip(ordered, run_together(conn, *calls), strict=True):
+        count = counted.rows()[0][0] + (ahead[before[place]] if place in before else 0)
         ahead[place] = min(count, POSITION_BOUND)
     return ahead
 
