@@ -235,7 +235,8 @@ class CoreSettings(BaseSettings):
     sweep_s: float = Field(
         default=1.0,
         gt=0,
-        description="Seconds between the scheduler's sweeps for lost, expired and due jobs.",
+        description="Seconds between the scheduler's sweeps for lost, expired and due jobs. Threads that "
+        "other processes wake up look for work themselves after five times as long, at most 5 s.",
     )
     leader_lease_s: float = Field(
         default=10.0,

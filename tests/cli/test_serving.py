@@ -43,6 +43,8 @@ def test_serve_says_where_it_listens_and_ends_well(tmp_path: Path) -> None:
             assert "server" not in health.headers
             assert health.reason_phrase == "OK"
             assert client.get("/docs").status_code == 200
+            date = health.headers["date"]
+            until(lambda: client.get("/health").headers["date"] != date, seconds=5)
         program.signal()
         assert program.ended() == 0
         assert program.lines()[-1]["event"] == "stopped"

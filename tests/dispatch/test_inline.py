@@ -48,6 +48,8 @@ class Floor:
         """Nodes that take the jobs of `heads`, one each."""
         self.took: list[str] = []
         self.polls = 0
+        self.busy: threading.Event | None = None
+        """Until it is set, a slot that asked is busy."""
         self.asked: list[str] = []
         self.dispatcher = InlineDispatcher(
             self._run_all,
@@ -72,6 +74,8 @@ class Floor:
         given = offer()
         if given is not None:
             self.asked.append(given.node)
+            if self.busy is not None:
+                self.busy.wait()
             if self.heads and given.node in self.takers:
                 self.takers.remove(given.node)
                 self.heads.pop()
@@ -228,6 +232,20 @@ def test_what_no_slot_took_is_polled_for_although_wake_ups_arrive(relayed: Floor
     wait_until(lambda: len(relayed.asked) >= 300)
     relayed.takers = {"dispatch-3"}
     wait_until(lambda: relayed.took == ["dispatch-3"])
+
+
+def test_work_that_waits_for_busy_slots_is_not_polled_for_often():
+    pool = Floor(node("dispatch-a"), heads=[head()], is_relayed=True)
+    leave = threading.Event()
+    pool.busy = leave
+    pool.dispatcher.start()
+    wait_until(lambda: pool.asked == ["dispatch-a"])
+    pool.polled(1)
+    before = pool.polls
+    assert not leave.wait(0.5)
+    assert pool.polls <= before + 1
+    leave.set()
+    pool.dispatcher.close()
 
 
 def test_after_missed_wake_ups_one_question_finds_what_waits():

@@ -138,7 +138,7 @@ class Counting(ProductParts):
 
 def advancer(leads: Callable[[], bool] = lambda: True, **products: ProductParts) -> Advancer:
     unused: Any = None
-    return Advancer(products, lambda: unused, every_s=0.01, leads=leads, share=lambda: None)
+    return Advancer(products, lambda: unused, idle_s=lambda: 0.01, leads=leads, share=lambda: None)
 
 
 def test_an_error_of_one_product_does_not_hold_the_others(caplog: pytest.LogCaptureFixture) -> None:

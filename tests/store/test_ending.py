@@ -7,6 +7,7 @@ from imagemill.domain.clock import SECOND
 from imagemill.domain.failures import WORKER_LOST_TRIES, FailureCode
 from imagemill.domain.jobs import JobStatus
 from imagemill.domain.jobs import JobStatus as S
+from imagemill.jobs.store.due import Due
 from imagemill.jobs.store.finish import ReleaseRetries
 from imagemill.jobs.store.heartbeat import Heartbeat
 from tests.store.build import (
@@ -163,9 +164,26 @@ def test_a_dead_worker_s_jobs_are_taken_back_at_once(store: Stores):
     submit(store, draft(), draft())
     dead = claim(store, worker="dead")
     alive = claim(store, worker="alive")
-    assert sorted(store.jobs.workers_with_leases()) == ["alive", "dead"]
+    assert sorted(store.jobs.due(T0).workers) == ["alive", "dead"]
     assert reclaim(store, T0, "dead") == 1
     assert statuses(store, [dead, alive]) == [S.QUEUED, S.RUNNING]
+
+
+def test_a_sweep_is_told_what_is_due(store: Stores):
+    assert store.jobs.due(T0) == Due((), None, None, None, False, False)
+    waiting = add(store)
+    assert store.jobs.due(T0) == Due((), None, waiting.expires_at, None, False, False)
+    taken = claim(store)
+    assert store.jobs.due(T0) == Due(("worker-1",), T0 + LEASE, None, None, False, False)
+    retry(store, taken, run_after=T0 + SECOND)
+    assert store.jobs.due(T0).run_after == T0 + SECOND
+    store.jobs.release_retries(ReleaseRetries(T0 + SECOND))
+    succeed(store, claim(store, T0 + SECOND), T0 + 2 * SECOND)
+    minute_later = T0 + 62 * SECOND
+    assert not store.jobs.due(minute_later - 1).has_uncounted
+    assert store.jobs.due(minute_later).has_uncounted
+    assert store.jobs.count_ended(minute_later) == 1
+    assert store.jobs.due(minute_later) == Due((), None, None, None, False, False)
 
 
 def test_no_more_are_taken_back_at_once_than_asked_for(store: Stores):

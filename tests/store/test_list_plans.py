@@ -117,11 +117,13 @@ def test_the_sweeper_reads_open_jobs_from_their_indexes(plans: tuple[Stores, lis
     store.jobs.expire(Expire(T0))
     store.jobs.release_retries(ReleaseRetries(T0))
     store.jobs.count_ended(T0)
-    store.jobs.workers_with_leases()
+    store.jobs.due(T0)
     store.jobs.fill_artifact_owners()
     store.jobs.finished_before(T0, 100)
     assert {step for step in steps if "jobs" in step} <= {
         "SCAN jobs USING INDEX ix_jobs_running",
+        "SEARCH jobs USING INDEX ix_jobs_running",
+        "SEARCH jobs USING COVERING INDEX ix_jobs_expiring",
         "SEARCH jobs USING INDEX ix_jobs_expiring (expires_at<?)",
         "SEARCH jobs USING COVERING INDEX ix_jobs_parked (run_after>? AND run_after<?)",
         "SEARCH jobs USING COVERING INDEX ix_jobs_parked (run_after>?)",

@@ -109,6 +109,19 @@ def test_a_new_leader_goes_on_after_the_last_minute(store: Stores) -> None:
     assert store.jobs.statistics().latest(MINUTE_S) == START + 19 * MINUTE
 
 
+def test_a_recorded_minute_is_not_asked_for_again_until_the_next_is_over(
+    store: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it = recorder(store)
+    it.record(START + 80 * SECOND)
+    assert it.record(START + 81 * SECOND) == 0
+    monkeypatch.setattr(it, "_store", None)
+    assert it.record(START + 134 * SECOND) == 0
+    monkeypatch.undo()
+    end(store, at=START + 100 * SECOND)
+    assert it.record(START + 136 * SECOND) == 1
+
+
 def test_the_depth_of_the_queue_is_stored_with_a_minute_that_has_just_passed(store: Stores) -> None:
     add(store, at=START, id=uuid7(START))
 

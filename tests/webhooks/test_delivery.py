@@ -140,6 +140,15 @@ def test_failing_nine_times_then_fine_loses_nothing_and_keeps_the_order(make_pos
     assert post.again(endpoint).failing_since is None
 
 
+def test_retries_are_in_time_however_seldom_the_outbox_is_read(make_post: Callable[..., Post]):
+    post = make_post(poll_s=60)
+    with receiving(answers=[500, 500]) as receiver:
+        endpoint = post.endpoint(receiver.url)
+        post.run(1)
+        post.settle(endpoint, seconds=10)
+    assert len(receiver.got) == 3
+
+
 def test_each_attempt_is_kept(post: Post):
     with receiving(answers=[500]) as receiver:
         endpoint = post.endpoint(receiver.url)

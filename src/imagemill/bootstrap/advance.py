@@ -13,8 +13,8 @@ log = logging.getLogger(__name__)
 
 
 class Advancer:
-    """Calls `ProductParts.advance` at least every ``every_s`` seconds in the process where ``leads`` returns
-    True, and soon after `wake`.
+    """Calls `ProductParts.advance` after as many seconds as ``idle_s`` returns at most, in the process where
+    ``leads`` returns True, and soon after `wake`.
 
     Products that do not override it cost nothing; without one that does, there is no thread. ``share`` wakes
     the other processes.
@@ -25,7 +25,7 @@ class Advancer:
         products: Mapping[str, ProductParts],
         submitter: Callable[[], Submitter],
         *,
-        every_s: float,
+        idle_s: Callable[[], float],
         leads: Callable[[], bool],
         share: Callable[[], None],
     ) -> None:
@@ -36,7 +36,7 @@ class Advancer:
             recipe.name for parts in self._products.values() for recipe in parts.recipes
         )
         self._submitter = submitter
-        self._every_s = every_s
+        self._idle_s = idle_s
         self._leads = leads
         self._share = share
         self._due = threading.Event()
@@ -89,4 +89,4 @@ class Advancer:
                     self.advance()
             except StorageError as error:
                 log.warning("the leader is not known: %s", error)
-            self._due.wait(self._every_s)
+            self._due.wait(self._idle_s())

@@ -61,6 +61,7 @@ from imagemill.pubsub.threads import ListenerThread
 from imagemill.recipes.base import Recipe
 from imagemill.webhooks.batch_callbacks import BatchCallbackDispatcher, BatchOutbox
 from imagemill.webhooks.callbacks import CallbackDispatcher
+from imagemill.webhooks.delivery import DeliveryPauses
 from imagemill.webhooks.endpoints import EndpointService
 from imagemill.webhooks.messages import WebhookDispatcher
 from imagemill.workflows.service import Workflows
@@ -112,7 +113,8 @@ class Application:
         self.stores = open_stores(settings)
         self.stores.jobs.ensure_owner(settings.owner, now_us())
         self.clock_sync = ClockSync(self.stores.database)
-        self.pauses = Pauses(self.stores.pauses)
+        self.idle_s = build.idle_pause(settings, self._is_relayed)
+        self.pauses = Pauses(self.stores.pauses, idle_s=self.idle_s)
         self.observer = Observer.of(settings, self.process_lock, self.stores.jobs)
         stored = open_blobs(settings.data_dir / "blobs", settings.s3, fsync=settings.fsync)
         self.blobs: BlobStore = MeteredBlobs(stored, self.observer.blob)
@@ -327,7 +329,7 @@ class Application:
         if event.has_deliveries:
             self.callbacks.wake()
             self.webhooks.wake()
-        if event.events:
+        if event.events or event.has_deliveries:
             self.batch_callbacks.wake(added=event.has_deliveries)
         if event.advances:
             self.advancer.wake()
@@ -409,7 +411,7 @@ class Application:
         return Advancer(
             self.products,
             lambda: self.services.submitter,
-            every_s=self.settings.sweep_s,
+            idle_s=self.idle_s,
             leads=self.leader.leads,
             share=share,
         )
@@ -417,7 +419,8 @@ class Application:
     def _operations(self) -> OperationWorker:
         stores = self.stores
         parts = (stores.operations, stores.jobs, stores.pauses, self.blobs)
-        return OperationWorker(*parts, lambda: self.services.submitter, leads=self.leader.leads)
+        told = {"leads": self.leader.leads, "idle_s": self.idle_s}
+        return OperationWorker(*parts, lambda: self.services.submitter, **told)
 
     def _prune_extras(self) -> None:
         self.webhooks.prune()
@@ -466,32 +469,23 @@ class Application:
         return Runner(*parts, self.settings.job, options, meters, tracer, preparation)
 
     def _batch_notifier(self, formats: CallbackFormats) -> BatchCallbackDispatcher:
+        parts = (BatchOutbox(self.stores.database), self.stores.jobs, formats.of_batches, self.guard)
         return BatchCallbackDispatcher(
-            BatchOutbox(self.stores.database),
-            self.stores.jobs,
-            formats.of_batches,
-            self.guard,
-            self.settings.webhook,
-            poll_s=self.settings.sweep_s,
-            leads=self.leader.leads,
-            meters=self.observer.metrics,
+            *parts, self.settings.webhook, **self._delivery_pauses(), meters=self.observer.metrics
         )
 
     def _notifier(self, formats: CallbackFormats) -> CallbackDispatcher:
-        deliveries = self.settings.webhook
-        leads, seen = self.leader.leads, self.observer
-        told = {"poll_s": self.settings.sweep_s, "meters": seen.metrics, "tracer": seen.tracer}
-        return CallbackDispatcher(self.stores.callbacks, formats, self.guard, deliveries, leads=leads, **told)
+        parts, seen = (self.stores.callbacks, formats, self.guard, self.settings.webhook), self.observer
+        return CallbackDispatcher(*parts, **self._delivery_pauses(), meters=seen.metrics, tracer=seen.tracer)
 
     def _messenger(self, formats: CallbackFormats) -> WebhookDispatcher:
-        settings = self.settings
+        settings, stores, seen = self.settings, self.stores, self.observer
         render = build.lazy_renderer(build.of_answers(settings).signer, build.address(settings), formats)
-        leads, seen = self.leader.leads, self.observer
-        told = {"poll_s": settings.sweep_s, "meters": seen.metrics, "tracer": seen.tracer}
-        stores, rules = self.stores, settings.webhook
-        return WebhookDispatcher(
-            stores.webhooks, stores.jobs, stores.accounts, self.guard, rules, render, leads=leads, **told
-        )
+        parts = (stores.webhooks, stores.jobs, stores.accounts, self.guard, settings.webhook, render)
+        return WebhookDispatcher(*parts, **self._delivery_pauses(), meters=seen.metrics, tracer=seen.tracer)
+
+    def _delivery_pauses(self) -> DeliveryPauses:
+        return {"poll_s": self.settings.sweep_s, "idle_s": self.idle_s, "leads": self.leader.leads}
 
     def _services(self) -> Services:
         settings = self.settings

@@ -380,6 +380,17 @@ def address(settings: Settings) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
 
 
+_LONGEST_IDLE_S = 5.0
+
+
+def idle_pause(settings: Settings, is_relayed: Callable[[], bool]) -> Callable[[], float]:
+    """Return what says how long idle threads wait for a wake-up before they look for work themselves: the
+    pause between two sweeps, and five times that while the wake-ups of other processes arrive."""
+    short = settings.sweep_s
+    long = max(short, min(5 * short, _LONGEST_IDLE_S))
+    return lambda: long if is_relayed() else short
+
+
 def of_answers(settings: Settings) -> ResponseConfig:
     return ResponseConfig(
         url_signer(settings),

@@ -1,6 +1,7 @@
 """Runs a process that serves HTTP, from its start to its graceful shutdown."""
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
@@ -243,8 +244,11 @@ class Server(uvicorn.Server):
         self._opens = opens
         self._siblings = siblings
         self._is_sibling = is_sibling
+        self._exit_asked = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
         url = url_of(self.sock)
         await super().startup(sockets)
         tune_gc()
@@ -259,12 +263,23 @@ class Server(uvicorn.Server):
                 opening = threading.Thread(target=startup.open_console, args=(self._app, url), daemon=True)
                 opening.start()
 
+    async def main_loop(self) -> None:
+        """Refresh the date of answers each second, as uvicorn does, which wakes up ten times for it."""
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await self._exit_asked.wait()
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if sig == signal.SIGINT and self._is_sibling:
             return  # a terminal's Ctrl-C reaches all processes, and the first one ends the others
         if self.should_exit:
             stop_at_once(sig)
         super().handle_exit(sig, frame)
+        # A signal's handler may run between any two steps of the loop.
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # it has ended
+                self._loop.call_soon_threadsafe(self._exit_asked.set)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         startup.report_stopping(self._app)

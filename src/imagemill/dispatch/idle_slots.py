@@ -101,6 +101,11 @@ class IdleSlots:
             for asked in self._asked.values():
                 asked.discard(node)
 
+    def has(self, queue: str) -> bool:
+        """Whether a slot that has the queue is idle."""
+        with self._lock:
+            return any(queue in sleepers[-1].queues for sleepers in self._idle.values())
+
     def has_unasked(self, queue: str) -> bool:
         """Whether there are idle slots of nodes that were not asked since the last wake-up of the queue."""
         with self._lock:

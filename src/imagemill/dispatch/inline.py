@@ -48,9 +48,10 @@ class WorkPoller:
         self._next_poll = 0.0
 
     @property
-    def is_work_waiting(self) -> bool:
-        """Whether there was work at the last call that a slot of this process may take later."""
-        return self._last_state is not None
+    def queues_with_work(self) -> frozenset[str]:
+        """The queues that had work at the last call which a slot of this process may take later."""
+        heads = self._last_state[0] if self._last_state is not None else ()
+        return frozenset(head.key.queue for head in heads)
 
     def should_wake(self) -> frozenset[str]:
         """Return the queues whose slots to wake: at once when work or nodes have changed, else at growing
@@ -218,7 +219,8 @@ class InlineDispatcher:
         self._polled_at = time.monotonic()
         self._is_work_waiting = False
         queues = self._poller.should_wake()
-        self._is_work_waiting |= self._poller.is_work_waiting
+        # Busy slots claim again by themselves, but an idle one may have to wait until a job fits.
+        self._is_work_waiting |= any(self._idle.has(queue) for queue in self._poller.queues_with_work)
         for queue in queues:
             self._idle.wake_each_node(queue)
 

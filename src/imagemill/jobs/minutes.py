@@ -50,6 +50,8 @@ class MinuteRecorder:
         self._store = store
         self._depths = depths
         self._leads = leads
+        self._recorded_until = 0
+        """The end of the minute that was recorded last, as far as this process knows."""
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -68,8 +70,11 @@ class MinuteRecorder:
         Minutes without a job are left out, except the one that has just passed.
         """
         last = floor_to(now - round(GRACE_S * SECOND), MINUTE_S) - _MINUTE_US
+        if last < self._recorded_until:
+            return 0
         latest = self._store.latest(MINUTE_S)
         if latest is not None and latest >= last:
+            self._recorded_until = latest + _MINUTE_US
             return 0
         oldest = now - (_FIRST_S if latest is None else MINUTES_KEPT_S) * SECOND
         minute = max(latest + _MINUTE_US if latest is not None else 0, floor_to(oldest, MINUTE_S))

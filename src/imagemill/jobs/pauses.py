@@ -7,7 +7,7 @@ process make no offers.
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -27,8 +27,6 @@ log = logging.getLogger(__name__)
 
 LIST = ChangedList(ListName.PAUSES)
 """The list whose change other processes and open consoles are told of."""
-POLL_S = 1.0
-"""Seconds until a pause made by another process is known here. Each poll reads one small table."""
 MOST = 200
 """Pauses at once; every process keeps all of them in memory."""
 _READ_AT_ONCE = 10_000
@@ -143,11 +141,15 @@ class _Known:
 
 
 class Pauses:
-    """The pauses as this process knows them, at most a second old."""
+    """The pauses as this process knows them.
 
-    def __init__(self, store: PauseStore, *, poll_s: float = POLL_S) -> None:
+    ``idle_s`` returns the seconds until a pause made by another process is known here without a wake-up. Each
+    look reads one small table.
+    """
+
+    def __init__(self, store: PauseStore, *, idle_s: Callable[[], float] = lambda: 1.0) -> None:
         self._store = store
-        self._poll_s = poll_s
+        self._idle_s = idle_s
         self._known = _Known()
         self._due = threading.Event()
         self._closed = False
@@ -207,7 +209,7 @@ class Pauses:
 
     def _follow(self) -> None:
         while not self._closed:
-            self._due.wait(self._poll_s)
+            self._due.wait(self._idle_s())
             self._due.clear()
             try:
                 self.refresh()

@@ -160,6 +160,10 @@ class BlobCleanup:
         return round(max(kept_s, needs.life_s) * SECOND)
 
 
+def _is_past(instant: int | None, now: int) -> bool:
+    return instant is not None and instant <= now
+
+
 def _chunks(blobs: Iterable[BlobInfo]) -> Iterator[list[BlobInfo]]:
     rest = iter(blobs)
     while chunk := list(islice(rest, _CHUNK)):
@@ -241,19 +245,27 @@ class Sweeper:
 
     def sweep(self) -> float:
         """Sweep once and return the seconds until the next known due time."""
-        dead = self._process_lock.dead_processes(self._store.workers_with_leases())
+        now = now_us()
+        found = self._store.due(now)
+        dead = self._process_lock.dead_processes(found.workers)
         if self._was_away:
             self._was_away = False
             self._renewals_until = time.monotonic() + _RENEWALS * self._job_settings.heartbeat_s
-        now = now_us()
-        reclaim = self._reclaim(now, dead)
-        while self._store.reclaim_leases(reclaim) == _CHUNK:
-            pass
-        while self._store.expire(Expire(now, _CHUNK)) == _CHUNK:
-            pass
-        self.count_ended(_COUNT_FOR_S)
-        self._store.fill_artifact_owners()
-        due = self._store.release_retries(ReleaseRetries(now))
+        is_lapsed, is_expired = _is_past(found.lease_until, now), _is_past(found.expires_at, now)
+        if dead or is_lapsed:
+            reclaim = self._reclaim(now, dead)
+            while self._store.reclaim_leases(reclaim) == _CHUNK:
+                pass
+        if is_expired:
+            while self._store.expire(Expire(now, _CHUNK)) == _CHUNK:
+                pass
+        if found.has_uncounted:
+            self.count_ended(_COUNT_FOR_S)
+        if found.has_ownerless:
+            self._store.fill_artifact_owners()
+        due = found.run_after
+        if dead or is_lapsed or is_expired or _is_past(due, now):
+            due = self._store.release_retries(ReleaseRetries(now))
         if due is None:
             return self._every_s
         return min(self._every_s, max(0.0, (due - now_us()) / SECOND))

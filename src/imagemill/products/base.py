@@ -89,9 +89,9 @@ class ProductParts:
     def advance(self, submitter: "Submitter") -> None:
         """Submit what follows from jobs that have ended.
 
-        Called by the leader with each sweep, and soon after a job of the product's recipes has ended; it must
-        be quick when there is nothing to do. Calls may overlap with those of a former leader, and may end in
-        the middle: give each job a `JobRequest.unique_key`.
+        Called by the leader every few seconds, and soon after a job of the product's recipes has ended; it
+        must be quick when there is nothing to do. Calls may overlap with those of a former leader, and may
+        end in the middle: give each job a `JobRequest.unique_key`.
         """
 
     def prune(self) -> None:

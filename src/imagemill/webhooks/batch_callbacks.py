@@ -6,6 +6,7 @@ behind reads the events after its cursor. A crash repeats at most the messages o
 
 import json
 import logging
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -218,6 +219,7 @@ class BatchCallbackDispatcher:
         settings: WebhookSettings,
         *,
         poll_s: float,
+        idle_s: Callable[[], float] | None = None,
         leads: Callable[[], bool] = lambda: True,
         meters: Metrics | None = None,
     ) -> None:
@@ -231,7 +233,12 @@ class BatchCallbackDispatcher:
         self._is_open = True
         """Whether there may be callbacks to deliver; after a restart there may be."""
         self._worker = DeliveryWorker(
-            self, name="batch callback", poll_s=poll_s, rest_s=settings.retry_base_s, leads=leads
+            self,
+            name="batch callback",
+            poll_s=poll_s,
+            rest_s=settings.retry_base_s,
+            idle_s=idle_s,
+            leads=leads,
         )
 
     def start(self) -> None:
@@ -269,7 +276,7 @@ class BatchCallbackDispatcher:
         return [each for each in pending if not any(hold.covers(each.target) for hold in held)][:limit]
 
     def pause_s(self) -> float | None:
-        return None
+        return math.inf if self.is_idle else None
 
     def deliver(self, content: DueCallback) -> bool:
         record, format_ = self._outbox.record(content.batch), self._formats(content.dialect)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -42,6 +43,7 @@ class CallbackDispatcher:
         settings: WebhookSettings,
         *,
         poll_s: float,
+        idle_s: Callable[[], float] | None = None,
         leads: Callable[[], bool] = lambda: True,
         meters: Metrics | None = None,
         tracer: Tracer | None = None,
@@ -53,7 +55,12 @@ class CallbackDispatcher:
         self._tracer = tracer
         self._poster = HttpPoster(guard, settings.timeout_s)
         self._worker = DeliveryWorker(
-            self, name="callback", poll_s=poll_s, rest_s=settings.retry_base_s, leads=leads
+            self,
+            name="callback",
+            poll_s=poll_s,
+            rest_s=settings.retry_base_s,
+            idle_s=idle_s,
+            leads=leads,
         )
 
     def start(self) -> None:
@@ -78,7 +85,7 @@ class CallbackDispatcher:
 
     def pause_s(self) -> float | None:
         due = self._store.next_due()
-        return None if due is None else (due - now_us()) / SECOND
+        return math.inf if due is None else (due - now_us()) / SECOND
 
     def deliver(self, content: Delivery) -> bool:
         with logs.of_job(content.job.id, content.job.trace):

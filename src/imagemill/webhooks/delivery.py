@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypedDict, TypeVar
 
 from imagemill.domain.dataclass import dataclass
 from imagemill.domain.errors import StorageError
@@ -183,7 +183,7 @@ class DeliverySource(Protocol[Content]):
         ...
 
     def pause_s(self) -> float | None:
-        """Return the seconds until the next delivery is due; None if unknown."""
+        """Return the seconds until the next delivery is due, infinity without one; None if unknown."""
         ...
 
     def deliver(self, content: Content) -> bool:
@@ -191,8 +191,20 @@ class DeliverySource(Protocol[Content]):
         ...
 
 
+class DeliveryPauses(TypedDict):
+    """When a `DeliveryWorker` reads its outbox."""
+
+    poll_s: float
+    idle_s: Callable[[], float]
+    leads: Callable[[], bool]
+
+
 class DeliveryWorker(Generic[Content]):
-    """Delivers from an outbox in the process where ``leads`` returns True; two would deliver twice."""
+    """Delivers from an outbox in the process where ``leads`` returns True; two would deliver twice.
+
+    The outbox is read again after ``poll_s`` seconds at most, or as many as ``idle_s`` returns while it says
+    when the next delivery is due.
+    """
 
     def __init__(
         self,
@@ -201,11 +213,13 @@ class DeliveryWorker(Generic[Content]):
         name: str,
         poll_s: float,
         rest_s: float,
+        idle_s: Callable[[], float] | None = None,
         leads: Callable[[], bool] = lambda: True,
     ) -> None:
         self._outbox = outbox
         self._name = name
         self._poll_s = poll_s
+        self._idle_s = idle_s or (lambda: poll_s)
         self._leads = leads
         self._slots = DeliverySlots(rest_s=rest_s)
         self._pool = ThreadPoolExecutor(SENDERS, thread_name_prefix=f"imagemill-{name}")
@@ -256,7 +270,7 @@ class DeliveryWorker(Generic[Content]):
 
     def _pause(self) -> float:
         due_s = self._outbox.pause_s()
-        return self._poll_s if due_s is None else min(self._poll_s, max(_SHORTEST_PAUSE_S, due_s))
+        return self._poll_s if due_s is None else min(self._idle_s(), max(_SHORTEST_PAUSE_S, due_s))
 
     def _send_due(self) -> bool:
         """Start due deliveries; return whether any had to wait."""

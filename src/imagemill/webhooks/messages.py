@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -75,6 +76,7 @@ class WebhookDispatcher:
         render: Render,
         *,
         poll_s: float,
+        idle_s: Callable[[], float] | None = None,
         leads: Callable[[], bool] = lambda: True,
         meters: Metrics | None = None,
         tracer: Tracer | None = None,
@@ -87,8 +89,15 @@ class WebhookDispatcher:
         self._meters = meters or Metrics()
         self._tracer = tracer
         self._poster = HttpPoster(guard, settings.timeout_s)
+        self._next_due = math.inf
+        """When the first message is due, as of the last look."""
         self._worker = DeliveryWorker(
-            self, name="webhook", poll_s=poll_s, rest_s=settings.retry_base_s, leads=leads
+            self,
+            name="webhook",
+            poll_s=poll_s,
+            rest_s=settings.retry_base_s,
+            idle_s=idle_s,
+            leads=leads,
         )
 
     def start(self) -> None:
@@ -119,7 +128,11 @@ class WebhookDispatcher:
     def due(self, limit: int, held: Sequence[BlockedTarget]) -> Sequence[PendingDelivery[Sending]]:
         now = now_us()
         deliveries: list[PendingDelivery[Sending]] = []
-        for endpoint in self._store.waiting(now):
+        waiting = self._store.waiting()
+        self._next_due = min((due_at for _, due_at in waiting), default=math.inf)
+        for endpoint, due_at in waiting:
+            if due_at > now:
+                break
             target = _target(endpoint)
             # Failing receivers have waited longest and would otherwise be read before the healthy ones.
             if any(hold.covers(target) for hold in held) or self._worker.is_held(target):
@@ -131,7 +144,9 @@ class WebhookDispatcher:
         return deliveries
 
     def pause_s(self) -> float | None:
-        return None
+        now = now_us()
+        # What is due and was not sent may be held back by an earlier message of its job.
+        return None if self._next_due <= now else (self._next_due - now) / SECOND
 
     def deliver(self, content: Sending) -> bool:
         endpoint, message = content

@@ -352,9 +352,10 @@ class WebhookStore:
         """Return the oldest endpoints first."""
         return self._read(endpoints_of, owner)
 
-    def waiting(self, now: int) -> list[Endpoint]:
-        """Return the endpoints that are not paused and have a due message; the longest due first."""
-        return self._read(_waiting, now)
+    def waiting(self) -> list[tuple[Endpoint, int]]:
+        """Return the endpoints that are not paused and have an undelivered message, each with the time at
+        which its first is due; the longest due first."""
+        return self._read(_waiting)
 
     def heads(self, endpoint_id: str, now: int, limit: int) -> list[Message]:
         """Return the first undelivered message of each job to an endpoint, where it is due."""
@@ -385,8 +386,8 @@ class WebhookStore:
         return self._read(_last_attempts, ids)
 
 
-def _waiting(conn: sa.Connection, now: int) -> list[Endpoint]:
-    return [endpoint_from(row[:-1]) for row in conn.execute(_waiting_endpoints(), {"now": now})]
+def _waiting(conn: sa.Connection) -> list[tuple[Endpoint, int]]:
+    return [(endpoint_from(row[:-1]), row[-1]) for row in conn.execute(_waiting_endpoints())]
 
 
 @cache  # an idle server asks each second, and making the statement takes longer than running it
@@ -398,7 +399,7 @@ def _waiting_endpoints() -> sa.Select[Any]:
     )
     unpaused = sa.select(tables.endpoints, first.label("first")).where(_endpoints.paused_at.is_(None))
     inner = unpaused.subquery()
-    return sa.select(inner).where(inner.c.first <= sa.bindparam("now")).order_by(inner.c.first)
+    return sa.select(inner).where(inner.c.first.is_not(None)).order_by(inner.c.first)
 
 
 def _heads(conn: sa.Connection, endpoint_id: str, now: int, limit: int) -> list[Message]:

@@ -32,8 +32,9 @@ log = logging.getLogger(__name__)
 
 CHUNK = 100
 """Jobs that are worked on between two steps; other writes wait for about 30 ms of them."""
-_POLL_S = 1.0
-"""Seconds until an operation or a pause of another process is noticed. Each poll reads two small tables."""
+_NOT_LEADING_S = 1.0
+"""Seconds until a process looks whether it leads now."""
+_AFTER_ERROR_S = 1.0
 _SETTLE_EVERY_S = 10.0
 """Seconds after which jobs are parked that a worker of an older version has put back into their queue."""
 _KEPT_US = 30 * 86_400 * SECOND
@@ -52,7 +53,8 @@ class _Results:
 class OperationWorker:
     """Works off operations, and parks and releases the jobs of pauses, where ``leads`` returns True.
 
-    Operations take turns, a chunk each, so that none waits for a long one.
+    Operations take turns, a chunk each, so that none waits for a long one. ``idle_s`` returns the seconds
+    between two looks for those of other processes, each of which reads two small tables.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class OperationWorker:
         submitter: Callable[[], Submitter],
         *,
         leads: Callable[[], bool],
+        idle_s: Callable[[], float] = lambda: 1.0,
         chunk: int = CHUNK,
     ) -> None:
         self._store = store
@@ -72,6 +75,7 @@ class OperationWorker:
         self._blobs = blobs
         self._submitter = submitter
         self._leads = leads
+        self._idle_s = idle_s
         self._chunk = chunk
         self._due = threading.Event()
         self._closed = False
@@ -105,10 +109,10 @@ class OperationWorker:
             now = now_us()
             due = [each for each in found if each.starts_at <= now]
             if not due:
-                return min([(each.starts_at - now) / SECOND for each in found], default=_POLL_S)
+                return min([self._idle_s(), *((each.starts_at - now) / SECOND for each in found)])
             for operation in due:
                 self.step(operation)
-        return _POLL_S
+        return self._idle_s()
 
     def step(self, operation: Operation) -> None:
         """Finish the operation's chunk and find the next."""
@@ -204,10 +208,10 @@ class OperationWorker:
             self._due.wait(pause_s)
             self._due.clear()
             try:
-                pause_s = self.work() if self._leads() else _POLL_S
+                pause_s = self.work() if self._leads() else _NOT_LEADING_S
             except StorageError as error:
                 log.warning("an operation stopped and is continued: %s", error)
-                pause_s = _POLL_S
+                pause_s = _AFTER_ERROR_S
             except Exception:
                 log.exception("a bug stopped an operation; it is continued")
                 pause_s = _SETTLE_EVERY_S

@@ -318,9 +318,9 @@ def fill_owners(tx: Tx, requests: Sequence[None]) -> list[int]:
     return [filled.rowcount, *(0 for _ in requests[1:])]
 
 
-_OWNERLESS = sa.select(_artifacts.id).where(_artifacts.owner.is_(None)).limit(1)
+OWNERLESS = sa.select(_artifacts.id).where(_artifacts.owner.is_(None)).limit(1)
 
 
 def has_ownerless(conn: sa.Connection) -> bool:
     """Whether older code has written artifacts without an owner."""
-    return conn.execute(_OWNERLESS).first() is not None
+    return conn.execute(OWNERLESS).first() is not None

@@ -330,13 +330,13 @@ _ENDS = (
     .limit(sa.bindparam("limit"))
 )
 _LAST_END = sa.select(sa.func.max(_ENDS.subquery().c.finished_at))
-_COUNTED_UNTIL = sa.select(tables.marks.c.mark).where(tables.marks.c.name == _MARK)
+COUNTED_UNTIL = sa.select(tables.marks.c.mark).where(tables.marks.c.name == _MARK)
 
 
 def _count_some(tx: Tx, request: CountEnded) -> int:
     lock_names(tx, [_MARK])
     since = counted_until(tx.conn)
-    bounds = {"since": since, "until": request.now - _GRACE_US, "limit": request.limit}
+    bounds = {"since": since, "until": countable_until(request.now), "limit": request.limit}
     # All jobs of the last instant are included, as the mark is an instant.
     until = tx.conn.execute(_LAST_END, bounds).scalar_one()
     if until is None:
@@ -349,10 +349,15 @@ def _count_some(tx: Tx, request: CountEnded) -> int:
     return added
 
 
+def countable_until(now: int) -> int:
+    """Return the time until which jobs may have ended to be counted at ``now``, in microseconds."""
+    return now - _GRACE_US
+
+
 def counted_until(conn: sa.Connection) -> int:
     """Return the time until which the jobs that ended are in the counts, in microseconds; 0 before the
     first."""
-    return int(conn.execute(_COUNTED_UNTIL).scalar_one_or_none() or 0)
+    return int(conn.execute(COUNTED_UNTIL).scalar_one_or_none() or 0)
 
 
 def _totals(condition: sa.ColumnElement[bool]) -> sa.Select[Any]:

@@ -121,8 +121,6 @@ _ARTIFACT = Statement(
     .where(_artifacts.id == sa.bindparam("id"))
 )
 
-_RUNNING_WORKERS = sa.select(_jobs.worker).where(sa.text("status = 'running'")).distinct()
-
 _AHEAD = (
     sa.select(_jobs.id)
     .where(
@@ -342,10 +340,6 @@ def depths(conn: sa.Connection) -> dict[str, int]:
     both = sa.union_all(waits, runs.where(sa.text("status = 'running'")))
     counts = dict(conn.execute(both).all())
     return {status: counts.get(status, 0) for status in ("waiting", "queued", "running")}
-
-
-def workers_with_leases(conn: sa.Connection) -> list[str]:
-    return [worker for worker in conn.execute(_RUNNING_WORKERS).scalars() if worker]
 
 
 def referenced_attempts(conn: sa.Connection, pairs: Sequence[tuple[str, int]]) -> set[tuple[str, int]]:

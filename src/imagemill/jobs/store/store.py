@@ -41,6 +41,7 @@ from imagemill.jobs.store.artifacts import (
 )
 from imagemill.jobs.store.claim import ClaimRequest, ClaimStore
 from imagemill.jobs.store.counts import Count, CountEnded, Dimension, Groups
+from imagemill.jobs.store.due import Due, due
 from imagemill.jobs.store.erase import Erasure
 from imagemill.jobs.store.finish import Cancel, Expire, Finish, ReclaimLeases, RecordWriters, ReleaseRetries
 from imagemill.jobs.store.heartbeat import Heartbeat, HeartbeatReply, RenderSent
@@ -353,8 +354,9 @@ class JobStore:
     def heads(self) -> list[LaneHead]:
         return self._read(self._claiming.heads)
 
-    def workers_with_leases(self) -> list[str]:
-        return self._read(queries.workers_with_leases)
+    def due(self, now: int) -> Due:
+        """Return what a sweep would find to do now."""
+        return self._read(due, now)
 
     def kept_from(self, keys: Mapping[str, str]) -> dict[str, tuple[str, int]]:
         """Return the owner and the start of the retention of files of ended jobs; ``keys``: key -> job."""
