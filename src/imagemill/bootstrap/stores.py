@@ -21,6 +21,7 @@ from imagemill.jobs.operations.store import OperationStore
 from imagemill.jobs.pauses import PauseStore
 from imagemill.jobs.processes import ProcessStore
 from imagemill.jobs.store.batches import BatchStore
+from imagemill.jobs.store.heartbeat import record_heartbeats
 from imagemill.jobs.store.store import JobStore
 from imagemill.model_registry.store import ResourceStore
 from imagemill.nodes.store import NodeStore
@@ -109,8 +110,8 @@ def build_stores(engines: Engines, listener: Listener | None = None, *, policy: 
         ),
         settle=ledger.settle,
         enqueue_webhooks=enqueue_messages,
-        # A claim that a power loss undoes leaves the job in the queue.
-        unflushed=(jobs.claim_write,),
+        # A claim that a power loss undoes leaves the job in the queue. After one no job of a heartbeat runs.
+        unflushed=(jobs.claim_write, record_heartbeats),
     )
     return Stores(
         database=database,
