@@ -9,7 +9,7 @@ import pytest
 from imagemill.backends.base import Node
 from imagemill.bootstrap.build import consumed
 from imagemill.dispatch.base import Offers, served_queues
-from imagemill.dispatch.fleet import BrokerUnavailable, WakeupSender
+from imagemill.dispatch.fleet import BrokerUnavailable, FleetDispatcher, WakeupSender
 from imagemill.dispatch.slots import SlotPool
 from imagemill.domain.scheduling import Offer
 from tests.service.build import FakeBackend, wait_until
@@ -217,5 +217,39 @@ def test_every_worker_serves_tasks_but_not_the_process_for_tasks_of_applications
 def test_a_token_asks_the_nodes_of_its_queue_only():
     jobs = Jobs(1)
     pool = floor_of(jobs, node("a", queue="tasks"), node("b"))
-    assert pool.work(name="gpu") == (1, False)
+    assert pool.work(waiting={"gpu"}) == (1, False)
     assert (jobs.ran_on, jobs.claims) == (["b"], 2)
+
+
+def dispatcher_of(jobs: Jobs, pool: SlotPool) -> tuple[FleetDispatcher, list[str]]:
+    """Return it and the queues that it asks other workers to look at."""
+    asked: list[str] = []
+    return FleetDispatcher(WakeupSender(FakeBroker(), set[str]), jobs.waits, asked.append, pool=pool), asked
+
+
+def test_a_token_that_comes_too_late_claims_nothing():
+    jobs = Jobs(0)
+    dispatcher, asked = dispatcher_of(jobs, floor_of(jobs, node("a")))
+    assert dispatcher.work("gpu") == 0
+    assert (jobs.asked, jobs.claims, asked) == (1, 0, [])
+    dispatcher.close()
+
+
+def test_a_busy_worker_passes_its_token_on_without_a_query():
+    jobs = Jobs(2)
+    jobs.hold.clear()
+    pool = floor_of(jobs, node("a"), node("b", queue="render"))
+    dispatcher, asked = dispatcher_of(jobs, pool)
+    busy = threading.Thread(target=pool.work)
+    busy.start()
+    wait_until(lambda: jobs.ran_on == ["a"])
+    assert dispatcher.work("gpu") == 0
+    assert (jobs.asked, asked) == (0, ["gpu"])
+    dispatcher.wake_own("gpu")
+    assert jobs.asked == 0
+    dispatcher.wake_own("")
+    wait_until(lambda: jobs.asked == 1)
+    jobs.hold.set()
+    busy.join(30)
+    dispatcher.close()
+    assert jobs.left == 0

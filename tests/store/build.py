@@ -107,6 +107,12 @@ def running(store: Stores, at: int = T0, **changes: Any) -> Claim:
     return found
 
 
+def claim_together(store: Stores, *asks: ClaimRequest) -> list[Claim | None]:
+    """What each request gets of one transaction."""
+    _, found = store.jobs.finish_and_claim_all((), asks)
+    return [each.result() for each in found]
+
+
 def claim_all(store: Stores, at: int = T0, **changes: Any) -> list[Claim]:
     claims: list[Claim] = []
     while (found := store.jobs.claim_next(ask(at, **changes))) is not None:

@@ -1,6 +1,7 @@
 """The claim: whom it serves, in which order, and never twice."""
 
 from collections import Counter
+from collections.abc import Iterable
 
 import pytest
 
@@ -19,6 +20,7 @@ from tests.store.build import (
     ask,
     claim,
     claim_all,
+    claim_together,
     draft,
     event_types,
     in_threads,
@@ -314,6 +316,91 @@ def test_a_render_that_ends_with_its_worker_is_not_waited_for(store: Stores):
     claim(store)
     store.jobs.reclaim_leases(ReclaimLeases(T0 + MINUTE, ("worker-1",), 10, frozenset({"fal"}), MINUTE))
     assert store.jobs.claim_next(ask(T0 + MINUTE, node="node-2")) is not None
+
+
+# Several claims in one transaction
+
+
+def ids(claims: Iterable[Claim | None]) -> list[str | None]:
+    return [each and each.id for each in claims]
+
+
+def test_slots_that_claim_together_get_the_first_jobs(store: Stores):
+    jobs = submit(store, *(draft() for _ in range(5))).jobs
+    asks = [ask(node=f"node-{number}") for number in (1, 2, 1)]
+    taken = claim_together(store, *asks)
+    assert ids(taken) == [job.id for job in jobs[:3]]
+    for each, asked in zip(taken, asks, strict=True):
+        assert each is not None
+        assert (each.job.node, each.job.backend_ref) == (asked.offer.node, asked.reference)
+        assert (each.job.worker, each.attempt, each.job.lease_until) == ("worker-1", 1, T0 + LEASE)
+        assert each.job.reason
+        assert event_types(store, each) == ["Initialized", "Claimed"]
+    assert ids(claim_all(store)) == [job.id for job in jobs[3:]]
+
+
+def test_fewer_jobs_than_slots_that_claim_together(store: Stores):
+    jobs = submit(store, draft(), draft(expires_at=T0 + 1), draft()).jobs
+    taken = claim_together(store, *(ask(T0 + 1) for _ in range(4)))
+    assert ids(taken) == [jobs[0].id, jobs[2].id, None, None]
+    assert claim_together(store, ask(T0 + 1), ask(T0 + 1)) == [None, None]
+
+
+def test_claims_together_never_overfill_a_node(store: Stores):
+    submit(store, *(draft() for _ in range(5)))
+    claim(store, capacity=2)
+    taken = claim_together(store, *(ask(capacity=2, node=f"node-{n}") for n in (1, 1, 2, 1, 2, 2)))
+    assert [each and each.job.node for each in taken] == ["node-1", None, "node-2", None, "node-2", None]
+
+
+def test_claims_together_leave_a_job_to_the_nodes_that_may_have_it(store: Stores):
+    avoiding = add(store)
+    retry(store, claim(store), avoid_node="node-1", avoid_until=T0 + MINUTE)
+    plain = submit(store, draft(), draft()).jobs
+    taken = claim_together(store, *(ask(node=f"node-{number}") for number in (1, 1, 1, 2)))
+    assert [each.job.node for each in taken if each and each.id == avoiding.id] == ["node-2"]
+    assert {each.job.node for each in taken if each and each.id != avoiding.id} == {"node-1"}
+    assert sum(each is not None for each in taken) == 1 + len(plain)
+
+
+def test_claims_together_attach_to_a_job_that_was_handed_back(store: Stores):
+    back = add(store)
+    first = claim(store)
+    retry(store, first, counts=False)
+    submit(store, draft(), draft())
+    taken = claim_together(store, ask(), ask(), ask())
+    references = {each.id: each.job.backend_ref for each in taken if each is not None}
+    assert len(references) == 3
+    assert references[back.id] == first.job.backend_ref
+
+
+def test_claims_together_of_several_lanes_follow_the_order_of_all(store: Stores):
+    jobs = submit(store, *(draft(model=model) for model in ("a", "b", "a", "b"))).jobs
+    asks = [ask(loaded_models=frozenset({"a", "b"})) for _ in range(3)]
+    assert ids(claim_together(store, *asks)) == [job.id for job in jobs[:3]]
+
+
+def test_many_processes_that_claim_together_never_get_one_job(store: Stores, database_url: str):
+    other = build_stores(opened(database_url))
+    wanted = [job.id for _ in range(4) for job in submit(store, *(draft() for _ in range(25))).jobs]
+
+    def hammer(stores: Stores, node: str) -> list[str]:
+        found: list[str] = []
+        while taken := [
+            each.id for each in claim_together(stores, *(ask(node=node) for _ in range(6))) if each
+        ]:
+            found += taken
+        return found
+
+    try:
+        calls = [lambda n=n: hammer((store, other)[n % 2], f"node-{n}") for n in range(6)]
+        taken = [id_ for found in in_threads(calls) for id_ in found]
+    finally:
+        other.close()
+    assert sorted(taken) == sorted(wanted)
+
+
+# Several processes
 
 
 def test_two_slots_never_get_one_job(store: Stores, database_url: str):

@@ -36,6 +36,7 @@ from tests.store.build import (
     T0,
     ask,
     cancel,
+    claim_together,
     draft,
     expire,
     fail,
@@ -124,21 +125,37 @@ class Jobs(RuleBasedStateMachine):
 
     @rule(target=claims, worker=st.sampled_from(["w1", "w2"]), resident=st.sampled_from(["", "a"]))
     def claim(self, worker: str, resident: str) -> Any:
+        possible = self.possible()
         taken = self.store.jobs.claim_next(ask(self.now, worker=worker, loaded_models=frozenset({resident})))
-        possible = {
-            id_
-            for id_, job in self.known.items()
-            if job.status is S.QUEUED and job.run_after is None and job.expires_at > self.now
-        }
         if taken is None:
             assert not possible
             return multiple()
         assert taken.id in possible
-        job = self.known[taken.id]
+        self.took(taken, worker)
+        return taken
+
+    @rule(target=claims, worker=st.sampled_from(["w1", "w2"]), count=st.integers(2, 5))
+    def claim_several(self, worker: str, count: int) -> Any:
+        possible = self.possible()
+        asks = [ask(self.now, worker=worker, loaded_models=frozenset({"a", "b"})) for _ in range(count)]
+        taken = [each for each in claim_together(self.store, *asks) if each is not None]
+        assert len({each.id for each in taken} & possible) == len(taken) == min(count, len(possible))
+        for each in taken:
+            self.took(each, worker)
+        return multiple(*taken)
+
+    def possible(self) -> set[str]:
+        return {
+            id_
+            for id_, job in self.known.items()
+            if job.status is S.QUEUED and job.run_after is None and job.expires_at > self.now
+        }
+
+    def took(self, claim: Claim, worker: str) -> None:
+        job = self.known[claim.id]
         job.status, job.worker, job.lease_until = S.RUNNING, worker, self.now + LEASE
         job.attempt += 1
         job.events.append("Claimed")
-        return taken
 
     @rule(claim=claims, news=st.booleans())
     def beat(self, claim: Claim, news: bool) -> None:

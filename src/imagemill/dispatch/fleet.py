@@ -166,11 +166,10 @@ class FleetDispatcher:
         self._wakeups.wake(queue)
 
     def wake_own(self, queue: str) -> None:
-        """Let the idle slots of this process check for work, whatever its queue."""
-        del queue
+        """Let the idle slots of this process check for work of this queue; an empty one means any."""
         if self._inline is not None:
             self._inline.wake("")
-        if self._pool is not None:
+        if self._pool is not None and self._pool.has_free_slot(route(queue) if queue else ""):
             self._pool.check_queues()
 
     def work(self, name: str) -> int:
@@ -181,7 +180,14 @@ class FleetDispatcher:
         if self._pool is None:
             return 0
         try:
-            ran, more = self._pool.work(lambda: self._wakeups.wake_another(name), name)
+            if not self._pool.has_free_slot(name):
+                # Its slots claim again themselves; meanwhile those of another worker may be free.
+                self._ask_workers(name)
+                return 0
+            waiting = {queue for queue in self._queues_with_work() if route(queue) == name}
+            if not waiting:  # busy slots have taken the jobs before the message was here
+                return 0
+            ran, more = self._pool.work(lambda: self._wakeups.wake_another(name), waiting)
             if more:
                 self._wakeups.wake_another(name)
             elif not ran and name in map(route, self._queues_with_work()):

@@ -5,10 +5,11 @@ import math
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
+from imagemill.backends.base import Node
 from imagemill.dispatch.base import Offers, route
 from imagemill.dispatch.shared_slots import MOST_AT_ONCE, AttemptThreads, RunShared, in_turns
 from imagemill.domain.errors import StorageError
@@ -78,6 +79,11 @@ class SlotPool:
         """Number of slots; at least one, as nodes may be added later."""
         return self._max_jobs or max(1, sum(node.slots for _, node in self._offers.nodes()))
 
+    def has_free_slot(self, name: str = "") -> bool:
+        """Whether a slot is free that may take jobs of this broker queue; an empty one means any."""
+        with self._lock:
+            return any(not name or name in map(route, node.queues) for _, node in self._free())
+
     def start(self) -> None:
         self._poller.start()
 
@@ -97,17 +103,19 @@ class SlotPool:
         if not self._stop.is_set():
             self._pollers.submit(self._work_quietly)
 
-    def work(self, claimed: Callable[[], None] = lambda: None, name: str = "") -> tuple[int, bool]:
+    def work(
+        self, claimed: Callable[[], None] = lambda: None, waiting: Set[str] | None = None
+    ) -> tuple[int, bool]:
         """Run jobs on a free slot until there is none or the wake-up's time is over.
 
-        ``claimed`` is called after each claim. ``name``: the broker queue of the wake-up, whose nodes alone
-        are asked; an empty one asks all. Returns the number of jobs and whether there may be more.
+        ``claimed`` is called after each claim. ``waiting``: the queues with work, whose nodes alone are
+        asked; None asks all. Returns the number of jobs and whether there may be more.
         """
         until = time.monotonic() + self._wakeup_s
         tried: set[_Node] = set()
-        while not self._stop.is_set() and (node := self._acquire(tried, name)):
+        while not self._stop.is_set() and (node := self._acquire(tried, waiting)):
             if node[0] in self._slow:
-                ran, spent = self._run_shared(node, until, claimed, name)
+                ran, spent = self._run_shared(node, until, claimed, waiting)
                 tried.update(
                     (each.name, other.name) for each, other in self._offers.nodes() if each.name == node[0]
                 )
@@ -136,11 +144,11 @@ class SlotPool:
         return (max(1, calls - 1) if ran else 0), spent
 
     def _run_shared(
-        self, node: _Node, until: float, claimed: Callable[[], None], name: str
+        self, node: _Node, until: float, claimed: Callable[[], None], waiting: Set[str] | None
     ) -> tuple[int, bool]:
         """Run jobs on a slot of the node, which is reserved, and on all free slots of its backend."""
         assert self._shared is not None  # noqa: S101 - else it has no such backend
-        taken = Counter((node, *self._acquire_more(node[0], name)))
+        taken = Counter((node, *self._acquire_more(node[0], waiting)))
         calls, spent = 0, False
 
         def offers(waiting: Iterable[Attempt]) -> Sequence[Offer]:
@@ -179,10 +187,10 @@ class SlotPool:
 
         return AttemptThreads(self._shared, following, release)
 
-    def _acquire_more(self, backend: str, name: str) -> list[_Node]:
+    def _acquire_more(self, backend: str, waiting: Set[str] | None) -> list[_Node]:
         """Reserve the free slots of a backend."""
         taken: list[_Node] = []
-        while len(taken) + 1 < MOST_AT_ONCE and (node := self._acquire(set(), name, backend)):
+        while len(taken) + 1 < MOST_AT_ONCE and (node := self._acquire(set(), waiting, backend)):
             taken.append(node)
         return taken
 
@@ -191,28 +199,35 @@ class SlotPool:
         with self._lock:
             return self._max_jobs is not None and self._busy.total() - own >= self._max_jobs
 
-    def _acquire(self, tried: set[_Node], name: str, of_backend: str = "") -> _Node | None:
+    def _acquire(self, tried: set[_Node], waiting: Set[str] | None, of_backend: str = "") -> _Node | None:
         """Reserve a slot on the node with the smallest share of busy slots, of any backend.
 
         ``of_backend``: a further slot of this one, whose jobs run one after the other if they take no time.
         """
-        is_bounded = not of_backend or time.monotonic() - self._slow_at < _AFTER_SLOW_S
         with self._lock:
-            if is_bounded and self._max_jobs is not None and self._busy.total() >= self._max_jobs:
-                return None
             free = [
                 (self._busy[key] / node.slots, key)
-                for backend, node in self._offers.nodes()
-                if (key := (backend.name, node.name)) not in tried
-                if node.healthy and not node.draining and self._busy[key] < node.slots
-                if not name or name in map(route, node.queues)
-                if not of_backend or backend.name == of_backend
+                for key, node in self._free(of_backend)
+                if key not in tried and (waiting is None or not waiting.isdisjoint(node.queues))
             ]
             if not free:
                 return None
             chosen = min(free)[1]
             self._busy[chosen] += 1
             return chosen
+
+    def _free(self, of_backend: str = "") -> list[tuple[_Node, Node]]:
+        """Return the nodes with a free slot that may be used; call with the lock."""
+        is_bounded = not of_backend or time.monotonic() - self._slow_at < _AFTER_SLOW_S
+        if is_bounded and self._max_jobs is not None and self._busy.total() >= self._max_jobs:
+            return []
+        return [
+            (key, node)
+            for backend, node in self._offers.nodes()
+            if self._busy[key := (backend.name, node.name)] < node.slots
+            if node.healthy and not node.draining
+            if not of_backend or backend.name == of_backend
+        ]
 
     def _release(self, node: _Node) -> None:
         with self._lock:
@@ -229,8 +244,12 @@ class SlotPool:
             self.check_queues()
 
     def _work_quietly(self) -> None:
-        # When one slot found work, there may be some for the next.
-        self._log_errors(lambda: self.work(self.check_queues))
+        def look() -> None:
+            if waiting := self._queues_with_work():
+                # When one slot found work, there may be some for the next.
+                self.work(self.check_queues, waiting)
+
+        self._log_errors(look)
 
     def _log_errors(self, look: Callable[[], object]) -> None:
         try:

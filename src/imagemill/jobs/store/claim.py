@@ -1,7 +1,9 @@
 """Claiming: read the heads of lanes, choose, update one row. The cost does not grow with the table."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import cache, partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -90,6 +92,20 @@ _open = sa.or_(
 )
 
 
+_CLAIMED: dict[str, Any] = {
+    "status": JobStatus.RUNNING.value,
+    "attempt": _jobs.attempt + 1,
+    "last_seq": _jobs.last_seq + 1,
+    "worker": sa.bindparam("to_worker"),
+    "backend": sa.bindparam("to_backend"),
+    "started_at": sa.bindparam("to_start"),
+    "lease_until": sa.bindparam("to_lease"),
+    "avoid_node": sa.null(),
+    "avoid_until": sa.null(),
+}
+"""The columns that every claim changes in the same way."""
+
+
 def _taking(allowed: sa.ColumnElement[bool]) -> Statement:
     """Return the statement that claims the first job of a lane among those this node may have."""
     pick = (
@@ -109,25 +125,65 @@ def _taking(allowed: sa.ColumnElement[bool]) -> Statement:
         sa.update(tables.jobs)
         .where(_jobs.id == pick, _jobs.status == JobStatus.QUEUED.value)
         .values(
-            status=JobStatus.RUNNING.value,
-            attempt=_jobs.attempt + 1,
-            last_seq=_jobs.last_seq + 1,
-            worker=sa.bindparam("to_worker"),
-            node=sa.bindparam("to_node"),
-            backend=sa.bindparam("to_backend"),
-            # On the same node a render that may still run is reattached; elsewhere a fresh one begins.
-            backend_ref=sa.case(
-                (
-                    sa.and_(_jobs.node == sa.bindparam("to_node"), _jobs.backend_ref.is_not(None)),
-                    _jobs.backend_ref,
+            {
+                **_CLAIMED,
+                "node": sa.bindparam("to_node"),
+                # On the same node a render that may still run is reattached; elsewhere a fresh one begins.
+                "backend_ref": sa.case(
+                    (
+                        sa.and_(_jobs.node == sa.bindparam("to_node"), _jobs.backend_ref.is_not(None)),
+                        _jobs.backend_ref,
+                    ),
+                    else_=sa.bindparam("to_ref", type_=sa.String),
                 ),
-                else_=sa.bindparam("to_ref", type_=sa.String),
-            ),
-            reason=sa.bindparam("to_reason"),
-            started_at=sa.bindparam("to_start"),
-            lease_until=sa.bindparam("to_lease"),
-            avoid_node=sa.null(),
-            avoid_until=sa.null(),
+                "reason": sa.bindparam("to_reason"),
+            }
+        )
+        .returning(*JOB_COLUMNS)
+    )
+
+
+@cache
+def _taking_together(count: int) -> Statement:
+    """Return the statement that claims the first jobs of a lane, one for each of so many requests.
+
+    Among them it leaves those that are reserved, avoid a node or have a render that may be found again.
+    """
+    first = (
+        sa.select(
+            _first.c.id,
+            _first.c.tag,
+            sa.and_(
+                _first.c.avoid_node.is_(None), _first.c.avoid_until.is_(None), _first.c.backend_ref.is_(None)
+            ).label("is_free"),
+        )
+        .where(
+            sa.text("first.status = 'queued' AND first.run_after IS NULL"),
+            _first.c.lane == sa.bindparam("pick_lane"),
+            _first.c.expires_at > sa.bindparam("pick_now"),
+        )
+        .order_by(_first.c.tag, _first.c.id)
+        .limit(count)
+        .with_for_update(skip_locked=True)
+        .subquery("found")
+    )
+    number = sa.func.row_number().over(order_by=(first.c.tag, first.c.id)).label("number")
+    pick = sa.select(first.c.id, number).where(first.c.is_free).subquery("pick")
+
+    def of_request(name: str) -> sa.ColumnElement[str]:
+        values = {n: sa.bindparam(f"{name}_{n}", type_=sa.String) for n in range(1, count + 1)}
+        return sa.case(values, value=pick.c.number)
+
+    return Statement(
+        sa.update(tables.jobs)
+        .where(_jobs.id == pick.c.id, _jobs.status == JobStatus.QUEUED.value)
+        .values(
+            {
+                **_CLAIMED,
+                "node": of_request("to_node"),
+                "backend_ref": of_request("to_ref"),
+                "reason": of_request("to_reason"),
+            }
         )
         .returning(*JOB_COLUMNS)
     )
@@ -137,7 +193,12 @@ _TAKE = _taking(_open)
 _TAKE_LEFT = _taking(sa.and_(_open, _first.c.created_at <= sa.bindparam("pick_since")))
 """Claims from a lane whose younger jobs are left to other nodes."""
 _TAKE_HELD = _taking(sa.and_(_is_held, _first.c.avoid_until >= sa.bindparam("pick_now")))
-_LOCK_NODE = Statement(sa.text("SELECT pg_advisory_xact_lock(hashtext(:node))"))
+_LOCK_NODES = Statement(
+    sa.text(
+        "SELECT pg_advisory_xact_lock(hashtext(node)) FROM unnest(string_to_array(:nodes, chr(10))) AS node"
+    )
+)
+"""Locks nodes in the order of their names, which are in lines."""
 _ADVANCE = Statement(
     sa.text("UPDATE queues SET virtual_time = :now WHERE name = :queue AND virtual_time < :now")
 )
@@ -152,21 +213,20 @@ class ClaimStore:
         """The virtual times this process wrote last; those in the database are equal or later."""
 
     def claim(self, tx: Tx, asks: Sequence[ClaimRequest]) -> list[Claim | None]:
-        claims: list[Claim | None] = []
-        events: list[event_log.EventEntry] = []
         for ask in asks:
             self._nodes.note(ask.offer, ask.now)
         heads = self._look(tx, asks)
-        for ask in asks:
-            job = self._claim_one(tx, ask, heads, is_last=ask is asks[-1]) if heads else None
-            claims.append(Claim(job) if job else None)
-            if job is not None:
-                events.append(_event(job))
-        taken = [claim.job for claim in claims if claim is not None]
+        jobs = self._claim_together(tx, asks, heads)
+        for number, ask in enumerate(asks):
+            if number not in jobs and heads:
+                job = self._claim_one(tx, ask, heads, is_last=ask is asks[-1])
+                if job is not None:
+                    jobs[number] = job
+        taken = [jobs[number] for number in sorted(jobs)]
         if taken:
             self._advance(tx, {job.queue for job in taken}, max(ask.now for ask in asks))
-        event_log.append(tx, events)
-        return claims
+        event_log.append(tx, [_event(job) for job in taken])
+        return [Claim(jobs[number]) if number in jobs else None for number in range(len(asks))]
 
     def heads(self, conn: sa.Connection) -> list[LaneHead]:
         """The first claimable job of each lane that has one."""
@@ -192,14 +252,62 @@ class ClaimStore:
         # Locked in one order, so that no two processes wait for each other.
         locked = sorted({ask.offer.node for ask in asks if ask.offer.capacity is not None})
         running = self._nodes.reading([ask.offer.node for ask in asks])
-        *_, waiting, jobs = run_together(
-            tx.conn, *(_LOCK_NODE.call({"node": node}) for node in locked), heads, running.call
-        )
+        locks = [_LOCK_NODES.call({"nodes": "\n".join(locked)})] if locked else []
+        *_, waiting, jobs = run_together(tx.conn, *locks, heads, running.call)
         self._nodes.see(tx.conn, running, jobs.rows())
         return self._heads_of(tx.conn, waiting.rows())
 
     def fleet(self, conn: sa.Connection, now: int) -> Fleet:
         return self._nodes.look(conn, now)
+
+    def _claim_together(self, tx: Tx, asks: Sequence[ClaimRequest], heads: list[LaneHead]) -> dict[int, Job]:
+        """Claim jobs for several requests with one statement where all work is of one lane; return them by
+        the position of their request. Requests without one are left to `_claim_one`."""
+        # SQLite has no round trips to save, and takes longer for it.
+        saves = tx.conn.dialect.name != "sqlite" and len(heads) == 1 and len(asks) > 1
+        choices = self._choose_together(tx, asks, heads) if saves else {}
+        if len(choices) < 2:
+            return {}
+        lane, numbers = heads[0].lane, list(choices)
+        parameters = _parameters(asks[numbers[0]], choices[numbers[0]])
+        for place, number in enumerate(numbers, start=1):
+            own = _parameters(asks[number], choices[number])
+            parameters |= {f"{name}_{place}": own[name] for name in ("to_node", "to_ref", "to_reason")}
+        take = _taking_together(len(numbers)).call(parameters)
+        following = () if len(numbers) == len(asks) else (_NEXT.call({"lane": lane}),)
+        taken, *after = run_together(tx.conn, take, *following)
+        by_reference = {asks[number].reference: number for number in numbers}
+        found = [job_from(row) for row in taken.rows()]
+        jobs = {by_reference[job.backend_ref or ""]: job for job in found}
+        for number in sorted(jobs):
+            self._nodes.take(tx.conn, jobs[number], loads=False)
+        if len(jobs) < len(asks):
+            _renew(heads, lane, (after[0] if after else _NEXT.call({"lane": lane}).begin(tx.conn)).rows())
+        return jobs
+
+    def _choose_together(
+        self, tx: Tx, asks: Sequence[ClaimRequest], heads: Sequence[LaneHead]
+    ) -> dict[int, Choice]:
+        """Return the choices of the requests that take a job of the only lane whatever the others do, by
+        their position."""
+        first = asks[0]
+        if heads[0].held or any(not _is_alike(ask, first) for ask in asks):
+            return {}
+        fleet = self._nodes.fleet(tx.conn, first.now)
+        choices: dict[int, Choice] = {}
+        of_nodes: dict[str, Choice | None] = {}
+        planned: Counter[str] = Counter()
+        for number, ask in enumerate(asks):
+            offer = ask.offer
+            if not self._nodes.has_room(offer, planned[offer.node]):
+                continue
+            if offer.node not in of_nodes:
+                of_nodes[offer.node] = self._policy(offer, heads, fleet, partial(_peek, tx.conn), ask.rules)
+            choice = of_nodes[offer.node]
+            if choice is not None and not choice.loads:
+                choices[number] = choice
+                planned[offer.node] += 1
+        return choices
 
     def _claim_one(self, tx: Tx, ask: ClaimRequest, heads: list[LaneHead], *, is_last: bool) -> Job | None:
         """Claim a job, and renew the head of its lane in ``heads`` unless the request is the last."""
@@ -246,6 +354,16 @@ class ClaimStore:
             if start is not None and start - self._virtual.get(queue, -math.inf) > VIRTUAL_QUANTUM_S:
                 _ADVANCE.run(tx.conn, {"queue": queue, "now": start})
                 tx.on_commit.append(lambda queue=queue, start=start: self._virtual.update({queue: start}))
+
+
+def _is_alike(ask: ClaimRequest, other: ClaimRequest) -> bool:
+    """Whether the requests differ in their nodes and references only, and want jobs at once."""
+    one, two = ask.offer, other.offer
+    return (
+        (one.worker, one.backend, one.queues, one.labels) == (two.worker, two.backend, two.queues, two.labels)
+        and (ask.rules, ask.lease_until - ask.now) == (other.rules, other.lease_until - other.now)
+        and one.local_first_s <= 0
+    )
 
 
 def _taking_of(ask: ClaimRequest, choice: Choice, heads: Iterable[LaneHead]) -> BoundStatement:

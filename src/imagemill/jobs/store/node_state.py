@@ -146,10 +146,11 @@ class NodeState:
         else:
             self._snapshot.renew(conn, reading.nodes, jobs)
 
-    def has_room(self, offer: Offer) -> bool:
-        """Whether the node has a free slot, by the jobs read in this transaction and claimed since."""
+    def has_room(self, offer: Offer, planned: int = 0) -> bool:
+        """Whether the node has a free slot, by the jobs read in this transaction and claimed since, besides
+        those for ``planned`` claims."""
         running = self._snapshot.nodes.get(offer.node, ()) if self._snapshot else ()
-        return offer.capacity is None or len(running) < offer.capacity
+        return offer.capacity is None or len(running) + planned < offer.capacity
 
     def take(self, conn: sa.Connection, job: Job, *, loads: bool) -> None:
         """Add a job that this transaction has claimed."""
