@@ -452,12 +452,13 @@ def instant_runner(
     """Return what runs several jobs in turn on one thread.
 
     None where they would wait for an object store one after the other, or are traced, as their spans would
-    mix. ``answers``: whether this process also answers the clients. Where another one does, it goes on with
-    them while this one goes on with the next jobs.
+    mix. ``answers``: whether this process also answers the clients. Where another one of the machine does, it
+    goes on with them while this one goes on with the next jobs; on PostgreSQL fewer transactions pay more.
     """
     if settings.s3.bucket is not None or tracer is not None:
         return None
-    return InstantRunner(runner, backends, blobs, at_once=16 if answers else 6)
+    in_groups = not answers and settings.database.startswith("sqlite")
+    return InstantRunner(runner, backends, blobs, at_once=6 if in_groups else 16)
 
 
 def build_fleet(
