@@ -1,5 +1,6 @@
 """``imagemill`` and ``python -m imagemill``."""
 
+import os
 import sys
 
 
@@ -10,6 +11,8 @@ def main() -> None:
 
         if print_root_help():
             return
+    # pydantic would look for plug-ins of its own in all installed packages. We have none.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     from imagemill.cli.app import main as run_command
 
     run_command()
