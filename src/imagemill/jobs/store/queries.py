@@ -6,6 +6,7 @@
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import field
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -121,18 +122,29 @@ _ARTIFACT = Statement(
     .where(_artifacts.id == sa.bindparam("id"))
 )
 
-_AHEAD = (
-    sa.select(_jobs.id)
-    .where(
-        sa.text(tables.CLAIMABLE),
-        _jobs.lane == sa.bindparam("lane"),
-        _jobs.tag >= sa.bindparam("start"),
-        _jobs.tag < sa.bindparam("stop"),
-    )
-    .limit(sa.literal_column(str(POSITION_BOUND)))
-    .subquery()
-)
-_AHEAD_IN_RANGE = Statement(sa.select(sa.func.count()).select_from(_AHEAD))
+_COUNTED_AT_ONCE = 16
+"""Places whose jobs ahead are counted by one statement: requests that are answered together."""
+
+
+@cache
+def _counting(places: int) -> Statement:
+    """Return the statement that counts the claimable jobs between two tags of a lane, for so many places."""
+
+    def ahead(number: int) -> sa.ScalarSelect[int]:
+        between = (
+            sa.select(_jobs.id)
+            .where(
+                sa.text(tables.CLAIMABLE),
+                _jobs.lane == sa.bindparam(f"lane_{number}"),
+                _jobs.tag >= sa.bindparam(f"start_{number}"),
+                _jobs.tag < sa.bindparam(f"stop_{number}"),
+            )
+            .limit(sa.literal_column(str(POSITION_BOUND)))
+            .subquery()
+        )
+        return sa.select(sa.func.count()).select_from(between).scalar_subquery()
+
+    return Statement(sa.select(*map(ahead, range(places))))
 
 
 def jobs_by_id(conn: sa.Connection, ids: Iterable[str]) -> dict[str, Job]:
@@ -269,16 +281,16 @@ def preceding(conn: sa.Connection, places: Collection[Place]) -> dict[Place, int
         return {}
     ordered = sorted(set(places))
     before = {place: other for other, place in pairwise(ordered) if other[0] == place[0]}
-    calls = [
-        _AHEAD_IN_RANGE.call(
-            {"lane": place[0], "start": before[place][1] if place in before else -math.inf, "stop": place[1]}
-        )
-        for place in ordered
-    ]
     ahead: dict[Place, int] = {}
-    for place, counted in zip(ordered, run_together(conn, *calls), strict=True):
-        count = counted.rows()[0][0] + (ahead[before[place]] if place in before else 0)
-        ahead[place] = min(count, POSITION_BOUND)
+    for first in range(0, len(ordered), _COUNTED_AT_ONCE):
+        chunk = ordered[first : first + _COUNTED_AT_ONCE]
+        bounds: dict[str, float] = {}
+        for number, place in enumerate(chunk):
+            start = before[place][1] if place in before else -math.inf
+            bounds |= {f"lane_{number}": place[0], f"start_{number}": start, f"stop_{number}": place[1]}
+        (counts,) = _counting(len(chunk)).run(conn, bounds)
+        for place, count in zip(chunk, counts, strict=True):
+            ahead[place] = min(count + (ahead[before[place]] if place in before else 0), POSITION_BOUND)
     return ahead
 
 
