@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from statistics import quantiles
 
+import httpx2
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
@@ -13,7 +14,9 @@ from imagemill.bootstrap.stores import build_stores
 from imagemill.domain.access import Role
 from imagemill.domain.clock import now_us
 from imagemill.domain.signing import CHOICES
-from imagemill.webhooks.delivery import SENDERS
+from imagemill.net import guarded_client
+from imagemill.net.url_guard import UrlGuard
+from imagemill.webhooks.delivery import SENDERS, HttpPoster
 from imagemill.webhooks.store import Endpoint
 from tests.service.build import add, mill, wait_until
 from tests.webhooks.conftest import ANN, Post
@@ -240,6 +243,26 @@ def test_the_time_limit_holds_for_the_whole_delivery(make_post: Callable[..., Po
     assert attempt is not None
     assert attempt.error == "the receiver did not answer within 0.3 s"
     assert attempt.took_ms < 2000
+
+
+def test_an_answer_whose_connection_is_gone_at_once_counts(monkeypatch: pytest.MonkeyPatch):
+    class Gone:
+        def get_extra_info(self, name: str) -> object:
+            raise OSError(107, "Transport endpoint is not connected")
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(204, extensions={"network_stream": Gone()})
+
+    def client(guard: UrlGuard, **_: object) -> httpx2.Client:
+        return httpx2.Client(transport=httpx2.MockTransport(answer))
+
+    monkeypatch.setattr(guarded_client, "guarded_client", client)
+    poster = HttpPoster(UrlGuard([]), 1.0)
+    posted = poster.post("http://mill.example/hook", b"{}", keep_answer=True)
+    poster.close()
+    assert (posted.status, posted.error) == (204, None)
+    assert posted.answer is not None
+    assert posted.answer.is_private
 
 
 def test_a_name_server_that_hangs_is_part_of_the_time_limit(make_post: Callable[..., Post]):

@@ -426,7 +426,10 @@ def _read_body(response: "httpx2.Response", deadline: "Deadline") -> str:
 def _is_private(response: "httpx2.Response") -> bool:
     """Whether the receiver's address is not public; also for one that is not known."""
     stream = response.extensions.get("network_stream")
-    address = stream.get_extra_info("server_addr") if stream is not None else None
+    try:
+        address = stream.get_extra_info("server_addr") if stream is not None else None
+    except OSError:  # the connection was closed, by the receiver or as the time was over
+        return True
     return address is None or not ip_address(str(address[0]).split("%", 1)[0]).is_global
 
 
