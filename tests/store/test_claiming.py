@@ -339,6 +339,12 @@ def test_slots_that_claim_together_get_the_first_jobs(store: Stores):
     assert ids(claim_all(store)) == [job.id for job in jobs[3:]]
 
 
+def test_as_many_slots_as_there_are_claim_together(store: Stores):
+    jobs = submit(store, *(draft() for _ in range(25))).jobs
+    taken = claim_together(store, *(ask(node=f"node-{number % 3}") for number in range(20)))
+    assert ids(taken) == [job.id for job in jobs[:20]]
+
+
 def test_fewer_jobs_than_slots_that_claim_together(store: Stores):
     jobs = submit(store, draft(), draft(expires_at=T0 + 1), draft()).jobs
     taken = claim_together(store, *(ask(T0 + 1) for _ in range(4)))

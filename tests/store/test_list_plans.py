@@ -118,7 +118,6 @@ def test_the_sweeper_reads_open_jobs_from_their_indexes(plans: tuple[Stores, lis
     store.jobs.release_retries(ReleaseRetries(T0))
     store.jobs.count_ended(T0)
     store.jobs.due(T0)
-    store.jobs.fill_artifact_owners()
     store.jobs.finished_before(T0, 100)
     assert {step for step in steps if "jobs" in step} <= {
         "SCAN jobs USING INDEX ix_jobs_running",

@@ -319,8 +319,3 @@ def fill_owners(tx: Tx, requests: Sequence[None]) -> list[int]:
 
 
 OWNERLESS = sa.select(_artifacts.id).where(_artifacts.owner.is_(None)).limit(1)
-
-
-def has_ownerless(conn: sa.Connection) -> bool:
-    """Whether older code has written artifacts without an owner."""
-    return conn.execute(OWNERLESS).first() is not None

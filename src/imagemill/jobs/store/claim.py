@@ -204,6 +204,10 @@ _ADVANCE = Statement(
 )
 
 
+_MOST_TOGETHER = 16
+"""Jobs that one statement claims at most; PostgreSQL prepares the statement for each number."""
+
+
 class ClaimStore:
     def __init__(self, lanes: Lanes, policy: Policy = choose) -> None:
         self._lanes = lanes
@@ -298,6 +302,8 @@ class ClaimStore:
         of_nodes: dict[str, Choice | None] = {}
         planned: Counter[str] = Counter()
         for number, ask in enumerate(asks):
+            if len(choices) == _MOST_TOGETHER:
+                break
             offer = ask.offer
             if not self._nodes.has_room(offer, planned[offer.node]):
                 continue

@@ -300,8 +300,7 @@ class JobStore:
 
     def fill_artifact_owners(self) -> None:
         """Set the owners of artifacts that older code has written."""
-        if self._read(artifacts.has_ownerless):
-            self._write(artifacts.fill_owners, None)
+        self._write(artifacts.fill_owners, None)
 
     def consumption(self, owner: str, start: int, end: int) -> Consumption:
         return self._read(queries.consumption, owner, start, end)
