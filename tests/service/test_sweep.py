@@ -4,10 +4,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from imagemill.blobs.base import BlobInfo
 from imagemill.blobs.settings import BlobSettings
 from imagemill.bootstrap.stores import Stores
+from imagemill.db import tables
 from imagemill.domain.blob_keys import blob_key
 from imagemill.domain.clock import SECOND, now_us
 from imagemill.domain.errors import NotFound
@@ -108,6 +110,22 @@ def test_a_sweep_says_when_the_next_retry_is_due(store: Stores, tmp_path: Path):
     failure = Failure(FailureCode.STORAGE, "it broke")
     store.jobs.finish(Finish(claim, Retried(failure, run_after=now + 2 * SECOND), now))
     assert 0 < sweeper(store, MemoryBlobs(), tmp_path / "run").sweep() <= 2
+
+
+def test_artifacts_that_older_code_has_written_get_their_owner(store: Stores, tmp_path: Path):
+    it = mill(store)
+    job = add(store)
+    it.run()
+    artifacts = tables.artifacts
+
+    def owners() -> list[str | None]:
+        return store.database.read(lambda conn: list(conn.execute(sa.select(artifacts.c.owner)).scalars()))
+
+    with store.database.engines.writer.begin() as conn:
+        conn.execute(sa.update(artifacts).values(owner=None))
+    assert set(owners()) == {None}
+    sweeper(store, it.blobs, tmp_path / "run").sweep()
+    assert set(owners()) == {job.owner}
 
 
 def test_more_than_a_chunk_is_swept_at_once(store: Stores, tmp_path: Path):
