@@ -25,7 +25,7 @@ _PROBE_S = 0.02
 
 
 def measure(root: Path, jobs: int = JOBS) -> list[Row]:
-    settings = Settings(_env_file=None, data_dir=root / "bulk")
+    settings = Settings(data_dir=root / "bulk")
     app = Application(settings, Roles(api=True, scheduler=True, worker=False))
     app.start()
     try:

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 from celery import Celery
 
@@ -26,9 +27,11 @@ app = Celery("benchmarks.celery_noop", broker=BROKER, backend=RESULTS)
 app.conf.update(task_acks_late=True, worker_prefetch_multiplier=1, worker_hijack_root_logger=False)
 
 
-@app.task
-def noop(value: int) -> int:
+def _noop(value: int) -> int:
     return value
+
+
+noop: Any = app.task(_noop, name="benchmarks.celery_noop.noop")
 
 
 def _loop(tasks: int) -> None:

@@ -3,6 +3,7 @@
 import re
 import threading
 import time
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -124,7 +125,11 @@ def _event_to_client_ms(root: Path) -> list[float]:
     """From each step the node tells until a client reads it from the event stream."""
     told: dict[int, float] = {}
     with TestNode(step_s=STEP_S) as node:
-        node.listen(lambda data: told.setdefault(data["value"], time.perf_counter()), "progress")
+
+        def tell(data: Mapping[str, Any]) -> None:
+            told.setdefault(data["value"], time.perf_counter())
+
+        node.listen(tell, "progress")
         settings = {"COMFYUI__URLS": node.url, "COMFYUI__ASK_PREVIEWS": "false"}
         with imagemill(root / "comfyui-events", **settings) as server:
             await_node(server.url)

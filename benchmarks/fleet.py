@@ -27,6 +27,7 @@ from statistics import median
 
 import psutil
 import sqlalchemy as sa
+from sqlalchemy import exc
 
 from benchmarks.processes import Row, imagemill
 from benchmarks.throughput import BODY
@@ -214,7 +215,7 @@ def _backlog(running: Running, pieces: int) -> float:
         def done() -> int:
             try:
                 return conn.execute(sa.text(running.done)).scalar_one()
-            except sa.exc.ProgrammingError:  # Celery makes its table with its first result
+            except exc.ProgrammingError:  # Celery makes its table with its first result
                 return 0
 
         goal, start = done() + pieces, time.perf_counter()

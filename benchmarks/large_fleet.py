@@ -7,7 +7,7 @@ queries, so the figures are those of the decision alone. ``python -m benchmarks.
 import heapq
 import sys
 import time
-from collections import Counter, deque
+from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -37,7 +37,7 @@ class World:
     holding: dict[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
     busy: set[str] = field(default_factory=set[str])
     loaded_at: dict[str, int] = field(default_factory=dict[str, int])
-    finishes: Counter[int] = field(default_factory=Counter[int])
+    finishes: defaultdict[int, float] = field(default_factory=lambda: defaultdict(float))
     """Of each owner, where its next job begins in fair order."""
     front: float = 0.0
     waits_s: list[float] = field(default_factory=list[float])

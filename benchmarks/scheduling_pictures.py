@@ -15,6 +15,7 @@ import matplotlib as mpl
 mpl.use("Agg")
 
 import matplotlib.pyplot as plt
+from matplotlib.artist import Artist
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
@@ -180,7 +181,7 @@ def draw_timelines(target: Path, seed: int = 0) -> None:
             loc="left",
         )
     rows[1].set_xlabel("seconds")
-    handles = [Patch(color=colour, label=model) for model, colour in models.items()]
+    handles: list[Artist] = [Patch(color=colour, label=model) for model, colour in models.items()]
     handles += [Patch(color=LOAD, label="a load"), Patch(facecolor="white", edgecolor=FAINT, label="idle")]
     handles.append(Line2D([], [], color="#d02f4b", lw=1.2, ls="--", label="end of the ideal schedule"))
     figure.legend(handles=handles, loc="lower center", ncols=8, frameon=False)

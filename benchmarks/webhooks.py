@@ -47,7 +47,7 @@ class Bench:
             self.store.accounts.ensure_owner(Owner(name, Role.USER, now_us()))
         guard = UrlGuard([ip_network("127.0.0.0/8")])
         settings = WebhookSettings(timeout_s=2.0, retry_base_s=0.5, endpoints=100)
-        render = renderer(UrlSigner(b"k" * 32, life_s=60), "http://mill.example")
+        render = renderer(UrlSigner(b"k" * 32, life_s=60), "http://mill.example", lambda _: None)
         self.messenger = WebhookDispatcher(
             self.store.webhooks, self.store.jobs, self.store.accounts, guard, settings, render, poll_s=1.0
         )

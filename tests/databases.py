@@ -23,7 +23,7 @@ from imagemill.products.books.product import PRODUCT as BOOKS
 from imagemill.products.characters import tables as character_tables
 from imagemill.products.library import tables as library_tables
 
-PRODUCTS = {BOOKS.name: BOOKS.migrations}
+PRODUCTS = {each.name: each.migrations for each in (BOOKS,) if each.migrations is not None}
 """The migrations of the products that have tables of their own."""
 _DURABILITY = ("fsync", "full_page_writes", "synchronous_commit")
 _OTHERS = (

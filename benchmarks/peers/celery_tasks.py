@@ -7,6 +7,7 @@ import random
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from celery import Celery
@@ -20,16 +21,18 @@ app = Celery("benchmarks.peers.celery_tasks", broker=f"{BROKER}/0", backend=f"{B
 app.conf.update(task_acks_late=True, task_serializer="json", worker_hijack_root_logger=False)
 
 
-@app.task
-def noop(value: int) -> int:
+def _noop(value: int) -> int:
     return value
 
 
-@app.task
-def picture(arguments: dict) -> str:
+def _picture(arguments: dict[str, Any]) -> str:
     name = f"{uuid4()}.png"
     render(Order.model_validate(arguments), Path(os.environ["PICTURES"]) / name)
     return f"/blobs/{name}"
+
+
+noop: Any = app.task(_noop, name="noop")
+picture: Any = app.task(_picture, name="picture")
 
 
 def ask_noop() -> None:

@@ -109,11 +109,12 @@ def _content_length(head: bytes) -> int:
 
 async def load(url: str, clients: int, seconds: float, request: Request) -> Load:
     address, loop = urlsplit(url), asyncio.get_running_loop()
+    assert address.hostname is not None
     encoded, expected = request.encoded(), request.expected.encode()
     start, cpu_start = time.perf_counter(), time.process_time()
     connections = [
         await loop.create_connection(
-            lambda: Client(encoded, expected, start + seconds), address.hostname, address.port
+            lambda: Client(encoded, expected, start + seconds), address.hostname, address.port or 80
         )
         for _ in range(clients)
     ]

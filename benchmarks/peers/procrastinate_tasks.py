@@ -13,9 +13,10 @@ import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
-import procrastinate
+import procrastinate  # pyright: ignore[reportMissingImports] - of the peers' own environment
 import psycopg
 import uvloop
 
@@ -34,9 +35,11 @@ WHEN (NEW.status IN ('succeeded', 'failed')) EXECUTE FUNCTION announce_end();
 app = procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=DATABASE, min_size=4, max_size=20))
 
 
-@app.task(queue="pictures", retry=5)
-def picture(arguments: dict) -> None:
+def _picture(arguments: dict[str, Any]) -> None:
     render(Order.model_validate(arguments), Path(os.environ["PICTURES"]) / f"{uuid4()}.png")
+
+
+picture = app.task(queue="pictures", retry=5, name="picture")(_picture)
 
 
 class Ends:
