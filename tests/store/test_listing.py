@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from imagemill.bootstrap.stores import Stores
 from imagemill.db.database import WriteMode
@@ -177,6 +178,37 @@ def plan_of(store: Stores, database_url: str) -> Callable[[Filter], str]:
         return "\n".join(store.database.read(listing.explain, listing.Lanes(), wanted))
 
     return plan
+
+
+@pytest.mark.parametrize(
+    ("wanted", "index"),
+    [
+        ({"recipes": ("comfy",)}, "ix_jobs_owner"),
+        ({"text": "fox", "before": "01a2"}, "ix_jobs_owner"),
+        ({"text": "fox", "created_from": T0, "created_to": T0}, "ix_jobs_owner"),
+        ({"statuses": frozenset({JobStatus.QUEUED})}, "ix_jobs_open"),
+    ],
+)
+def test_a_list_of_an_owner_is_a_range_of_owners_and_ids_on_postgresql(
+    store: Stores, database_url: str, wanted: dict[str, Any], index: str
+):
+    """By the order of ids alone PostgreSQL would read the jobs of all owners in that time."""
+    if not database_url.startswith("postgresql"):
+        pytest.skip("SQLite takes the index of the owner; the test above has its plans")
+
+    def plan(conn: sa.Connection) -> list[str]:
+        ways = ("seqscan", "bitmapscan", "sort", "incremental_sort")  # which are the best of an empty table
+        for way in ways:
+            conn.exec_driver_sql(f"SET enable_{way} = off")
+        try:
+            return listing.explain(conn, listing.Lanes(), Filter("ann", **wanted))
+        finally:
+            for way in ways:
+                conn.exec_driver_sql(f"RESET enable_{way}")
+
+    lines = store.database.read(plan)
+    assert any(index in line for line in lines)
+    assert any("Index Cond" in line and line.count("ROW(") == 4 for line in lines)
 
 
 def test_a_success_has_no_error_code(store: Stores):

@@ -34,6 +34,8 @@ _EARLY_US = 86_400 * SECOND
 """The time by which an id may be older than its job: 1 day. Ids are drawn before the job is accepted."""
 _LATE_US = 60 * SECOND
 """The time by which the clocks of two machines may differ: 60 s."""
+_AFTER_ALL = "g"
+"""A text after all ids, whose digits are hexadecimal."""
 _UNSUCCESSFUL = frozenset({JobStatus.FAILED, JobStatus.CANCELED, JobStatus.EXPIRED})
 _FAILED = frozenset({JobStatus.FAILED})
 _RUNNING = frozenset({JobStatus.RUNNING})
@@ -113,32 +115,51 @@ class _Source:
     """Entries of the index that may be read; None where there are few, or where all of them match."""
     is_sorted: bool = True
     """Whether the index has its entries in the order of their ids. Without, they are few and are sorted."""
+    span: tuple[str | None, str | None] = (None, None)
+    """The least id, and the id before which the jobs are; None where any is."""
+    owner: str | None = None
+    """The owner of the jobs, where the range of ids is written as one of owners and ids: PostgreSQL takes an
+    owner's index for spread over the whole table, and would read the jobs of all owners in that range."""
 
     def floor(self, conn: sa.Connection, before: str | None, first: int | None = None) -> str | None:
         """Return the id below which nothing is read, or not at ``first``; None where all is."""
         if self.rows is None:
             return None
         count = self.rows if first is None else min(first, self.rows)
-        statement = sa.select(_jobs.id).where(*self.narrow, *self._below(before))
+        statement = sa.select(_jobs.id).where(*self.narrow, *self._between(None, before))
         return conn.execute(
-            statement.order_by(_jobs.id.desc()).offset(count - 1).limit(1)
+            statement.order_by(*self._newest_first()).offset(count - 1).limit(1)
         ).scalar_one_or_none()
 
     def matches(self, before: str | None, floor: str | None) -> sa.ColumnElement[bool]:
-        above = () if floor is None else (_jobs.id >= floor,)
-        return sa.and_(True, *self.narrow, *self._below(before), *above, *self.rest)
+        return sa.and_(True, *self.narrow, *self._between(floor, before), *self.rest)
 
     def select(self, columns: Sequence[sa.Column[Any]], wanted: Filter, floor: str | None) -> sa.Select[Any]:
         found = sa.select(*columns).where(self.matches(wanted.before, floor))
-        return found.order_by(self._id.desc()).limit(wanted.limit)
+        return found.order_by(*self._newest_first()).limit(wanted.limit)
+
+    def _newest_first(self) -> Sequence[sa.ColumnElement[str]]:
+        if self.owner is not None:
+            return (_jobs.owner.desc(), _jobs.id.desc())
+        return (self._id.desc(),)
 
     @property
     def _id(self) -> sa.ColumnElement[str]:
         # As an expression where sorting is cheap: else both databases prefer to read all jobs in order.
         return _jobs.id if self.is_sorted else _jobs.id.concat("")
 
-    def _below(self, before: str | None) -> tuple[sa.ColumnElement[bool], ...]:
-        return () if before is None else (self._id < before,)
+    def _between(self, floor: str | None, before: str | None) -> Iterable[sa.ColumnElement[bool]]:
+        least = max(filter(None, (self.span[0], floor)), default=None)
+        end = min(filter(None, (self.span[1], before)), default=None)
+        if self.owner is not None:
+            place = sa.tuple_(_jobs.owner, _jobs.id)
+            yield place >= sa.tuple_(self.owner, least or "")
+            yield place < sa.tuple_(self.owner, end or _AFTER_ALL)
+            return
+        if least is not None:
+            yield _jobs.id >= least
+        if end is not None:
+            yield self._id < end
 
 
 def _search(
@@ -171,14 +192,15 @@ def _plan(conn: sa.Connection, lanes: Lanes, wanted: Filter) -> list[_Source]:
     """Return the sources whose jobs together are those of the filter; each job is in one of them."""
     statuses = wanted.statuses or (_FAILED if wanted.errors else frozenset[JobStatus]())
     rest = tuple(conditions(conn, lanes, wanted))
-    span = tuple(_span(wanted))
+    span = _span(wanted)
     mine = () if wanted.owner is None else (_jobs.owner == wanted.owner,)
     of_status = (_jobs.status.in_(_names(statuses)),) if statuses else ()
     errors = (_jobs.error_code.in_(wanted.errors),) if wanted.errors else ()
     checks = (*of_status, *errors, *rest)
     in_batch = (_jobs.batch.in_(wanted.batches),) if wanted.batches else ()
     if wanted.ids:
-        return [_Source((_jobs.id.in_(wanted.ids),), (*span, *mine, *in_batch, *checks), None)]
+        given = (_jobs.id.in_(wanted.ids),)
+        return [_Source(given, (*mine, *in_batch, *checks), None, span=span)]
     if in_batch:
         # The index of batches begins with the owner.
         owners = mine or (_jobs.owner.in_(sa.select(tables.shares.c.owner)),)
@@ -189,7 +211,10 @@ def _plan(conn: sa.Connection, lanes: Lanes, wanted: Filter) -> list[_Source]:
         rows = READ_ROWS if rest else INDEX_ROWS
         return [
             _Source(
-                (index, _jobs.error_code == code, *span), (*filtered, *rest), rows if mine or rest else None
+                (index, _jobs.error_code == code),
+                (*filtered, *rest),
+                rows if mine or rest else None,
+                span=span,
             )
             for code in wanted.errors
         ]
@@ -198,16 +223,19 @@ def _plan(conn: sa.Connection, lanes: Lanes, wanted: Filter) -> list[_Source]:
         rows = READ_ROWS if rest or errors else INDEX_ROWS
         checked = (*filtered, *errors, *rest)
         return [
-            _Source((index, _jobs.status == status, *span), checked, rows if checked else None)
+            _Source((index, _jobs.status == status), checked, rows if checked else None, span=span)
             for status in _names(statuses)
         ]
     if statuses == _RUNNING:
         return [_Source((sa.text(tables.RUNNING),), (*filtered, *errors, *rest), None, is_sorted=False)]
+    # A range of owners and ids says whose jobs they are.
+    by_owner = wanted.owner if conn.dialect.name == "postgresql" else None
+    own = () if by_owner is not None else mine
     if statuses and statuses <= OPEN and mine:
-        return [_Source((sa.text(tables.OPEN), *mine, *span), checks, READ_ROWS)]
+        return [_Source((sa.text(tables.OPEN), *own), checks, READ_ROWS, span=span, owner=by_owner)]
     if statuses and statuses <= OPEN and _few_are_open(conn):
         return [_Source((sa.text(tables.OPEN),), checks, None, is_sorted=False)]
-    return [_Source((*mine, *span), checks, READ_ROWS if checks else None)]
+    return [_Source(own, checks, READ_ROWS if checks else None, span=span, owner=by_owner)]
 
 
 def _names(statuses: Iterable[JobStatus]) -> list[str]:
@@ -224,12 +252,10 @@ def _few_are_open(conn: sa.Connection) -> bool:
     return conn.execute(sa.select(sa.func.count()).select_from(some.subquery())).scalar_one() <= _MOST_OPEN
 
 
-def _span(wanted: Filter) -> Iterable[sa.ColumnElement[bool]]:
-    """Yield the range of ids of the jobs that were submitted in the time asked for."""
-    if wanted.created_from is not None:
-        yield _jobs.id >= least_uuid7(wanted.created_from - _EARLY_US)
-    if wanted.created_to is not None:
-        yield _jobs.id < least_uuid7(wanted.created_to + _LATE_US)
+def _span(wanted: Filter) -> tuple[str | None, str | None]:
+    """Return the least id of a job of the time asked for, and the id before which these jobs are."""
+    least = None if wanted.created_from is None else least_uuid7(wanted.created_from - _EARLY_US)
+    return least, None if wanted.created_to is None else least_uuid7(wanted.created_to + _LATE_US)
 
 
 def conditions(conn: sa.Connection, lanes: Lanes, wanted: Filter) -> Iterable[sa.ColumnElement[bool]]:
