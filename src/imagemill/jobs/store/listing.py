@@ -149,12 +149,12 @@ class _Source:
         return _jobs.id if self.is_sorted else _jobs.id.concat("")
 
     def _between(self, floor: str | None, before: str | None) -> Iterable[sa.ColumnElement[bool]]:
-        least = max(filter(None, (self.span[0], floor)), default=None)
-        end = min(filter(None, (self.span[1], before)), default=None)
+        least = max((id_ for id_ in (self.span[0], floor) if id_ is not None), default=None)
+        end = min((id_ for id_ in (self.span[1], before) if id_ is not None), default=None)
         if self.owner is not None:
             place = sa.tuple_(_jobs.owner, _jobs.id)
-            yield place >= sa.tuple_(self.owner, least or "")
-            yield place < sa.tuple_(self.owner, end or _AFTER_ALL)
+            yield place >= sa.tuple_(self.owner, "" if least is None else least)
+            yield place < sa.tuple_(self.owner, _AFTER_ALL if end is None else end)
             return
         if least is not None:
             yield _jobs.id >= least
