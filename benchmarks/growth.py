@@ -356,7 +356,7 @@ def _text(row: Row) -> str:
     return f"{row[0]:<36} {row[1]:>36}  {row[2]}"
 
 
-def _subject(url: str, folder: Path) -> Subject:
+def open_subject(url: str, folder: Path) -> Subject:
     stores = build_stores(open_engines(url))
     settings = JobSettings(retention_days=_RETENTION_DAYS)
     sweeper = Sweeper(
@@ -439,7 +439,7 @@ def _databases(root: Path, small: Size, large: Size, *, postgres: bool) -> Itera
                     if not _is_there(url):
                         administer(f"DROP DATABASE IF EXISTS growth_new_{name}")
                         administer(f"CREATE DATABASE growth_new_{name}")
-                        _make(databases.named(server, f"growth_new_{name}"), sizes[name])
+                        make_database(databases.named(server, f"growth_new_{name}"), sizes[name])
                         administer(f"ALTER DATABASE growth_new_{name} RENAME TO growth_{name}")
         else:
             names = {name: f"sqlite:///{root / name / 'imagemill.db'}" for name in sizes}
@@ -447,7 +447,7 @@ def _databases(root: Path, small: Size, large: Size, *, postgres: bool) -> Itera
                 path = root / name / "imagemill.db"
                 if not path.exists():
                     path.parent.mkdir(parents=True, exist_ok=True)
-                    _make(f"sqlite:///{path}.new", sizes[name])
+                    make_database(f"sqlite:///{path}.new", sizes[name])
                     os.rename(f"{path}.new", path)
         yield names
 
@@ -463,7 +463,7 @@ def _is_there(url: str) -> bool:
     return True
 
 
-def _make(url: str, size: Size) -> None:
+def make_database(url: str, size: Size) -> None:
     began = time.perf_counter()
     migrate.upgrade(url, products=databases.PRODUCTS)
     fill(url, size)
@@ -475,7 +475,7 @@ def measure(root: Path, small: Size, large: Size, *, postgres: bool = False, wan
     with _databases(root, small, large, postgres=postgres) as urls, ExitStack() as stack:
         subjects: list[Subject] = []
         for name, url in urls.items():
-            subjects.append(_subject(url, root / "work" / name))
+            subjects.append(open_subject(url, root / "work" / name))
             stack.callback(subjects[-1].stores.close)
         rows = measure_operations(subjects[0], subjects[1], wanted)
         if not wanted:
