@@ -189,7 +189,7 @@ def plan_of(store: Stores, database_url: str) -> Callable[[Filter], str]:
         ({"statuses": frozenset({JobStatus.QUEUED})}, "ix_jobs_open"),
     ],
 )
-def test_a_list_of_an_owner_is_a_range_of_owners_and_ids_on_postgresql(
+def test_a_list_of_an_owner_reads_no_jobs_of_others_on_postgresql(
     store: Stores, database_url: str, wanted: dict[str, Any], index: str
 ):
     """By the order of ids alone PostgreSQL would read the jobs of all owners in that time."""
@@ -197,7 +197,7 @@ def test_a_list_of_an_owner_is_a_range_of_owners_and_ids_on_postgresql(
         pytest.skip("SQLite takes the index of the owner; the test above has its plans")
 
     def plan(conn: sa.Connection) -> list[str]:
-        ways = ("seqscan", "bitmapscan", "sort", "incremental_sort")  # which are the best of an empty table
+        ways = ("seqscan", "bitmapscan", "sort")  # which are the best of an empty table
         for way in ways:
             conn.exec_driver_sql(f"SET enable_{way} = off")
         try:
@@ -208,7 +208,9 @@ def test_a_list_of_an_owner_is_a_range_of_owners_and_ids_on_postgresql(
 
     lines = store.database.read(plan)
     assert any(index in line for line in lines)
-    assert any("Index Cond" in line and line.count("ROW(") == 4 for line in lines)
+    assert not any("Filter" in line and "owner" in line for line in lines)
+    # The limit of the ids keeps the two statements apart.
+    assert sum("Limit" in line for line in lines) == 2
 
 
 def test_a_success_has_no_error_code(store: Stores):

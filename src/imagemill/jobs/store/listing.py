@@ -34,8 +34,6 @@ _EARLY_US = 86_400 * SECOND
 """The time by which an id may be older than its job: 1 day. Ids are drawn before the job is accepted."""
 _LATE_US = 60 * SECOND
 """The time by which the clocks of two machines may differ: 60 s."""
-_AFTER_ALL = "g"
-"""A text after all ids, whose digits are hexadecimal."""
 _UNSUCCESSFUL = frozenset({JobStatus.FAILED, JobStatus.CANCELED, JobStatus.EXPIRED})
 _FAILED = frozenset({JobStatus.FAILED})
 _RUNNING = frozenset({JobStatus.RUNNING})
@@ -117,9 +115,10 @@ class _Source:
     """Whether the index has its entries in the order of their ids. Without, they are few and are sorted."""
     span: tuple[str | None, str | None] = (None, None)
     """The least id, and the id before which the jobs are; None where any is."""
-    owner: str | None = None
-    """The owner of the jobs, where the range of ids is written as one of owners and ids: PostgreSQL takes an
-    owner's index for spread over the whole table, and would read the jobs of all owners in that range."""
+    by_ids: bool = False
+    """Whether the first rows are read by their ids, which an index gives. Where others have submitted jobs
+    since its last ANALYZE, PostgreSQL takes the range of ids for smaller than the owner's part of it, and
+    reads the jobs of all owners in it."""
 
     def floor(self, conn: sa.Connection, before: str | None, first: int | None = None) -> str | None:
         """Return the id below which nothing is read, or not at ``first``; None where all is."""
@@ -128,20 +127,25 @@ class _Source:
         count = self.rows if first is None else min(first, self.rows)
         statement = sa.select(_jobs.id).where(*self.narrow, *self._between(None, before))
         return conn.execute(
-            statement.order_by(*self._newest_first()).offset(count - 1).limit(1)
+            statement.order_by(_jobs.id.desc()).offset(count - 1).limit(1)
         ).scalar_one_or_none()
 
     def matches(self, before: str | None, floor: str | None) -> sa.ColumnElement[bool]:
         return sa.and_(True, *self.narrow, *self._between(floor, before), *self.rest)
 
-    def select(self, columns: Sequence[sa.Column[Any]], wanted: Filter, floor: str | None) -> sa.Select[Any]:
-        found = sa.select(*columns).where(self.matches(wanted.before, floor))
-        return found.order_by(*self._newest_first()).limit(wanted.limit)
-
-    def _newest_first(self) -> Sequence[sa.ColumnElement[str]]:
-        if self.owner is not None:
-            return (_jobs.owner.desc(), _jobs.id.desc())
-        return (self._id.desc(),)
+    def select(
+        self, columns: Sequence[sa.Column[Any]], wanted: Filter, floor: str | None, first: int | None = None
+    ) -> sa.Select[Any]:
+        """Return the statement of a page. ``first``: the number of rows for which the floor was found."""
+        found = sa.select(*columns)
+        if first is not None and self.by_ids and self.rows is not None:
+            ids = sa.select(_jobs.id).where(*self.narrow, *self._between(floor, wanted.before))
+            # Without a limit PostgreSQL would join the two statements to one.
+            newest = ids.order_by(_jobs.id.desc()).limit(min(first, self.rows)).subquery()
+            found = found.join_from(tables.jobs, newest, _jobs.id == newest.c.id).where(*self.rest)
+        else:
+            found = found.where(self.matches(wanted.before, floor))
+        return found.order_by(self._id.desc()).limit(wanted.limit)
 
     @property
     def _id(self) -> sa.ColumnElement[str]:
@@ -151,11 +155,6 @@ class _Source:
     def _between(self, floor: str | None, before: str | None) -> Iterable[sa.ColumnElement[bool]]:
         least = max((id_ for id_ in (self.span[0], floor) if id_ is not None), default=None)
         end = min((id_ for id_ in (self.span[1], before) if id_ is not None), default=None)
-        if self.owner is not None:
-            place = sa.tuple_(_jobs.owner, _jobs.id)
-            yield place >= sa.tuple_(self.owner, "" if least is None else least)
-            yield place < sa.tuple_(self.owner, _AFTER_ALL if end is None else end)
-            return
         if least is not None:
             yield _jobs.id >= least
         if end is not None:
@@ -175,8 +174,9 @@ def _search(
     stop: str | None = None
     id_at = columns.index(_jobs.id)
     for source in _plan(conn, lanes, wanted):
-        floor = None if unbounded else source.floor(conn, wanted.before, FIRST_ROWS)
-        rows = conn.execute(source.select(columns, wanted, floor)).all()
+        first = None if unbounded else FIRST_ROWS
+        floor = None if unbounded else source.floor(conn, wanted.before, first)
+        rows = conn.execute(source.select(columns, wanted, floor, first)).all()
         if floor is not None and len(rows) < wanted.limit:
             floor = source.floor(conn, wanted.before)
             rows = conn.execute(source.select(columns, wanted, floor)).all()
@@ -228,14 +228,12 @@ def _plan(conn: sa.Connection, lanes: Lanes, wanted: Filter) -> list[_Source]:
         ]
     if statuses == _RUNNING:
         return [_Source((sa.text(tables.RUNNING),), (*filtered, *errors, *rest), None, is_sorted=False)]
-    # A range of owners and ids says whose jobs they are.
-    by_owner = wanted.owner if conn.dialect.name == "postgresql" else None
-    own = () if by_owner is not None else mine
+    by_ids = bool(mine) and conn.dialect.name == "postgresql"
     if statuses and statuses <= OPEN and mine:
-        return [_Source((sa.text(tables.OPEN), *own), checks, READ_ROWS, span=span, owner=by_owner)]
+        return [_Source((sa.text(tables.OPEN), *mine), checks, READ_ROWS, span=span, by_ids=by_ids)]
     if statuses and statuses <= OPEN and _few_are_open(conn):
         return [_Source((sa.text(tables.OPEN),), checks, None, is_sorted=False)]
-    return [_Source(own, checks, READ_ROWS if checks else None, span=span, owner=by_owner)]
+    return [_Source(mine, checks, READ_ROWS if checks else None, span=span, by_ids=by_ids)]
 
 
 def _names(statuses: Iterable[JobStatus]) -> list[str]:
@@ -337,7 +335,7 @@ def explain(conn: sa.Connection, lanes: Lanes, wanted: Filter) -> list[str]:
     prefix = "EXPLAIN QUERY PLAN" if conn.dialect.name == "sqlite" else "EXPLAIN"
     for source in _plan(conn, lanes, wanted):
         text = (
-            source.select(JOB_COLUMNS, wanted, None)
+            source.select(JOB_COLUMNS, wanted, None, FIRST_ROWS)
             .compile(conn, compile_kwargs={"literal_binds": True})
             .string
         )
