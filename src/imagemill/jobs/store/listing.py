@@ -140,8 +140,10 @@ class _Source:
         found = sa.select(*columns)
         if first is not None and self.by_ids and self.rows is not None:
             ids = sa.select(_jobs.id).where(*self.narrow, *self._between(floor, wanted.before))
-            # Without a limit PostgreSQL would join the two statements to one.
-            newest = ids.order_by(_jobs.id.desc()).limit(min(first, self.rows)).subquery()
+            # Without a limit PostgreSQL would join the two statements to one. Where no floor was found there
+            # are fewer rows, and a few more if some were added since.
+            most = self.rows if floor is None else min(first, self.rows)
+            newest = ids.order_by(_jobs.id.desc()).limit(most).subquery()
             found = found.join_from(tables.jobs, newest, _jobs.id == newest.c.id).where(*self.rest)
         else:
             found = found.where(self.matches(wanted.before, floor))
