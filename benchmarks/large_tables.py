@@ -104,7 +104,7 @@ def _vacuum(conn: sa.Connection) -> None:
 
     The load fills each page until the next row no longer fits. PostgreSQL would put smaller rows into what
     is left, each on another page from all over the table, which is read and logged as a whole. A table that
-    grew has used that up, page by page. So new rows go only where a quarter of a page is free.
+    grew should have used that up, page by page. So new rows go only where a quarter of a page is free.
     """
     conn.exec_driver_sql("VACUUM (ANALYZE)")
     for table in _BULKY:

@@ -113,8 +113,6 @@ class _Source:
     """Entries of the index that may be read; None where there are few, or where all of them match."""
     is_sorted: bool = True
     """Whether the index has its entries in the order of their ids. Without, they are few and are sorted."""
-    span: tuple[str | None, str | None] = (None, None)
-    """The least id, and the id before which the jobs are; None where any is."""
     by_ids: bool = False
     """Whether the first rows are read by their ids, which an index gives. Where others have submitted jobs
     since its last ANALYZE, PostgreSQL takes the range of ids for smaller than the owner's part of it, and
@@ -125,13 +123,13 @@ class _Source:
         if self.rows is None:
             return None
         count = self.rows if first is None else min(first, self.rows)
-        statement = sa.select(_jobs.id).where(*self.narrow, *self._between(None, before))
+        statement = sa.select(_jobs.id).where(*self.narrow, *self._below(before))
         return conn.execute(
             statement.order_by(_jobs.id.desc()).offset(count - 1).limit(1)
         ).scalar_one_or_none()
 
     def matches(self, before: str | None, floor: str | None) -> sa.ColumnElement[bool]:
-        return sa.and_(True, *self.narrow, *self._between(floor, before), *self.rest)
+        return sa.and_(True, *self._range(before, floor), *self.rest)
 
     def select(
         self, columns: Sequence[sa.Column[Any]], wanted: Filter, floor: str | None, first: int | None = None
@@ -139,7 +137,7 @@ class _Source:
         """Return the statement of a page. ``first``: the number of rows for which the floor was found."""
         found = sa.select(*columns)
         if first is not None and self.by_ids and self.rows is not None:
-            ids = sa.select(_jobs.id).where(*self.narrow, *self._between(floor, wanted.before))
+            ids = sa.select(_jobs.id).where(*self._range(wanted.before, floor))
             # Without a limit PostgreSQL would join the two statements to one. Where no floor was found there
             # are fewer rows, and a few more if some were added since.
             most = self.rows if floor is None else min(first, self.rows)
@@ -149,18 +147,19 @@ class _Source:
             found = found.where(self.matches(wanted.before, floor))
         return found.order_by(self._id.desc()).limit(wanted.limit)
 
+    def _range(
+        self, before: str | None, floor: str | None
+    ) -> Iterable[sa.ColumnElement[bool] | sa.TextClause]:
+        above = () if floor is None else (_jobs.id >= floor,)
+        return (*self.narrow, *self._below(before), *above)
+
     @property
     def _id(self) -> sa.ColumnElement[str]:
         # As an expression where sorting is cheap: else both databases prefer to read all jobs in order.
         return _jobs.id if self.is_sorted else _jobs.id.concat("")
 
-    def _between(self, floor: str | None, before: str | None) -> Iterable[sa.ColumnElement[bool]]:
-        least = max((id_ for id_ in (self.span[0], floor) if id_ is not None), default=None)
-        end = min((id_ for id_ in (self.span[1], before) if id_ is not None), default=None)
-        if least is not None:
-            yield _jobs.id >= least
-        if end is not None:
-            yield self._id < end
+    def _below(self, before: str | None) -> tuple[sa.ColumnElement[bool], ...]:
+        return () if before is None else (self._id < before,)
 
 
 def _search(
@@ -194,15 +193,14 @@ def _plan(conn: sa.Connection, lanes: Lanes, wanted: Filter) -> list[_Source]:
     """Return the sources whose jobs together are those of the filter; each job is in one of them."""
     statuses = wanted.statuses or (_FAILED if wanted.errors else frozenset[JobStatus]())
     rest = tuple(conditions(conn, lanes, wanted))
-    span = _span(wanted)
+    span = tuple(_span(wanted))
     mine = () if wanted.owner is None else (_jobs.owner == wanted.owner,)
     of_status = (_jobs.status.in_(_names(statuses)),) if statuses else ()
     errors = (_jobs.error_code.in_(wanted.errors),) if wanted.errors else ()
     checks = (*of_status, *errors, *rest)
     in_batch = (_jobs.batch.in_(wanted.batches),) if wanted.batches else ()
     if wanted.ids:
-        given = (_jobs.id.in_(wanted.ids),)
-        return [_Source(given, (*mine, *in_batch, *checks), None, span=span)]
+        return [_Source((_jobs.id.in_(wanted.ids),), (*span, *mine, *in_batch, *checks), None)]
     if in_batch:
         # The index of batches begins with the owner.
         owners = mine or (_jobs.owner.in_(sa.select(tables.shares.c.owner)),)
@@ -213,10 +211,7 @@ def _plan(conn: sa.Connection, lanes: Lanes, wanted: Filter) -> list[_Source]:
         rows = READ_ROWS if rest else INDEX_ROWS
         return [
             _Source(
-                (index, _jobs.error_code == code),
-                (*filtered, *rest),
-                rows if mine or rest else None,
-                span=span,
+                (index, _jobs.error_code == code, *span), (*filtered, *rest), rows if mine or rest else None
             )
             for code in wanted.errors
         ]
@@ -225,17 +220,17 @@ def _plan(conn: sa.Connection, lanes: Lanes, wanted: Filter) -> list[_Source]:
         rows = READ_ROWS if rest or errors else INDEX_ROWS
         checked = (*filtered, *errors, *rest)
         return [
-            _Source((index, _jobs.status == status), checked, rows if checked else None, span=span)
+            _Source((index, _jobs.status == status, *span), checked, rows if checked else None)
             for status in _names(statuses)
         ]
     if statuses == _RUNNING:
         return [_Source((sa.text(tables.RUNNING),), (*filtered, *errors, *rest), None, is_sorted=False)]
     by_ids = bool(mine) and conn.dialect.name == "postgresql"
     if statuses and statuses <= OPEN and mine:
-        return [_Source((sa.text(tables.OPEN), *mine), checks, READ_ROWS, span=span, by_ids=by_ids)]
+        return [_Source((sa.text(tables.OPEN), *mine, *span), checks, READ_ROWS, by_ids=by_ids)]
     if statuses and statuses <= OPEN and _few_are_open(conn):
         return [_Source((sa.text(tables.OPEN),), checks, None, is_sorted=False)]
-    return [_Source(mine, checks, READ_ROWS if checks else None, span=span, by_ids=by_ids)]
+    return [_Source((*mine, *span), checks, READ_ROWS if checks else None, by_ids=by_ids)]
 
 
 def _names(statuses: Iterable[JobStatus]) -> list[str]:
@@ -252,10 +247,12 @@ def _few_are_open(conn: sa.Connection) -> bool:
     return conn.execute(sa.select(sa.func.count()).select_from(some.subquery())).scalar_one() <= _MOST_OPEN
 
 
-def _span(wanted: Filter) -> tuple[str | None, str | None]:
-    """Return the least id of a job of the time asked for, and the id before which these jobs are."""
-    least = None if wanted.created_from is None else least_uuid7(wanted.created_from - _EARLY_US)
-    return least, None if wanted.created_to is None else least_uuid7(wanted.created_to + _LATE_US)
+def _span(wanted: Filter) -> Iterable[sa.ColumnElement[bool]]:
+    """Yield the range of ids of the jobs that were submitted in the time asked for."""
+    if wanted.created_from is not None:
+        yield _jobs.id >= least_uuid7(wanted.created_from - _EARLY_US)
+    if wanted.created_to is not None:
+        yield _jobs.id < least_uuid7(wanted.created_to + _LATE_US)
 
 
 def conditions(conn: sa.Connection, lanes: Lanes, wanted: Filter) -> Iterable[sa.ColumnElement[bool]]:
